@@ -1,0 +1,1 @@
+"""CycleGAN (arXiv 1703.10593) in TensorFlow and Keras."""

@@ -1,0 +1,522 @@
+"""Everything that can be set: `Config`, its presets, its flags and its JSON file.
+
+Imports no TensorFlow, so that `--help` and a refused flag answer at once.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import textwrap
+
+from absl import flags
+
+CONFIG_FILE = "config.json"
+
+TFDS_CONFIGS = (
+    "apple2orange",
+    "cezanne2photo",
+    "facades",
+    "horse2zebra",
+    "iphone2dslr_flower",
+    "maps",
+    "monet2photo",
+    "summer2winter_yosemite",
+    "ukiyoe2photo",
+    "vangogh2photo",
+)
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend; entry scripts print it as one line."""
+
+
+def _knob(default, group, text, *, choices=(), minimum=None, changeable=False):
+    """A field of `Config` with what its flag and its validation need."""
+    metadata = {
+        "group": group,
+        "text": text,
+        "choices": choices,
+        "minimum": minimum,
+        "changeable": changeable,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_DATA, _NETWORKS, _LOSSES, _TRAINING, _RUN = GROUPS = (
+    "Data",
+    "Networks",
+    "Losses",
+    "Training",
+    "Run",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One training run. The defaults are the official recipe (arXiv 1703.10593).
+
+    A field is a flag of `train.py` with the same name. Fields marked `changeable`
+    may differ when a run is resumed; all others decide what is learned.
+
+    Raises:
+      UserError: a value is outside its range, or two values do not fit together.
+    """
+
+    dataset: str = _knob(
+        "horse2zebra",
+        _DATA,
+        "name of a tfds cycle_gan configuration, `shapes` (drawn, no download), or a "
+        "folder with trainA/ and trainB/, and testA/ and testB/ if there are any",
+    )
+    data_dir: str = _knob(
+        "",
+        _DATA,
+        "where tfds keeps its data sets; empty: ~/tensorflow_datasets",
+        changeable=True,
+    )
+    image_size: int = _knob(
+        256, _DATA, "side of the square crops trained on, in pixels", minimum=8
+    )
+    load_size: int = _knob(
+        286,
+        _DATA,
+        "side that pictures are resized to (bicubic) before the random crop; 0 keeps "
+        "their own sizes",
+        minimum=0,
+    )
+    flip: bool = _knob(True, _DATA, "mirror half of the training pictures at random")
+    cache: str = _knob(
+        "auto",
+        _DATA,
+        "keep decoded pictures in memory (`memory`), decode them again each time "
+        "(`none`), or `memory` where a quarter of this machine's memory holds them",
+        choices=("auto", "memory", "none"),
+        changeable=True,
+    )
+
+    generator: str = _knob(
+        "resnet", _NETWORKS, "kind of generator", choices=("resnet", "unet")
+    )
+    num_filters: int = _knob(
+        64, _NETWORKS, "filters of the generators' first convolution", minimum=1
+    )
+    num_blocks: int = _knob(
+        9, _NETWORKS, "residual blocks of a `resnet` generator", minimum=0
+    )
+    num_downs: int = _knob(
+        8,
+        _NETWORKS,
+        "halvings in a `unet` generator (8: U-Net 256); sides must be multiples of "
+        "2**num_downs",
+        minimum=2,
+    )
+    discriminator: str = _knob(
+        "patchgan",
+        _NETWORKS,
+        "kind of discriminator",
+        choices=("patchgan", "pixel"),
+    )
+    discriminator_filters: int = _knob(
+        64, _NETWORKS, "filters of the discriminators' first convolution", minimum=1
+    )
+    discriminator_layers: int = _knob(
+        3,
+        _NETWORKS,
+        "stride-2 convolutions of a `patchgan` discriminator (3: 70x70 patches)",
+        minimum=1,
+    )
+
+    adversarial_loss: str = _knob(
+        "least_squares",
+        _LOSSES,
+        "loss of the discriminators' logits",
+        choices=("least_squares", "binary_cross_entropy"),
+    )
+    lambda_cycle: float = _knob(
+        10.0, _LOSSES, "weight of the cycle consistency loss", minimum=0
+    )
+    lambda_identity: float = _knob(
+        0.5,
+        _LOSSES,
+        "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
+        minimum=0,
+    )
+    pool_size: int = _knob(
+        50,
+        _LOSSES,
+        "earlier fakes that each discriminator is also shown; 0 for none",
+        minimum=0,
+    )
+
+    batch_size: int = _knob(
+        1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
+    )
+    learning_rate: float = _knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
+    beta_1: float = _knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
+    num_epochs: int = _knob(
+        100, _TRAINING, "epochs with a constant learning rate", minimum=0
+    )
+    num_decay_epochs: int = _knob(
+        100, _TRAINING, "epochs of linear decay towards 0 after them", minimum=0
+    )
+    max_steps: int = _knob(
+        0, _TRAINING, "stop after this step; 0: all epochs", minimum=0, changeable=True
+    )
+    seed: int = _knob(
+        0, _TRAINING, "of weights, data order, augmentation and pools", minimum=0
+    )
+    strategy: str = _knob(
+        "auto",
+        _TRAINING,
+        "`single` (one device), `mirrored` (all GPUs), `cpu:N` (N logical CPU "
+        "devices, for trying it out), or `auto`: mirrored when there are several GPUs",
+        changeable=True,
+    )
+
+    run_dir: str = _knob(
+        "",
+        _RUN,
+        "folder of checkpoints, logs and grids; a run found there goes on; empty: "
+        "runs/NAME, from the preset or data set",
+        changeable=True,
+    )
+    log_every_steps: int = _knob(
+        100, _RUN, "steps between two records of the losses", minimum=1, changeable=True
+    )
+    save_every_steps: int = _knob(
+        1000,
+        _RUN,
+        "steps between two checkpoints; one more is written at the end of each epoch",
+        minimum=1,
+        changeable=True,
+    )
+    num_grid_images: int = _knob(
+        4, _RUN, "pictures of each domain in a grid", minimum=1, changeable=True
+    )
+
+    def __post_init__(self):
+        """Checks every field, then how they fit together."""
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        _check_learning(self)
+        _check_sizes(self)
+        _check_strategy(self.strategy)
+
+    @property
+    def size_multiple(self) -> int:
+        """What the sides of a picture must be a multiple of for this generator."""
+        return 4 if self.generator == "resnet" else 2**self.num_downs
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of the whole schedule, constant and decaying."""
+        return self.num_epochs + self.num_decay_epochs
+
+    def to_json(self) -> str:
+        """The fields as a JSON object, one line a field, in their order."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def _check_value(field: dataclasses.Field, value) -> None:
+    """Refuses a value of another type than the field's, or outside its range."""
+    name, minimum = field.name, field.metadata["minimum"]
+    if field.type is float and type(value) is int:
+        value = float(value) if abs(value) < 1e300 else math.inf
+    if type(value) is not field.type:
+        raise UserError(f"`{name}` must be {field.type.__name__}. Received: {value!r}.")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise UserError(
+            f"`{name}` must be one of {_listed(choices)}. Received: {value!r}."
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"`{name}` must be a finite number. Received: {value}.")
+    if minimum is not None and value < minimum:
+        raise UserError(f"`{name}` must be at least {minimum}. Received: {value}.")
+
+
+def _check_learning(config: Config) -> None:
+    if config.learning_rate == 0:
+        raise UserError("`learning_rate` must be above 0. Received: 0.")
+    if config.beta_1 >= 1:
+        raise UserError(f"`beta_1` must be below 1. Received: {config.beta_1}.")
+    if config.total_epochs == 0:
+        raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
+    if config.seed >= 2**31:
+        raise UserError(f"`seed` must be below 2**31. Received: {config.seed}.")
+
+
+def _check_sizes(config: Config) -> None:
+    size, multiple = config.image_size, config.size_multiple
+    if size % multiple:
+        raise UserError(
+            f"`image_size` must be a multiple of {multiple} for a "
+            f"`{config.generator}` generator"
+            + (f" of {config.num_downs} halvings" if config.generator == "unet" else "")
+            + f". Received: {size}."
+        )
+    if 0 < config.load_size < size:
+        raise UserError(
+            "`load_size` must be 0 or at least `image_size` "
+            f"({size}). Received: {config.load_size}."
+        )
+    if (
+        config.discriminator == "patchgan"
+        and patchgan_size(size, config.discriminator_layers) < 1
+    ):
+        raise UserError(
+            f"`image_size` is too small for {config.discriminator_layers} "
+            f"discriminator_layers. Received: {size}."
+        )
+
+
+def _check_strategy(strategy: str) -> None:
+    kind, colon, count = strategy.partition(":")
+    if strategy in ("auto", "single", "mirrored"):
+        return
+    if kind == "cpu" and colon and count.isdecimal() and int(count) > 0:
+        return
+    raise UserError(
+        "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
+        f"Received: {strategy!r}."
+    )
+
+
+def patchgan_size(image_size: int, num_layers: int) -> int:
+    """Side of the logits a PatchGAN gives: 256 with 3 layers makes 30."""
+    for _ in range(num_layers):
+        image_size //= 2
+    return image_size - 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Values of a `Config`, with what is known of training with them."""
+
+    values: dict
+    record: str
+
+    @property
+    def config(self) -> Config:
+        """The preset as a `Config`."""
+        return Config(**self.values)
+
+
+PRESETS = {
+    "horse2zebra": Preset(
+        values={},
+        record="The official recipe: 256 px, ResNet-9, 200 epochs. "
+        "`python train.py`. Meant for a GPU; the whole training was not measured.",
+    ),
+    "unet": Preset(
+        values={"generator": "unet"},
+        record="The official recipe with a U-Net 256. `python train.py --preset unet`. "
+        "Meant for a GPU; not measured.",
+    ),
+    "horse2zebra64": Preset(
+        values={
+            "image_size": 64,
+            "load_size": 72,
+            "num_filters": 32,
+            "num_blocks": 6,
+            "discriminator_layers": 2,
+        },
+        record="64 px, 6 blocks, 32 filters: small enough for a CPU. "
+        "`python train.py --preset horse2zebra64`. Not measured.",
+    ),
+    "tiny": Preset(
+        values={
+            "dataset": "shapes",
+            "image_size": 32,
+            "load_size": 36,
+            "num_filters": 4,
+            "num_blocks": 1,
+            "num_downs": 5,
+            "discriminator_filters": 4,
+            "discriminator_layers": 2,
+            "pool_size": 4,
+            "num_epochs": 1,
+            "num_decay_epochs": 1,
+            "log_every_steps": 10,
+            "save_every_steps": 50,
+        },
+        record="32 px, 8,667 weights a generator: for tests; nothing to look at.",
+    ),
+    "demo": Preset(
+        values={
+            "dataset": "shapes",
+            "image_size": 64,
+            "load_size": 72,
+            "num_filters": 24,
+            "num_blocks": 4,
+            "discriminator_filters": 32,
+            "lambda_identity": 1.0,
+            "learning_rate": 4e-4,
+            "num_epochs": 4,
+            "num_decay_epochs": 4,
+        },
+        record="Stripes on and off drawn bodies at 64 px. "
+        "`python train.py --preset demo`. Not measured.",
+    ),
+}
+
+
+def default_run_dir(preset: str, dataset: str) -> str:
+    """Where a run goes that names no `run_dir`.
+
+    Args:
+      preset: The preset that was asked for, or "" for none.
+      dataset: The data set's name or folder.
+
+    Returns:
+      `runs/PRESET` for a preset on its own data set, `runs/DATASET` without a preset,
+      else `runs/DATASET-PRESET`.
+    """
+    name = pathlib.Path(dataset).expanduser().resolve().name
+    if preset and dataset == PRESETS[preset].config.dataset:
+        name = preset
+    elif preset:
+        name = f"{name}-{preset}"
+    return str(pathlib.Path("runs") / name)
+
+
+def differences(ours: Config, theirs: Config) -> list[str]:
+    """Names the fields that decide what is learned and differ, with both values.
+
+    Args:
+      ours: The configuration asked for.
+      theirs: The one a run was made with.
+
+    Returns:
+      One `name: theirs there, ours asked for` a field; empty if a resume is sound.
+    """
+    return [
+        f"{f.name}: {getattr(theirs, f.name)} there, {getattr(ours, f.name)} asked for"
+        for f in dataclasses.fields(Config)
+        if not f.metadata["changeable"]
+        and getattr(ours, f.name) != getattr(theirs, f.name)
+    ]
+
+
+def load_config(run_dir: str | os.PathLike) -> Config:
+    """Reads `config.json` of a run directory.
+
+    Raises:
+      UserError: the file is missing or damaged, or has a field or value that this
+        version does not know. A field it lacks takes its default.
+    """
+    path = pathlib.Path(run_dir) / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Config(**{**values, "run_dir": str(run_dir)})
+    except OSError as error:
+        raise UserError(f"No configuration at {path}: {error.strerror}.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a configuration of ours: {error}") from error
+
+
+def save_config(config: Config) -> None:
+    """Writes `config.json` into the run directory, whole or not at all."""
+    path = pathlib.Path(config.run_dir) / CONFIG_FILE
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(config.to_json())
+    temporary.replace(path)
+
+
+def define_flags() -> None:
+    """Makes an absl flag of each field of `Config`, and `--preset` and `--dry_run`."""
+    flags.DEFINE_string("preset", "", "named set of values; other flags override it")
+    flags.DEFINE_boolean(
+        "dry_run", False, "print the configuration, parameters and steps, and stop"
+    )
+    define = {
+        bool: flags.DEFINE_boolean,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    for field in dataclasses.fields(Config):
+        define[field.type](field.name, field.default, field.metadata["text"])
+
+
+def config_from_flags(values: flags.FlagValues) -> Config:
+    """The configuration that parsed flags ask for.
+
+    Flags that were given win. The others come from the preset that was named, else
+    from the run directory if a run is there, else from the official recipe.
+
+    Raises:
+      UserError: a value is out of range, the preset is unknown, or the run directory
+        was made with another configuration.
+    """
+    given = {
+        field.name: values[field.name].value
+        for field in dataclasses.fields(Config)
+        if values[field.name].present
+    }
+    preset = values["preset"].value
+    if preset and preset not in PRESETS:
+        raise UserError(
+            f"`preset` must be one of {_listed(PRESETS)}. Received: {preset!r}."
+        )
+    base = PRESETS[preset or "horse2zebra"].config
+    dataset = given.get("dataset", base.dataset)
+    given["run_dir"] = given.get("run_dir") or default_run_dir(preset, dataset)
+    if not (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
+        return dataclasses.replace(base, **given)
+    stored = load_config(given["run_dir"])
+    config = dataclasses.replace(base if preset else stored, **given)
+    differing = differences(config, stored)
+    if differing:
+        raise UserError(
+            f"{config.run_dir} holds a run of another configuration ("
+            + "; ".join(differing)
+            + "). Name another --run_dir, or ask for the same."
+        )
+    return config
+
+
+def help_text(program: str, summary: str) -> str:
+    """What `--help` prints: flags by group with their defaults, then the presets."""
+    lines = [f"usage: python {program} [--FLAG VALUE ...]", "", summary]
+    general = [
+        ("--preset NAME", "one of the presets below; other flags override it"),
+        ("--dry_run", "print the configuration, parameters and steps, and stop"),
+        ("--help", "print this"),
+    ]
+    lines += ["", "General"] + [_entry(*row) for row in general]
+    for group in GROUPS:
+        lines += ["", group]
+        for field in dataclasses.fields(Config):
+            if field.metadata["group"] == group:
+                lines.append(_entry(_usage(field), _explained(field)))
+    lines += ["", "Presets"]
+    lines += [_entry(name, preset.record) for name, preset in PRESETS.items()]
+    return "\n".join(lines)
+
+
+def _usage(field: dataclasses.Field) -> str:
+    if field.type is bool:
+        return f"--[no]{field.name}"
+    kinds = {int: "N", float: "X", str: "TEXT"}
+    choices = "|".join(field.metadata["choices"])
+    return f"--{field.name} {choices or kinds[field.type]}"
+
+
+def _explained(field: dataclasses.Field) -> str:
+    default = "none" if field.default == "" else str(field.default).lower()
+    return f"{field.metadata['text']} (default: {default})"
+
+
+def _entry(left: str, right: str) -> str:
+    """A flag and its text, in two columns of an 88 column page."""
+    text = textwrap.fill(right, 88, initial_indent=" " * 26, subsequent_indent=" " * 26)
+    if len(left) > 22:
+        return f"  {left}\n{text}"
+    return f"  {left:<24}{text.lstrip()}"
+
+
+def _listed(names) -> str:
+    return ", ".join(names)

@@ -1,0 +1,106 @@
+"""Losses as pure functions of tensors (arXiv 1703.10593, sections 3.1, 3.2, 5.2).
+
+Adversarial losses work on logits. Each loss is a mean over all elements, as in the
+official code, so that its size does not depend on the size of the images.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def least_squares(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
+    """mean((logits - 1)**2) for real, mean(logits**2) for fake (Mao et al. 2017).
+
+    Args:
+      logits: Float tensor of any shape.
+      is_real: What the discriminator should have said.
+
+    Returns:
+      A scalar, at least 0.
+    """
+    return tf.reduce_mean(tf.square(logits - float(is_real)))
+
+
+def binary_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
+    """-mean(log(p)) for real, -mean(log(1 - p)) for fake, p = sigmoid(logits).
+
+    Args:
+      logits: Float tensor of any shape.
+      is_real: What the discriminator should have said.
+
+    Returns:
+      A scalar, at least 0.
+    """
+    labels = tf.fill(tf.shape(logits), tf.cast(is_real, logits.dtype))
+    return tf.reduce_mean(
+        tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    )
+
+
+ADVERSARIAL_LOSSES: dict[str, Callable[[tf.Tensor, bool], tf.Tensor]] = {
+    "least_squares": least_squares,
+    "binary_cross_entropy": binary_cross_entropy,
+}
+
+
+def generator_loss(adversarial_loss: Callable, disc_fake: tf.Tensor) -> tf.Tensor:
+    """How far a generator is from having its fakes taken for real.
+
+    Args:
+      adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
+      disc_fake: Logits of the fakes.
+
+    Returns:
+      A scalar.
+    """
+    return adversarial_loss(disc_fake, True)
+
+
+def discriminator_loss(
+    adversarial_loss: Callable, disc_real: tf.Tensor, disc_fake: tf.Tensor
+) -> tf.Tensor:
+    """How far a discriminator is from telling real from fake, halved (section 7.1).
+
+    Args:
+      adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
+      disc_real: Logits of real images.
+      disc_fake: Logits of fakes.
+
+    Returns:
+      A scalar.
+    """
+    real = adversarial_loss(disc_real, True)
+    fake = adversarial_loss(disc_fake, False)
+    return 0.5 * (real + fake)
+
+
+def cycle_loss(real: tf.Tensor, cycled: tf.Tensor, lambda_cycle: float) -> tf.Tensor:
+    """lambda_cycle * mean(|real - cycled|) (equation 2).
+
+    Args:
+      real: Images in [-1, 1].
+      cycled: The same images, there and back.
+      lambda_cycle: Weight.
+
+    Returns:
+      A scalar.
+    """
+    return lambda_cycle * tf.reduce_mean(tf.abs(real - cycled))
+
+
+def identity_loss(
+    real: tf.Tensor, same: tf.Tensor, lambda_cycle: float, lambda_identity: float
+) -> tf.Tensor:
+    """lambda_cycle * lambda_identity * mean(|real - same|) (section 5.2).
+
+    Args:
+      real: Images in [-1, 1] of a generator's target domain.
+      same: What that generator makes of them.
+      lambda_cycle: Weight of the cycle loss.
+      lambda_identity: Weight relative to it; the paper takes 0.5.
+
+    Returns:
+      A scalar.
+    """
+    return lambda_cycle * lambda_identity * tf.reduce_mean(tf.abs(real - same))

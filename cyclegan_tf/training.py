@@ -1,0 +1,312 @@
+"""A run from its configuration to its last checkpoint: strategy, loop, logs, grids."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import resource
+import signal
+import sys
+import tempfile
+import time
+
+import keras
+import tensorflow as tf
+
+from cyclegan_tf import datasets, evaluation, images
+from cyclegan_tf.checkpoints import Checkpoints
+from cyclegan_tf.config import Config, UserError, save_config
+from cyclegan_tf.cyclegan import CycleGAN, translate
+from cyclegan_tf.input_pipeline import steps_per_epoch, training_batches
+from cyclegan_tf.reporting import CURVES_FILE, GRIDS_FOLDER, Reporter
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; the run can't go on."""
+
+
+def devices() -> str:
+    """The devices that can train, in words; asks the driver, so call it once early."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
+    return ", ".join(names) or "CPU only, no GPU found"
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy that `Config.strategy` names.
+
+    Args:
+      name: `single`, `mirrored`, `cpu:N` or `auto`.
+
+    Returns:
+      A MirroredStrategy over all GPUs or over N logical CPU devices, or the default
+      strategy of one device.
+
+    Raises:
+      UserError: there is no GPU to mirror over, or CPU devices can't be made any more.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if name.startswith("cpu:"):
+        number = int(name.removeprefix("cpu:"))
+        _make_logical_cpus(number)
+        # Collectives over CPUs mix up the keys of two strategies in one process.
+        return tf.distribute.MirroredStrategy(
+            [f"CPU:{i}" for i in range(number)],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    if name == "mirrored" and not gpus:
+        raise UserError("`strategy` mirrored needs a GPU; cpu:N works without one.")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _make_logical_cpus(number: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    present = tf.config.get_logical_device_configuration(cpu) or []
+    if len(present) >= number:
+        return
+    device = tf.config.LogicalDeviceConfiguration()
+    try:
+        tf.config.set_logical_device_configuration(cpu, [device] * number)
+    except RuntimeError as error:
+        raise UserError(f"cpu:{number} must be asked for at the start.") from error
+
+
+def describe(config: Config) -> str:
+    """The plan of a run, as `--dry_run` prints it: fields, parameters and steps.
+
+    Raises:
+      UserError: the data set is unknown or incomplete.
+    """
+    counts = datasets.count(config)
+    model = CycleGAN(dataclasses.replace(config, strategy="single", pool_size=0), 1)
+    lines = [config.to_json().rstrip()]
+    lines += [
+        f"{n}: {m.count_params():,} parameters" for n, m in model.networks.items()
+    ]
+    if counts is None:
+        lines.append("steps: not known before the data set is downloaded")
+    else:
+        epoch = steps_per_epoch(*counts, config.batch_size)
+        lines.append(
+            f"steps: {_num_steps(config, epoch):,} ({epoch:,} an epoch, "
+            f"{counts[0]:,} and {counts[1]:,} training pictures)"
+        )
+    return "\n".join(lines)
+
+
+def train(config: Config) -> None:
+    """Trains, or goes on with, the run in `config.run_dir`.
+
+    Args:
+      config: The configuration; `run_dir` must be set.
+
+    Raises:
+      UserError: the data, the run directory or the checkpoint can't be used.
+      NonFiniteLossError: a loss became NaN or infinite.
+      KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
+    """
+    run_dir = pathlib.Path(config.run_dir)
+    _check_writable(run_dir)
+    # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
+    # a step is no slower without it.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    strategy = make_strategy(config.strategy)
+    keras.utils.set_random_seed(config.seed)
+    data = datasets.load(config)
+    epoch_steps = steps_per_epoch(
+        len(data.train_x), len(data.train_y), config.batch_size
+    )
+    num_steps = _num_steps(config, epoch_steps)
+    model = CycleGAN(config, epoch_steps, strategy)
+    checkpoints = Checkpoints(model, run_dir)
+    start = checkpoints.restore()
+    # Only now, so that nothing is left of a run that could not start.
+    run_dir.mkdir(parents=True, exist_ok=True)
+    save_config(config)
+    if start:
+        print(f"Going on with {run_dir} from step {start:,}.", flush=True)
+    if start >= num_steps:
+        print(f"{run_dir} is at step {start:,} of {num_steps:,}: nothing to train.")
+        return
+    reporter = Reporter(run_dir, start, num_steps)
+    run = _Run(model, data, checkpoints, reporter, epoch_steps)
+    with contextlib.closing(reporter), _stop_on_signal() as stop:
+        if start == 0:
+            run.report_pictures("epoch_0000")
+        batches = training_batches(data, config, strategy, start, num_steps)
+        for real_x, real_y in batches:
+            run.train_step(real_x, real_y)
+            if stop.requested:
+                break
+        run.finish()
+    if stop.requested and model.step < num_steps:
+        raise KeyboardInterrupt(f"Stopped and saved at step {model.step:,}.")
+    print(
+        f"Step {model.step:,} of {num_steps:,}. Pictures: {run_dir / GRIDS_FOLDER}, "
+        f"newest {run.newest_grid}; losses: {run_dir / CURVES_FILE}; all of the run: "
+        f"{run_dir}. Peak memory: {_peak_gigabytes():.1f} GB."
+    )
+
+
+class _Run:
+    """What happens around each step, and when."""
+
+    def __init__(self, model, data, checkpoints, reporter, epoch_steps):
+        self._model = model
+        self._config = model.config
+        self._data = data
+        self._checkpoints = checkpoints
+        self._reporter = reporter
+        self._epoch_steps = epoch_steps
+        self._step = model.step
+        self._window = []
+        self._window_start = time.monotonic()
+        self.newest_grid = None
+
+    def train_step(self, real_x, real_y) -> None:
+        """One step, and whatever is due after it."""
+        self._window.append(self._model.train_step(real_x, real_y))
+        self._step += 1
+        self._reporter.advance()
+        epoch, within = divmod(self._step, self._epoch_steps)
+        if self._step % self._config.log_every_steps == 0:
+            self._record_losses()
+        if self._step % self._config.save_every_steps == 0 or within == 0:
+            self._save()
+        if within == 0:
+            self.report_pictures(f"epoch_{epoch:04d}")
+
+    def finish(self) -> None:
+        """Saves and reports where the last step left off."""
+        self._save()
+        if self._step % self._epoch_steps:
+            self.report_pictures(f"step_{self._step:07d}")
+
+    def _save(self) -> None:
+        # Losses first: weights made by a non-finite one must not replace good ones.
+        self._record_losses()
+        self._checkpoints.save(self._step)
+
+    def _record_losses(self) -> None:
+        """Writes the means since the last record."""
+        if not self._window:
+            return
+        first_step = self._step - len(self._window) + 1
+        records = [{k: float(v) for k, v in r.items()} for r in self._window]
+        for step, losses in enumerate(records, start=first_step):
+            _check_finite(step, losses, self._checkpoints.last_step)
+        values = {k: sum(r[k] for r in records) / len(records) for k in records[0]}
+        now = time.monotonic()
+        values["epoch"] = (self._step - 1) // self._epoch_steps + 1
+        values["learning_rate"] = self._model.learning_rate
+        values["steps_per_second"] = len(records) / (now - self._window_start)
+        values["peak_memory_gigabytes"] = _peak_gigabytes()
+        self._reporter.scalars(self._step, values)
+        self._window, self._window_start = [], now
+
+    def report_pictures(self, name: str) -> None:
+        """Writes a grid, the loss curves, and errors where the truth is known."""
+        self._reporter.grid(name, self._step, grid_pictures(self._model, self._data))
+        self._reporter.curves()
+        self.newest_grid = f"{name}.png"
+        errors = evaluation.paired_errors(self._model, self._data)
+        if errors:
+            record = {f"error_{k}": v for k, v in errors.items()}
+            self._reporter.scalars(self._step, record)
+            self._reporter.say(
+                f"Step {self._step:,}, mean absolute error to the true translation in "
+                f"levels of 255: X to Y {errors['x_to_y']:.1f} (doing nothing: "
+                f"{errors['doing_nothing_x_to_y']:.1f}), Y to X "
+                f"{errors['y_to_x']:.1f} ({errors['doing_nothing_y_to_x']:.1f})"
+            )
+        self._window_start = time.monotonic()
+
+
+def grid_pictures(model: CycleGAN, data: datasets.UnpairedData) -> dict:
+    """Test pictures with what the generators make of them, as columns of a grid.
+
+    Returns:
+      uint8 [rows, height, width, 3] by title, in the order real, fake, cycled, same of
+      X, then of Y.
+    """
+    multiple = model.config.size_multiple
+    columns = {}
+    rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
+    for x, y, forward, back, domain in (
+        ("x", "y", model.generator_g, model.generator_f, data.test_x),
+        ("y", "x", model.generator_f, model.generator_g, data.test_y),
+    ):
+        made = {f"real_{x}": [], f"fake_{y}": [], f"cycled_{x}": [], f"same_{x}": []}
+        for picture in evaluation.first(domain, rows):
+            real = images.to_float(picture[None])
+            fake = translate(forward, real, multiple)
+            cycled = translate(back, fake, multiple)
+            same = translate(back, real, multiple)
+            for column, image in zip(
+                made.values(), (real, fake, cycled, same), strict=True
+            ):
+                column.append(images.to_uint8(image)[0].numpy())
+        columns.update(made)
+    return columns
+
+
+def _num_steps(config: Config, epoch_steps: int) -> int:
+    whole = config.total_epochs * epoch_steps
+    return min(config.max_steps, whole) if config.max_steps else whole
+
+
+def _check_finite(step: int, losses: dict[str, float], last_saved: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            good = f"is of step {last_saved:,}" if last_saved else "does not exist"
+            raise NonFiniteLossError(
+                f"{name} is {value} at step {step:,}. The last good checkpoint {good}."
+            )
+
+
+def _check_writable(run_dir: pathlib.Path) -> None:
+    """Tries to write where the run directory is or will be; leaves nothing there."""
+    place = run_dir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"`run_dir` {run_dir} can't be written to: {reason}."
+        ) from error
+
+
+def _peak_gigabytes() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+class _Stop:
+    requested = False
+
+
+@contextlib.contextmanager
+def _stop_on_signal():
+    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the step."""
+    stop = _Stop()
+    before = {}
+
+    def request(number, frame) -> None:
+        stop.requested = True
+        signal.signal(number, before[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, request)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

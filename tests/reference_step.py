@@ -1,0 +1,88 @@
+"""The documents' training step, written down plainly: the oracle of the fast one.
+
+One call a picture and role, one loss a network, four gradients from one persistent
+tape, each generator's total loss with the whole cycle loss.
+"""
+
+import tensorflow as tf
+
+
+def reference_gradients(model, real_x, real_y, from_pool=None):
+    """Losses and the gradients of the four networks.
+
+    Args:
+      model: A CycleGAN; its networks and weights of the losses are used, its step not.
+      real_x: Images of X.
+      real_y: Images of Y.
+      from_pool: Maps ("x" or "y", fakes) to what the discriminator is trained on; the
+        fakes themselves if None.
+    """
+    lambda_cycle = model.config.lambda_cycle
+    lambda_identity = model.config.lambda_identity
+    g, f = model.generator_g, model.generator_f
+    d_x, d_y = model.discriminator_x, model.discriminator_y
+
+    def adversarial(logits, target):
+        targets = target * tf.ones_like(logits)
+        if model.config.adversarial_loss == "least_squares":
+            return tf.reduce_mean((logits - targets) ** 2)
+        p = tf.sigmoid(logits)
+        return -tf.reduce_mean(
+            targets * tf.math.log(p) + (1 - targets) * tf.math.log(1 - p)
+        )
+
+    def generator_loss(disc_fake):
+        return adversarial(disc_fake, 1.0)
+
+    def discriminator_loss(disc_real, disc_fake):
+        return 0.5 * (adversarial(disc_real, 1.0) + adversarial(disc_fake, 0.0))
+
+    def distance(a, b):
+        return tf.reduce_mean(tf.abs(a - b))
+
+    with tf.GradientTape(persistent=True) as tape:
+        fake_y = g(real_x, training=True)
+        cycled_x = f(fake_y, training=True)
+        fake_x = f(real_y, training=True)
+        cycled_y = g(fake_x, training=True)
+        same_x = f(real_x, training=True)
+        same_y = g(real_y, training=True)
+        disc_real_x = d_x(real_x, training=True)
+        disc_real_y = d_y(real_y, training=True)
+        disc_fake_x = d_x(fake_x, training=True)
+        disc_fake_y = d_y(fake_y, training=True)
+        gen_g_loss = generator_loss(disc_fake_y)
+        gen_f_loss = generator_loss(disc_fake_x)
+        total_cycle_loss = lambda_cycle * (
+            distance(real_x, cycled_x) + distance(real_y, cycled_y)
+        )
+        weight = lambda_cycle * lambda_identity
+        total_gen_g_loss = (
+            gen_g_loss + total_cycle_loss + weight * distance(real_y, same_y)
+        )
+        total_gen_f_loss = (
+            gen_f_loss + total_cycle_loss + weight * distance(real_x, same_x)
+        )
+        if from_pool:
+            disc_fake_x = d_x(tf.constant(from_pool("x", fake_x.numpy())))
+            disc_fake_y = d_y(tf.constant(from_pool("y", fake_y.numpy())))
+        disc_x_loss = discriminator_loss(disc_real_x, disc_fake_x)
+        disc_y_loss = discriminator_loss(disc_real_y, disc_fake_y)
+    gradients = {
+        "generator_g": tape.gradient(total_gen_g_loss, g.trainable_variables),
+        "generator_f": tape.gradient(total_gen_f_loss, f.trainable_variables),
+        "discriminator_x": tape.gradient(disc_x_loss, d_x.trainable_variables),
+        "discriminator_y": tape.gradient(disc_y_loss, d_y.trainable_variables),
+    }
+    losses = {
+        "gen_g_loss": gen_g_loss,
+        "gen_f_loss": gen_f_loss,
+        "total_cycle_loss": total_cycle_loss,
+        "identity_g_loss": weight * distance(real_y, same_y),
+        "identity_f_loss": weight * distance(real_x, same_x),
+        "total_gen_g_loss": total_gen_g_loss,
+        "total_gen_f_loss": total_gen_f_loss,
+        "disc_x_loss": disc_x_loss,
+        "disc_y_loss": disc_y_loss,
+    }
+    return losses, gradients

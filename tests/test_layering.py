@@ -1,0 +1,69 @@
+import ast
+import pathlib
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "cyclegan_tf"
+
+# Imports point down this table only.
+LEVELS = {
+    "config": 0,
+    "layers": 0,
+    "losses": 0,
+    "schedules": 0,
+    "image_pool": 0,
+    "augmentation": 0,
+    "images": 0,
+    "shapes": 0,
+    "generators": 1,
+    "discriminators": 1,
+    "datasets": 1,
+    "reporting": 1,
+    "cyclegan": 2,
+    "input_pipeline": 2,
+    "checkpoints": 3,
+    "evaluation": 3,
+    "training": 4,
+}
+
+
+def our_imports(path: pathlib.Path) -> set[str]:
+    """Modules of the package that a file imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            package, _, module = node.module.partition(".")
+            if package == "cyclegan_tf":
+                found |= {module} if module else {a.name for a in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {
+                a.name.partition(".")[2]
+                for a in node.names
+                if a.name.startswith("cyclegan_tf.")
+            }
+    return found
+
+
+def test_every_module_has_a_level():
+    modules = {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"}
+    assert modules == set(LEVELS)
+
+
+def test_imports_point_down():
+    for module, level in LEVELS.items():
+        for imported in our_imports(PACKAGE / f"{module}.py"):
+            assert LEVELS[imported] < level, f"{module} imports {imported}"
+
+
+def test_no_module_imports_the_entry_scripts_or_tests():
+    for path in PACKAGE.glob("*.py"):
+        imported = {
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import)
+            for name in (a.name for a in node.names)
+        }
+        assert not imported & {"train", "export", "tests", "pytest"}
+
+
+def test_entry_script_is_short():
+    assert len((ROOT / "train.py").read_text().splitlines()) < 80
