@@ -6,7 +6,8 @@ import sys
 
 from absl import app, flags, logging
 
-from cyclegan_tf import config as configuration
+from cyclegan_tf import command_line
+from cyclegan_tf.config import UserError
 
 SUMMARY = (
     "Trains CycleGAN on two sets of pictures. Run the same command again to go on with "
@@ -17,8 +18,8 @@ SUMMARY = (
 def main(argv: list[str]) -> None:
     """Resolves the configuration, then trains or prints the plan."""
     if len(argv) > 1:
-        raise configuration.UserError(f"Not a flag: {argv[1]!r}. See --help.")
-    config = configuration.config_from_flags(flags.FLAGS)
+        raise UserError(f"Not a flag: {argv[1]!r}. See --help.")
+    config = command_line.config_from_flags(flags.FLAGS)
     logging.set_verbosity(logging.WARNING)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_native_messages():
@@ -55,7 +56,7 @@ def _without_native_messages():
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line; answers `--help` and a wrong flag itself."""
     if {"--help", "-help", "-h"} & set(argv[1:]):
-        print(configuration.help_text("train.py", SUMMARY))
+        print(command_line.help_text("train.py", SUMMARY))
         sys.exit(0)
     try:
         return flags.FLAGS(argv)
@@ -67,10 +68,10 @@ def run(argv: list[str]) -> None:
     """Runs `main`, a mistake of the user's told in one line."""
     try:
         main(argv)
-    except configuration.UserError as error:
+    except UserError as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
-    configuration.define_flags()
+    command_line.define_flags()
     app.run(run, flags_parser=parse_flags)

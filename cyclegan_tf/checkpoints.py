@@ -17,6 +17,9 @@ from cyclegan_tf.generators import GENERATORS
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _FOLDER = "checkpoints"
 
+# What TensorFlow raises on a checkpoint whose files are cut off or overwritten.
+_DAMAGE = (tf.errors.OpError, ValueError, IndexError)
+
 State = dict[str, dict[str, tf.Variable]]
 
 
@@ -58,7 +61,7 @@ class Checkpoints:
         check_matches(path, self._state)
         try:
             self._checkpoint.restore(path).assert_consumed()
-        except tf.errors.OpError as error:
+        except _DAMAGE as error:
             raise _damaged(path, error) from error
         self.last_step = int(path.rsplit("-", 1)[1])
         return self.last_step
@@ -133,7 +136,7 @@ def load_generator(run_dir: str | os.PathLike, name: str) -> keras.Model:
         raise UserError(f"{path} does not hold the weights of {name}.")
     try:
         tf.train.Checkpoint(**{name: weights}).restore(path).expect_partial()
-    except tf.errors.OpError as error:
+    except _DAMAGE as error:
         raise _damaged(path, error) from error
     return generator
 
@@ -142,7 +145,7 @@ def _shapes(path: str) -> dict[str, tuple[int, ...]]:
     """Shapes in a checkpoint, by `group/name`."""
     try:
         variables = tf.train.list_variables(path)
-    except (tf.errors.OpError, ValueError, IndexError) as error:
+    except _DAMAGE as error:
         raise _damaged(path, error) from error
     return {
         key.removesuffix(_SUFFIX): tuple(shape)

@@ -1,4 +1,4 @@
-"""Everything that can be set: `Config`, its presets, its flags and its JSON file.
+"""Everything that can be set: `Config`, what it refuses, and its JSON file.
 
 Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 """
@@ -8,9 +8,6 @@ import json
 import math
 import os
 import pathlib
-import textwrap
-
-from absl import flags
 
 CONFIG_FILE = "config.json"
 
@@ -229,7 +226,7 @@ def _check_value(field: dataclasses.Field, value) -> None:
     choices = field.metadata["choices"]
     if choices and value not in choices:
         raise UserError(
-            f"`{name}` must be one of {_listed(choices)}. Received: {value!r}."
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}."
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"`{name}` must be a finite number. Received: {value}.")
@@ -291,97 +288,6 @@ def patchgan_size(image_size: int, num_layers: int) -> int:
     return image_size - 2
 
 
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """Values of a `Config`, with what is known of training with them."""
-
-    values: dict
-    record: str
-
-    @property
-    def config(self) -> Config:
-        """The preset as a `Config`."""
-        return Config(**self.values)
-
-
-PRESETS = {
-    "horse2zebra": Preset(
-        values={},
-        record="The official recipe: 256 px, ResNet-9, 200 epochs. "
-        "`python train.py`. Meant for a GPU; the whole training was not measured.",
-    ),
-    "unet": Preset(
-        values={"generator": "unet"},
-        record="The official recipe with a U-Net 256. `python train.py --preset unet`. "
-        "Meant for a GPU; not measured.",
-    ),
-    "horse2zebra64": Preset(
-        values={
-            "image_size": 64,
-            "load_size": 72,
-            "num_filters": 32,
-            "num_blocks": 6,
-            "discriminator_layers": 2,
-        },
-        record="64 px, 6 blocks, 32 filters: small enough for a CPU. "
-        "`python train.py --preset horse2zebra64`. Not measured.",
-    ),
-    "tiny": Preset(
-        values={
-            "dataset": "shapes",
-            "image_size": 32,
-            "load_size": 36,
-            "num_filters": 4,
-            "num_blocks": 1,
-            "num_downs": 5,
-            "discriminator_filters": 4,
-            "discriminator_layers": 2,
-            "pool_size": 4,
-            "num_epochs": 1,
-            "num_decay_epochs": 1,
-            "log_every_steps": 10,
-            "save_every_steps": 50,
-        },
-        record="32 px, 8,667 weights a generator: for tests; nothing to look at.",
-    ),
-    "demo": Preset(
-        values={
-            "dataset": "shapes",
-            "image_size": 64,
-            "load_size": 72,
-            "num_filters": 24,
-            "num_blocks": 4,
-            "discriminator_filters": 32,
-            "lambda_identity": 1.0,
-            "learning_rate": 4e-4,
-            "num_epochs": 4,
-            "num_decay_epochs": 4,
-        },
-        record="Stripes on and off drawn bodies at 64 px. "
-        "`python train.py --preset demo`. Not measured.",
-    ),
-}
-
-
-def default_run_dir(preset: str, dataset: str) -> str:
-    """Where a run goes that names no `run_dir`.
-
-    Args:
-      preset: The preset that was asked for, or "" for none.
-      dataset: The data set's name or folder.
-
-    Returns:
-      `runs/PRESET` for a preset on its own data set, `runs/DATASET` without a preset,
-      else `runs/DATASET-PRESET`.
-    """
-    name = pathlib.Path(dataset).expanduser().resolve().name
-    if preset and dataset == PRESETS[preset].config.dataset:
-        name = preset
-    elif preset:
-        name = f"{name}-{preset}"
-    return str(pathlib.Path("runs") / name)
-
-
 def differences(ours: Config, theirs: Config) -> list[str]:
     """Names the fields that decide what is learned and differ, with both values.
 
@@ -423,100 +329,3 @@ def save_config(config: Config) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(config.to_json())
     temporary.replace(path)
-
-
-def define_flags() -> None:
-    """Makes an absl flag of each field of `Config`, and `--preset` and `--dry_run`."""
-    flags.DEFINE_string("preset", "", "named set of values; other flags override it")
-    flags.DEFINE_boolean(
-        "dry_run", False, "print the configuration, parameters and steps, and stop"
-    )
-    define = {
-        bool: flags.DEFINE_boolean,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-    }
-    for field in dataclasses.fields(Config):
-        define[field.type](field.name, field.default, field.metadata["text"])
-
-
-def config_from_flags(values: flags.FlagValues) -> Config:
-    """The configuration that parsed flags ask for.
-
-    Flags that were given win. The others come from the preset that was named, else
-    from the run directory if a run is there, else from the official recipe.
-
-    Raises:
-      UserError: a value is out of range, the preset is unknown, or the run directory
-        was made with another configuration.
-    """
-    given = {
-        field.name: values[field.name].value
-        for field in dataclasses.fields(Config)
-        if values[field.name].present
-    }
-    preset = values["preset"].value
-    if preset and preset not in PRESETS:
-        raise UserError(
-            f"`preset` must be one of {_listed(PRESETS)}. Received: {preset!r}."
-        )
-    base = PRESETS[preset or "horse2zebra"].config
-    dataset = given.get("dataset", base.dataset)
-    given["run_dir"] = given.get("run_dir") or default_run_dir(preset, dataset)
-    if not (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
-        return dataclasses.replace(base, **given)
-    stored = load_config(given["run_dir"])
-    config = dataclasses.replace(base if preset else stored, **given)
-    differing = differences(config, stored)
-    if differing:
-        raise UserError(
-            f"{config.run_dir} holds a run of another configuration ("
-            + "; ".join(differing)
-            + "). Name another --run_dir, or ask for the same."
-        )
-    return config
-
-
-def help_text(program: str, summary: str) -> str:
-    """What `--help` prints: flags by group with their defaults, then the presets."""
-    lines = [f"usage: python {program} [--FLAG VALUE ...]", "", summary]
-    general = [
-        ("--preset NAME", "one of the presets below; other flags override it"),
-        ("--dry_run", "print the configuration, parameters and steps, and stop"),
-        ("--help", "print this"),
-    ]
-    lines += ["", "General"] + [_entry(*row) for row in general]
-    for group in GROUPS:
-        lines += ["", group]
-        for field in dataclasses.fields(Config):
-            if field.metadata["group"] == group:
-                lines.append(_entry(_usage(field), _explained(field)))
-    lines += ["", "Presets"]
-    lines += [_entry(name, preset.record) for name, preset in PRESETS.items()]
-    return "\n".join(lines)
-
-
-def _usage(field: dataclasses.Field) -> str:
-    if field.type is bool:
-        return f"--[no]{field.name}"
-    kinds = {int: "N", float: "X", str: "TEXT"}
-    choices = "|".join(field.metadata["choices"])
-    return f"--{field.name} {choices or kinds[field.type]}"
-
-
-def _explained(field: dataclasses.Field) -> str:
-    default = "none" if field.default == "" else str(field.default).lower()
-    return f"{field.metadata['text']} (default: {default})"
-
-
-def _entry(left: str, right: str) -> str:
-    """A flag and its text, in two columns of an 88 column page."""
-    text = textwrap.fill(right, 88, initial_indent=" " * 26, subsequent_indent=" " * 26)
-    if len(left) > 22:
-        return f"  {left}\n{text}"
-    return f"  {left:<24}{text.lstrip()}"
-
-
-def _listed(names) -> str:
-    return ", ".join(names)

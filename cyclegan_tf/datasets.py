@@ -5,26 +5,26 @@ order of training can be a pure function of the step.
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import difflib
 import os
 import pathlib
 import sys
-import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import requests
 from tqdm import tqdm
 
 from cyclegan_tf import images, shapes
 from cyclegan_tf.config import TFDS_CONFIGS, Config, UserError
+from cyclegan_tf.tfds_pictures import (
+    SPLITS,
+    builder_of,
+    configuration_name,
+    encoded_pictures,
+)
 
 MAX_UNREADABLE = 0.05
-NETWORK_SECONDS = 15
-_SPLITS = ("trainA", "trainB", "testA", "testB")
-_TFDS_URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +108,13 @@ def count(config: Config) -> tuple[int, int] | None:
     Raises:
       UserError: as `load`.
     """
-    name = _tfds_name(config.dataset)
+    name = configuration_name(config.dataset)
     if config.dataset == "shapes":
         return shapes.NUM_TRAIN, shapes.NUM_TRAIN
     if name is None:
         files = _folder_files(config.dataset)
         return len(files["trainA"]), len(files["trainB"])
-    builder = _tfds_builder(name, config.data_dir)
+    builder = builder_of(name, config.data_dir)
     if not builder.is_prepared():
         return None
     splits = builder.info.splits
@@ -123,10 +123,10 @@ def count(config: Config) -> tuple[int, int] | None:
 
 def _items(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
     """Encoded pictures or their paths, by split and name."""
-    name = _tfds_name(config.dataset)
+    name = configuration_name(config.dataset)
     if name is None:
         return _folder_files(config.dataset)
-    return _tfds_pictures(name, config.data_dir)
+    return encoded_pictures(name, config.data_dir)
 
 
 # --- Folders
@@ -144,9 +144,10 @@ def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
             f"{', '.join(known)}.{meant}"
         )
     files = {}
-    for split in _SPLITS:
-        found = sorted(p for p in (root / split).rglob("*") if _is_picture(p))
-        files[split] = {str(p.relative_to(root / split)): p for p in found}
+    for split in SPLITS:
+        found = sorted((root / split).rglob("*"))
+        named = {str(p.relative_to(root / split)): p for p in found}
+        files[split] = {name: p for name, p in named.items() if _is_picture(name, p)}
         if split.startswith("train") and not files[split]:
             what = "has no picture (JPEG, PNG, BMP or GIF)"
             if not (root / split).is_dir():
@@ -155,112 +156,10 @@ def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
     return files
 
 
-def _is_picture(path: pathlib.Path) -> bool:
-    # Dot files are leftovers of file managers, such as ._horse.jpg.
-    return (
-        path.suffix.lower() in images.ENDINGS
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-
-
-# --- tfds
-
-
-def _tfds_name(dataset: str) -> str | None:
-    """The tfds configuration a data set's name stands for, if it does."""
-    name = dataset.removeprefix("cycle_gan/")
-    return name if name in TFDS_CONFIGS else None
-
-
-def _tfds_builder(name: str, data_dir: str):
-    import tensorflow_datasets as tfds  # Seconds to import, and only needed here.
-
-    directory = os.path.expanduser(data_dir) if data_dir else None
-    return tfds.builder(f"cycle_gan/{name}", data_dir=directory)
-
-
-def _tfds_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
-    """The encoded pictures of a tfds configuration, fetched first if need be."""
-    import tensorflow_datasets as tfds
-
-    builder = _tfds_builder(name, data_dir)
-    if not builder.is_prepared():
-        _prepare(builder, name)
-    keep_encoded = {"image": tfds.decode.SkipDecoding()}
-    return {
-        split: {
-            f"{name} {split} number {i}": example["image"]
-            for i, example in enumerate(
-                builder.as_dataset(
-                    split=split, decoders=keep_encoded, shuffle_files=False
-                ).as_numpy_iterator()
-            )
-        }
-        for split in _SPLITS
-    }
-
-
-def _prepare(builder, name: str) -> None:
-    """Downloads and prepares, having made sure that the server answers."""
-    import tensorflow_datasets as tfds
-
-    root = pathlib.Path(builder.data_dir).parents[2]
-    archive = root / "downloads" / "manual" / f"{name}.zip"
-    instead = (
-        f"Use --data_dir with a prepared copy, put {name}.zip into {archive.parent}, "
-        "or give --dataset a folder with trainA/ and trainB/."
-    )
-    if not archive.exists():
-        problem = _unreachable(f"{_TFDS_URL}{name}.zip")
-        if problem:
-            raise UserError(f"{name} can't be downloaded: {problem}. {instead}")
-    try:
-        with _removed_if_failed(root, builder):
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-            )
-    except requests.exceptions.RequestException as error:
-        reason = type(error).__name__
-        raise UserError(
-            f"The download of {name} failed: {reason}. {instead}"
-        ) from error
-    except tfds.download.DownloadError as error:
-        raise UserError(f"The download of {name} failed: {error}. {instead}") from error
-    except OSError as error:
-        raise UserError(f"{name} can't be prepared in {root}: {error}.") from error
-
-
-def _unreachable(url: str) -> str:
-    """Why a server can't be reached, or an empty string, within NETWORK_SECONDS."""
-    problem = [f"no answer within {NETWORK_SECONDS} s"]
-
-    def ask() -> None:
-        try:
-            answer = requests.head(url, timeout=NETWORK_SECONDS, allow_redirects=True)
-            problem[0] = "" if answer.ok else f"the server says {answer.status_code}"
-        except requests.exceptions.RequestException as error:
-            problem[0] = f"no network ({type(error).__name__})"
-
-    # A thread, since looking up a name has no time limit of its own.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(NETWORK_SECONDS)
-    return problem[0]
-
-
-@contextlib.contextmanager
-def _removed_if_failed(root: pathlib.Path, builder):
-    """Leaves no `*.incomplete*` folder of this data set behind a failure."""
-    import shutil
-
-    try:
-        yield
-    except BaseException:
-        parent = pathlib.Path(builder.data_dir).parent
-        for folder in parent.glob("*incomplete*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+def _is_picture(name: str, path: pathlib.Path) -> bool:
+    # Dot files and folders are leftovers, such as ._horse.jpg and .thumbnails/.
+    hidden = any(part.startswith(".") for part in pathlib.PurePath(name).parts)
+    return path.suffix.lower() in images.ENDINGS and not hidden and path.is_file()
 
 
 # --- Reading

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "MPO")  # MPO: JPEG of some phones
+FORMATS = ("JPEG", "PNG", "BMP", "GIF")  # JPEG covers the MPO of some phones.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
 # What Pillow's readers are known to raise on damaged files.

@@ -10,7 +10,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from cyclegan_tf.config import PRESETS, Config  # noqa: E402
+from cyclegan_tf.config import Config  # noqa: E402
+from cyclegan_tf.presets import PRESETS  # noqa: E402
 
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(

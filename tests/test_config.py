@@ -7,11 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from cyclegan_tf import config as configuration
-from cyclegan_tf.config import PRESETS, Config, UserError
+from cyclegan_tf.config import Config, UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -48,16 +46,6 @@ OTHER_DEFAULTS = {
     "log_every_steps": 100,
     "save_every_steps": 1000,
     "num_grid_images": 4,
-}
-
-# What each preset must keep: dataset, image_size, load_size, generator, num_filters,
-# num_blocks, side of the discriminators' logits, total_epochs.
-PRESET_ROWS = {
-    "horse2zebra": ("horse2zebra", 256, 286, "resnet", 64, 9, 30, 200),
-    "unet": ("horse2zebra", 256, 286, "unet", 64, 9, 30, 200),
-    "horse2zebra64": ("horse2zebra", 64, 72, "resnet", 32, 6, 14, 200),
-    "tiny": ("shapes", 32, 36, "resnet", 4, 1, 6, 2),
-    "demo": ("shapes", 64, 72, "resnet", 24, 4, 6, 8),
 }
 
 MINIMA = {
@@ -156,39 +144,6 @@ def test_default_is_the_official_recipe(name):
 
 def test_every_default_is_pinned():
     assert set(OFFICIAL_RECIPE | OTHER_DEFAULTS) == set(FIELDS)
-
-
-@pytest.mark.parametrize("name", PRESET_ROWS)
-def test_preset_builds_what_its_row_says(name):
-    config = PRESETS[name].config
-    assert (
-        config.dataset,
-        config.image_size,
-        config.load_size,
-        config.generator,
-        config.num_filters,
-        config.num_blocks,
-        configuration.patchgan_size(config.image_size, config.discriminator_layers),
-        config.total_epochs,
-    ) == PRESET_ROWS[name]
-
-
-def test_every_preset_has_a_row():
-    assert set(PRESETS) == set(PRESET_ROWS)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_preset_changes_only_fields_and_says_what_is_known(name):
-    assert set(PRESETS[name].values) <= set(FIELDS)
-    assert PRESETS[name].record.endswith(".")
-
-
-def test_presets_leave_the_run_dir_to_the_default():
-    assert all("run_dir" not in preset.values for preset in PRESETS.values())
-
-
-def test_preset_horse2zebra_is_the_default():
-    assert PRESETS["horse2zebra"].config == Config()
 
 
 def test_config_is_frozen():
@@ -547,243 +502,9 @@ def test_an_integer_and_its_float_do_not_differ():
     assert configuration.differences(Config(lambda_cycle=10), Config()) == []
 
 
-# --- The run directory
-
-
-@pytest.mark.parametrize(
-    ("preset", "dataset", "run_dir"),
-    [
-        ("", "horse2zebra", "runs/horse2zebra"),
-        ("", "maps", "runs/maps"),
-        ("", "cycle_gan/maps", "runs/maps"),
-        ("", "/data/photos", "runs/photos"),
-        ("", "/data/photos/", "runs/photos"),
-        ("", "../photos", "runs/photos"),
-        ("tiny", "shapes", "runs/tiny"),
-        ("unet", "horse2zebra", "runs/unet"),
-        ("horse2zebra", "horse2zebra", "runs/horse2zebra"),
-        ("tiny", "maps", "runs/maps-tiny"),
-        ("tiny", "/data/photos", "runs/photos-tiny"),
-    ],
-)
-def test_default_run_dir(preset, dataset, run_dir):
-    assert configuration.default_run_dir(preset, dataset) == run_dir
-
-
-@pytest.mark.parametrize(("dataset", "name"), [(".", "photos"), ("..", "pictures")])
-def test_default_run_dir_of_a_folder_given_by_dots_is_its_name(
-    tmp_path, monkeypatch, dataset, name
-):
-    folder = tmp_path / "pictures" / "photos"
-    folder.mkdir(parents=True)
-    monkeypatch.chdir(folder)
-    assert configuration.default_run_dir("", dataset) == f"runs/{name}"
-
-
-# --- Flags
-
-
-@pytest.fixture
-def config_of(tmp_path, monkeypatch):
-    """From command line arguments to a `Config`, in an empty working directory."""
-    if "preset" not in flags.FLAGS:
-        configuration.define_flags()
-    monkeypatch.chdir(tmp_path)
-
-    def parse(*args: str) -> Config:
-        with flagsaver.flagsaver():
-            flags.FLAGS(["train.py", *args])
-            return configuration.config_from_flags(flags.FLAGS)
-
-    return parse
-
-
-@pytest.fixture
-def stored_run(tmp_path):
-    """Makes the run directory of the preset `tiny` with some fields replaced."""
-
-    def make(name="stored", **fields) -> str:
-        run_dir = tmp_path / name
-        run_dir.mkdir(parents=True)
-        values = {**PRESETS["tiny"].values, **fields, "run_dir": str(run_dir)}
-        configuration.save_config(Config(**values))
-        return str(run_dir)
-
-    return make
-
-
-def test_without_flags_it_is_the_official_recipe(config_of):
-    assert config_of() == Config(run_dir="runs/horse2zebra")
-
-
-def test_every_field_has_a_flag_of_its_type(config_of):
-    args = (f"--{name}={value}" for name, value in OTHER_VALUES.items())
-    assert config_of(*args) == Config(**OTHER_VALUES)
-
-
-def test_preset_gives_values_and_its_run_dir(config_of):
-    values = PRESETS["tiny"].values
-    assert config_of("--preset=tiny") == Config(**values, run_dir="runs/tiny")
-
-
-def test_given_flags_override_the_preset(config_of):
-    config = config_of("--preset", "tiny", "--num_blocks", "3", "--load_size", "0")
-    values = {**PRESETS["tiny"].values, "num_blocks": 3, "load_size": 0}
-    assert config == Config(**values, run_dir="runs/tiny")
-
-
-def test_flag_of_a_boolean_has_a_negation(config_of):
-    assert config_of("--noflip").flip is False
-
-
-def test_flag_that_repeats_a_default_overrides_the_preset(config_of):
-    assert config_of("--preset=tiny", "--pool_size=50").pool_size == 50
-
-
-def test_preset_on_other_data_gets_a_run_dir_of_both(config_of):
-    config = config_of("--preset=tiny", "--dataset=/data/photos")
-    assert config.run_dir == "runs/photos-tiny"
-
-
-def test_given_run_dir_is_kept(config_of):
-    assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
-
-
-@pytest.mark.parametrize("preset", ["huge", "TINY", "tiny,demo"])
-def test_unknown_preset_is_refused(config_of, preset):
-    names = ", ".join(PRESETS)
-    with refused(f"`preset` must be one of {names}. Received: {preset!r}."):
-        config_of(f"--preset={preset}")
-
-
-def test_bad_flag_value_is_refused_by_the_config(config_of):
-    with refused("`batch_size` must be at least 1. Received: 0."):
-        config_of("--batch_size=0")
-    with refused("`learning_rate` must be a finite number. Received: nan."):
-        config_of("--learning_rate=nan")
-
-
-def test_stored_run_is_used_where_no_preset_is_named(config_of, stored_run):
-    run_dir = stored_run(num_filters=6, seed=9, log_every_steps=7)
-    config = config_of("--run_dir", run_dir)
-    assert config == configuration.load_config(run_dir)
-    assert (config.num_filters, config.seed, config.log_every_steps) == (6, 9, 7)
-
-
-def test_stored_run_is_found_in_the_default_run_dir(config_of, stored_run):
-    stored_run("runs/shapes", seed=9)
-    config = config_of("--dataset=shapes")
-    assert (config.seed, config.run_dir) == (9, "runs/shapes")
-
-
-def test_changeable_flags_override_the_stored_run(config_of, stored_run):
-    run_dir = stored_run(seed=9)
-    config = config_of(
-        f"--run_dir={run_dir}", "--max_steps=5", "--strategy=cpu:2", "--cache=none"
+def test_config_and_flags_import_no_tensorflow():
+    code = (
+        "import cyclegan_tf.command_line, sys; assert 'tensorflow' not in sys.modules"
     )
-    stored = configuration.load_config(run_dir)
-    assert config == dataclasses.replace(
-        stored, max_steps=5, strategy="cpu:2", cache="none"
-    )
-
-
-@pytest.mark.parametrize("flag", ["--load_size=36", "--discriminator_layers=2"])
-def test_stored_value_can_be_repeated(config_of, stored_run, flag):
-    run_dir = stored_run()
-    stored = configuration.load_config(run_dir)
-    assert config_of(f"--run_dir={run_dir}", flag) == stored
-
-
-def test_flag_is_judged_together_with_the_stored_run(config_of, stored_run):
-    run_dir = stored_run()
-    with refused("load_size: 36 there, 40 asked for"):
-        config_of(f"--run_dir={run_dir}", "--load_size=40")
-
-
-def test_same_preset_goes_on_with_its_run(config_of, stored_run):
-    run_dir = stored_run()
-    config = config_of("--preset=tiny", f"--run_dir={run_dir}")
-    assert config == configuration.load_config(run_dir)
-
-
-def test_differing_flag_is_refused_with_its_field(config_of, stored_run):
-    run_dir = stored_run(seed=9)
-    with refused(
-        f"{run_dir} holds a run of another configuration (num_filters: 4 there, 8 "
-        "asked for; seed: 9 there, 1 asked for). Name another --run_dir, or ask for "
-        "the same."
-    ):
-        config_of(f"--run_dir={run_dir}", "--seed=1", "--num_filters=8")
-
-
-def test_differing_preset_is_refused_with_its_fields(config_of, stored_run):
-    run_dir = stored_run(num_blocks=2)
-    with refused("(num_blocks: 2 there, 1 asked for)"):
-        config_of("--preset=tiny", f"--run_dir={run_dir}")
-
-
-def test_damaged_stored_run_is_refused(config_of, stored_run):
-    run_dir = stored_run()
-    with open(f"{run_dir}/config.json", "w") as file:
-        file.write("{")
-    with refused(f"{run_dir}/config.json is not a configuration of ours"):
-        config_of(f"--run_dir={run_dir}")
-
-
-def test_making_a_configuration_writes_nothing(config_of, tmp_path):
-    config_of("--preset=tiny")
-    assert list(tmp_path.iterdir()) == []
-
-
-# --- Help
-
-
-@pytest.fixture(scope="module")
-def help_lines():
-    return configuration.help_text("train.py", "Trains CycleGAN.").splitlines()
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_help_lists_the_flag_once(help_lines, name):
-    flag = re.compile(rf"  --(\[no\])?{name}(\s|$)")
-    assert len([line for line in help_lines if flag.match(line)]) == 1
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_help_tells_text_and_default_of_the_flag(help_lines, name):
-    field = FIELDS[name]
-    shown = str(field.default).lower() or "none"
-    text = " ".join(" ".join(help_lines).split())
-    assert f"{field.metadata['text']} (default: {shown})" in text
-
-
-@pytest.mark.parametrize("name", CHOICES)
-def test_help_lists_the_choices(help_lines, name):
-    usage = f"  --{name} {CHOICES[name].replace(', ', '|')}"
-    assert any(line.startswith(usage) for line in help_lines)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_help_lists_the_preset_with_its_record(help_lines, name):
-    text = " ".join(" ".join(help_lines).split())
-    assert f" {name} {PRESETS[name].record}" in text
-
-
-@pytest.mark.parametrize("flag", ["--preset NAME", "--dry_run", "--help"])
-def test_help_lists_the_general_flag(help_lines, flag):
-    assert any(line.startswith(f"  {flag} ") for line in help_lines)
-
-
-def test_help_lists_each_group_once(help_lines):
-    for group in ("General", *configuration.GROUPS, "Presets"):
-        assert help_lines.count(group) == 1
-
-
-def test_help_fits_88_columns(help_lines):
-    assert [line for line in help_lines if len(line) > 88] == []
-
-
-def test_config_imports_no_tensorflow():
-    code = "import cyclegan_tf.config, sys; assert 'tensorflow' not in sys.modules"
     root = configuration.__file__.rpartition("/cyclegan_tf/")[0]
     subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

@@ -16,7 +16,7 @@ from tensorflow_datasets.core import file_adapters
 from tensorflow_datasets.core.download import extractor
 from tensorflow_datasets.image_classification import cycle_gan
 
-from cyclegan_tf import datasets, images, shapes
+from cyclegan_tf import datasets, images, shapes, tfds_pictures
 from cyclegan_tf.config import TFDS_CONFIGS, UserError
 
 TRAIN_SIZES = {"trainA": 4, "trainB": 3}
@@ -550,10 +550,10 @@ def test_names_are_those_of_tfds():
 
 
 def test_addresses_and_archives_are_those_of_tfds():
-    assert datasets._TFDS_URL == cycle_gan._DL_URL
+    assert tfds_pictures.URL == cycle_gan._DL_URL
     known = tfds.download.checksums.get_all_url_infos()
     for name in TFDS_CONFIGS:
-        assert known[f"{datasets._TFDS_URL}{name}.zip"].filename == f"{name}.zip"
+        assert known[f"{tfds_pictures.URL}{name}.zip"].filename == f"{name}.zip"
 
 
 # --- tfds data that can't be fetched
@@ -603,7 +603,7 @@ def test_silent_server_says_what_to_do(unprepared, tmp_path, monkeypatch):
         raise requests.exceptions.ConnectionError
 
     monkeypatch.setattr(requests, "head", head)
-    monkeypatch.setattr(datasets, "NETWORK_SECONDS", 0.02)
+    monkeypatch.setattr(tfds_pictures, "NETWORK_SECONDS", 0.02)
     try:
         message = fails_to_load(unprepared)
     finally:
@@ -632,7 +632,7 @@ def test_server_is_asked_for_the_archive_of_the_data_set(unprepared, monkeypatch
 
     monkeypatch.setattr(requests, "head", head)
     fails_to_load(unprepared)
-    assert asked == [(cycle_gan._DL_URLS["horse2zebra"], datasets.NETWORK_SECONDS)]
+    assert asked == [(cycle_gan._DL_URLS["horse2zebra"], tfds_pictures.NETWORK_SECONDS)]
 
 
 def test_hand_fetched_archive_with_a_wrong_checksum_is_refused(

@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 from contract import check_network
 
-from cyclegan_tf.config import PRESETS, Config, patchgan_size
+from cyclegan_tf.config import Config, patchgan_size
 from cyclegan_tf.discriminators import DISCRIMINATORS, patchgan, pixel
 from cyclegan_tf.layers import InstanceNormalization
+from cyclegan_tf.presets import PRESETS
 
 
 def test_contract_of_patchgan(tmp_path):

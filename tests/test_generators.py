@@ -3,9 +3,10 @@ import pytest
 import tensorflow as tf
 from contract import check_network
 
-from cyclegan_tf.config import PRESETS, Config
+from cyclegan_tf.config import Config
 from cyclegan_tf.generators import GENERATORS, resnet, unet
 from cyclegan_tf.layers import InstanceNormalization
+from cyclegan_tf.presets import PRESETS
 
 # Biases before a norm do nothing: the official networks have them, ours do not.
 RESNET9_CANCELLED = 64 + 128 + 256 + 9 * 2 * 256 + 128 + 64

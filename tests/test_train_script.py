@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_tf.config import PRESETS, TFDS_CONFIGS, Config
+from cyclegan_tf.config import TFDS_CONFIGS, Config
+from cyclegan_tf.presets import PRESETS
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "train.py"
 

@@ -1,0 +1,97 @@
+"""Named configurations, each with what is known of training with it."""
+
+import dataclasses
+import pathlib
+
+from cyclegan_tf.config import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Values of a `Config`, with what is known of training with them."""
+
+    values: dict
+    record: str
+
+    @property
+    def config(self) -> Config:
+        """The preset as a `Config`."""
+        return Config(**self.values)
+
+
+PRESETS = {
+    "horse2zebra": Preset(
+        values={},
+        record="The official recipe: 256 px, ResNet-9, 200 epochs. "
+        "`python train.py`. Meant for a GPU; the whole training was not measured.",
+    ),
+    "unet": Preset(
+        values={"generator": "unet"},
+        record="The official recipe with a U-Net 256. `python train.py --preset unet`. "
+        "Meant for a GPU; not measured.",
+    ),
+    "horse2zebra64": Preset(
+        values={
+            "image_size": 64,
+            "load_size": 72,
+            "num_filters": 32,
+            "num_blocks": 6,
+            "discriminator_layers": 2,
+        },
+        record="64 px, 6 blocks, 32 filters: small enough for a CPU. "
+        "`python train.py --preset horse2zebra64`. Not measured.",
+    ),
+    "tiny": Preset(
+        values={
+            "dataset": "shapes",
+            "image_size": 32,
+            "load_size": 36,
+            "num_filters": 4,
+            "num_blocks": 1,
+            "num_downs": 5,
+            "discriminator_filters": 4,
+            "discriminator_layers": 2,
+            "pool_size": 4,
+            "num_epochs": 1,
+            "num_decay_epochs": 1,
+            "log_every_steps": 10,
+            "save_every_steps": 50,
+        },
+        record="32 px, 8,667 weights a generator: for tests; nothing to look at.",
+    ),
+    "demo": Preset(
+        values={
+            "dataset": "shapes",
+            "image_size": 64,
+            "load_size": 72,
+            "num_filters": 24,
+            "num_blocks": 4,
+            "discriminator_filters": 32,
+            "lambda_identity": 1.0,
+            "learning_rate": 4e-4,
+            "num_epochs": 4,
+            "num_decay_epochs": 4,
+        },
+        record="Stripes on and off drawn bodies at 64 px. "
+        "`python train.py --preset demo`. Not measured.",
+    ),
+}
+
+
+def default_run_dir(preset: str, dataset: str) -> str:
+    """Where a run goes that names no `run_dir`.
+
+    Args:
+      preset: The preset that was asked for, or "" for none.
+      dataset: The data set's name or folder.
+
+    Returns:
+      `runs/PRESET` for a preset on its own data set, `runs/DATASET` without a preset,
+      else `runs/DATASET-PRESET`.
+    """
+    name = pathlib.Path(dataset).expanduser().resolve().name
+    if preset and dataset == PRESETS[preset].config.dataset:
+        name = preset
+    elif preset:
+        name = f"{name}-{preset}"
+    return str(pathlib.Path("runs") / name)

@@ -1,0 +1,85 @@
+"""What each preset builds, and where its runs go."""
+
+import dataclasses
+
+import pytest
+
+from cyclegan_tf import config as configuration
+from cyclegan_tf import presets
+from cyclegan_tf.config import Config
+from cyclegan_tf.presets import PRESETS
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+
+# What each preset must keep: dataset, image_size, load_size, generator, num_filters,
+# num_blocks, side of the discriminators' logits, total_epochs.
+PRESET_ROWS = {
+    "horse2zebra": ("horse2zebra", 256, 286, "resnet", 64, 9, 30, 200),
+    "unet": ("horse2zebra", 256, 286, "unet", 64, 9, 30, 200),
+    "horse2zebra64": ("horse2zebra", 64, 72, "resnet", 32, 6, 14, 200),
+    "tiny": ("shapes", 32, 36, "resnet", 4, 1, 6, 2),
+    "demo": ("shapes", 64, 72, "resnet", 24, 4, 6, 8),
+}
+
+
+@pytest.mark.parametrize("name", PRESET_ROWS)
+def test_preset_builds_what_its_row_says(name):
+    config = PRESETS[name].config
+    assert (
+        config.dataset,
+        config.image_size,
+        config.load_size,
+        config.generator,
+        config.num_filters,
+        config.num_blocks,
+        configuration.patchgan_size(config.image_size, config.discriminator_layers),
+        config.total_epochs,
+    ) == PRESET_ROWS[name]
+
+
+def test_every_preset_has_a_row():
+    assert set(PRESETS) == set(PRESET_ROWS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_changes_only_fields_and_says_what_is_known(name):
+    assert set(PRESETS[name].values) <= set(FIELDS)
+    assert PRESETS[name].record.endswith(".")
+
+
+def test_presets_leave_the_run_dir_to_the_default():
+    assert all("run_dir" not in preset.values for preset in PRESETS.values())
+
+
+def test_preset_horse2zebra_is_the_default():
+    assert PRESETS["horse2zebra"].config == Config()
+
+
+@pytest.mark.parametrize(
+    ("preset", "dataset", "run_dir"),
+    [
+        ("", "horse2zebra", "runs/horse2zebra"),
+        ("", "maps", "runs/maps"),
+        ("", "cycle_gan/maps", "runs/maps"),
+        ("", "/data/photos", "runs/photos"),
+        ("", "/data/photos/", "runs/photos"),
+        ("", "../photos", "runs/photos"),
+        ("tiny", "shapes", "runs/tiny"),
+        ("unet", "horse2zebra", "runs/unet"),
+        ("horse2zebra", "horse2zebra", "runs/horse2zebra"),
+        ("tiny", "maps", "runs/maps-tiny"),
+        ("tiny", "/data/photos", "runs/photos-tiny"),
+    ],
+)
+def test_default_run_dir(preset, dataset, run_dir):
+    assert presets.default_run_dir(preset, dataset) == run_dir
+
+
+@pytest.mark.parametrize(("dataset", "name"), [(".", "photos"), ("..", "pictures")])
+def test_default_run_dir_of_a_folder_given_by_dots_is_its_name(
+    tmp_path, monkeypatch, dataset, name
+):
+    folder = tmp_path / "pictures" / "photos"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert presets.default_run_dir("", dataset) == f"runs/{name}"
