@@ -22,7 +22,8 @@ class ImagePool:
         self.size = size
         with tf.device(device):
             self.images = tf.Variable(tf.zeros((size, *image_shape)), trainable=False)
-            self.count = tf.Variable(0, trainable=False)
+            # int64: TensorFlow has no int32 variables on GPUs.
+            self.count = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def query(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Offers new images, gets as many back, by the official rule for each in turn.
@@ -53,7 +54,7 @@ class ImagePool:
         keep = tf.logical_or(tf.logical_not(full), swap)
         kept = tf.where(keep, image, stored)
         self.images.scatter_nd_update([[slot]], kept[tf.newaxis])
-        self.count.assign_add(tf.where(full, 0, 1))
+        self.count.assign_add(tf.cast(tf.logical_not(full), tf.int64))
         return tf.where(hand_out, stored, image)
 
 
@@ -66,9 +67,9 @@ def pool_draws(batch: int, size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Te
       seed: Integer tensor [2].
 
     Returns:
-      Booleans [batch] and int32 [batch] in [0, size).
+      Booleans [batch] and int64 [batch] in [0, size).
     """
     p_seed, slot_seed = tf.unstack(tf.random.split(seed, 2))
     p = tf.random.stateless_uniform([batch], p_seed)
-    slot = tf.random.stateless_uniform([batch], slot_seed, maxval=size, dtype=tf.int32)
+    slot = tf.random.stateless_uniform([batch], slot_seed, maxval=size, dtype=tf.int64)
     return p > 0.5, slot
