@@ -23,12 +23,14 @@ PRESETS = {
     "horse2zebra": Preset(
         values={},
         record="The official recipe: 256 px, ResNet-9, 200 epochs. "
-        "`python train.py`. Meant for a GPU; the whole training was not measured.",
+        "`python train.py`. On 2 CPU cores 5.5 s a step, 4.6 GB; meant for a GPU, the "
+        "whole training not measured.",
     ),
     "unet": Preset(
         values={"generator": "unet"},
         record="The official recipe with a U-Net 256. `python train.py --preset unet`. "
-        "Meant for a GPU; not measured.",
+        "On 2 CPU cores 1.7 s a step, 4.4 GB; meant for a GPU, the whole training not "
+        "measured.",
     ),
     "horse2zebra64": Preset(
         values={
@@ -39,7 +41,9 @@ PRESETS = {
             "discriminator_layers": 2,
         },
         record="64 px, 6 blocks, 32 filters: small enough for a CPU. "
-        "`python train.py --preset horse2zebra64`. Not measured.",
+        "`python train.py --preset horse2zebra64`. On 2 CPU cores 7.5 steps/s, 1.2 GB; "
+        "after 8 of 200 epochs zebras turn brown with faint stripes and horses grey; "
+        "the whole training not measured.",
     ),
     "tiny": Preset(
         values={
@@ -73,7 +77,8 @@ PRESETS = {
             "num_decay_epochs": 4,
         },
         record="Stripes on and off drawn bodies at 64 px. "
-        "`python train.py --preset demo`. Not measured.",
+        "`python train.py --preset demo`. 5 minutes on 2 CPU cores, 1.0 GB; error to "
+        "the truth 24.6 and 9.6 levels of 255, of doing nothing 35.7 and 33.7.",
     ),
 }
 
