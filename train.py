@@ -20,12 +20,12 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise UserError(f"Not a flag: {argv[1]!r}. See --help.")
     config = command_line.config_from_flags(flags.FLAGS)
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_native_messages():
-        from cyclegan_tf import training
+        from cyclegan_tf import strategies, training
 
-        devices = training.devices()
+        devices = strategies.devices()
     if flags.FLAGS.dry_run:
         print(training.describe(config))
         return
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     except training.NonFiniteLossError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as interrupt:
-        print(interrupt, file=sys.stderr)
+        print(str(interrupt) or "Stopped.", file=sys.stderr)
         sys.exit(130)
 
 

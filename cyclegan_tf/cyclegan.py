@@ -136,12 +136,9 @@ class CycleGAN:
     def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor):
         """The losses of a batch and the gradients of the four networks.
 
-        The mathematics are those of the tutorial's step, done faster. A generator maps
-        its source and its target images in one call: instance norm treats each image
-        for itself. The two generators' total losses share the cycle loss and have
-        nothing else in common, so the gradient of their sum, the cycle loss counted
-        once, is the right one for both, and one backward pass serves both. So it does
-        for the discriminators.
+        One backward pass serves both generators: their total losses share the cycle
+        loss and have nothing else in common, so the gradient of their sum, the cycle
+        loss counted once, is the right one for each. So it does for the discriminators.
 
         Args:
           real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
@@ -152,65 +149,62 @@ class CycleGAN:
           trainable variables; both divided by the number of replicas, so that their
           sum over the replicas is the mean over the whole batch.
         """
-        config = self.config
         with tf.GradientTape(persistent=True) as tape:
-            fake_y, same_y = self._fake_and_same(self.generator_g, real_x, real_y)
-            fake_x, same_x = self._fake_and_same(self.generator_f, real_y, real_x)
-            cycled_x = self.generator_f(fake_y, training=True)
-            cycled_y = self.generator_g(fake_x, training=True)
+            losses = {
+                name: loss / self.num_replicas
+                for name, loss in self._losses(real_x, real_y).items()
+            }
+            generators_loss = (
+                losses["total_gen_g_loss"]
+                + losses["total_gen_f_loss"]
+                - losses["total_cycle_loss"]
+            )
+            discriminators_loss = losses["disc_x_loss"] + losses["disc_y_loss"]
+        g, f, x, y = (network.trainable_variables for network in self.networks.values())
+        gradients = tape.gradient(generators_loss, [g, f])
+        gradients += tape.gradient(discriminators_loss, [x, y])
+        return losses, dict(zip(NETWORKS, gradients, strict=True))
 
-            disc_real_x, disc_fake_x, disc_pool_x = self._judge(
-                self.discriminator_x, real_x, fake_x, self.pools_x, 0
-            )
-            disc_real_y, disc_fake_y, disc_pool_y = self._judge(
-                self.discriminator_y, real_y, fake_y, self.pools_y, 1
-            )
+    def _losses(self, real_x, real_y) -> dict[str, tf.Tensor]:
+        """The tutorial's losses of a batch, by its names.
 
-            gen_g_loss = generator_loss(self._adversarial_loss, disc_fake_y)
-            gen_f_loss = generator_loss(self._adversarial_loss, disc_fake_x)
-            total_cycle_loss = cycle_loss(
-                real_x, cycled_x, config.lambda_cycle
-            ) + cycle_loss(real_y, cycled_y, config.lambda_cycle)
-            weights = config.lambda_cycle, config.lambda_identity
-            identity_g_loss = identity_f_loss = tf.zeros(())
-            if config.lambda_identity:
-                identity_g_loss = identity_loss(real_y, same_y, *weights)
-                identity_f_loss = identity_loss(real_x, same_x, *weights)
-            own_g_loss = gen_g_loss + identity_g_loss
-            own_f_loss = gen_f_loss + identity_f_loss
+        A generator maps its source and its target images in one call, which changes
+        nothing: instance norm treats each image for itself.
+        """
+        adversarial, config = self._adversarial_loss, self.config
+        fake_y, same_y = self._fake_and_same(self.generator_g, real_x, real_y)
+        fake_x, same_x = self._fake_and_same(self.generator_f, real_y, real_x)
+        cycled_x = self.generator_f(fake_y, training=True)
+        cycled_y = self.generator_g(fake_x, training=True)
 
-            disc_x_loss = discriminator_loss(
-                self._adversarial_loss, disc_real_x, disc_pool_x
-            )
-            disc_y_loss = discriminator_loss(
-                self._adversarial_loss, disc_real_y, disc_pool_y
-            )
-            share = 1.0 / self.num_replicas
-            generators_loss = share * (own_g_loss + own_f_loss + total_cycle_loss)
-            discriminators_loss = share * (disc_x_loss + disc_y_loss)
-
-        variables = {n: m.trainable_variables for n, m in self.networks.items()}
-        g, f, x, y = NETWORKS
-        gradients = dict(
-            zip(
-                NETWORKS,
-                tape.gradient(generators_loss, [variables[g], variables[f]])
-                + tape.gradient(discriminators_loss, [variables[x], variables[y]]),
-                strict=True,
-            )
+        disc_real_x, disc_fake_x, disc_pool_x = self._judge(
+            self.discriminator_x, real_x, fake_x, self.pools_x, 0
         )
-        losses = {
+        disc_real_y, disc_fake_y, disc_pool_y = self._judge(
+            self.discriminator_y, real_y, fake_y, self.pools_y, 1
+        )
+
+        gen_g_loss = generator_loss(adversarial, disc_fake_y)
+        gen_f_loss = generator_loss(adversarial, disc_fake_x)
+        total_cycle_loss = cycle_loss(
+            real_x, cycled_x, config.lambda_cycle
+        ) + cycle_loss(real_y, cycled_y, config.lambda_cycle)
+        identity_g_loss = identity_f_loss = tf.zeros(())
+        if config.lambda_identity:
+            weights = config.lambda_cycle, config.lambda_identity
+            identity_g_loss = identity_loss(real_y, same_y, *weights)
+            identity_f_loss = identity_loss(real_x, same_x, *weights)
+        return {
             "gen_g_loss": gen_g_loss,
             "gen_f_loss": gen_f_loss,
             "total_cycle_loss": total_cycle_loss,
             "identity_g_loss": identity_g_loss,
             "identity_f_loss": identity_f_loss,
-            "total_gen_g_loss": own_g_loss + total_cycle_loss,
-            "total_gen_f_loss": own_f_loss + total_cycle_loss,
-            "disc_x_loss": disc_x_loss,
-            "disc_y_loss": disc_y_loss,
+            "total_gen_g_loss": gen_g_loss + total_cycle_loss + identity_g_loss,
+            "total_gen_f_loss": gen_f_loss + total_cycle_loss + identity_f_loss,
+            "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x),
+            "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y),
         }
-        return {name: share * loss for name, loss in losses.items()}, gradients
 
     def _fake_and_same(self, generator, source, target):
         """A generator on images of both domains; `same` is None without its loss."""

@@ -19,60 +19,11 @@ from cyclegan_tf.config import Config, UserError, save_config
 from cyclegan_tf.cyclegan import CycleGAN, translate
 from cyclegan_tf.input_pipeline import steps_per_epoch, training_batches
 from cyclegan_tf.reporting import CURVES_FILE, GRIDS_FOLDER, Reporter
+from cyclegan_tf.strategies import make_strategy
 
 
 class NonFiniteLossError(RuntimeError):
     """A loss became NaN or infinite; the run can't go on."""
-
-
-def devices() -> str:
-    """The devices that can train, in words; asks the driver, so call it once early."""
-    gpus = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
-    return ", ".join(names) or "CPU only, no GPU found"
-
-
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """The strategy that `Config.strategy` names.
-
-    Args:
-      name: `single`, `mirrored`, `cpu:N` or `auto`.
-
-    Returns:
-      A MirroredStrategy over all GPUs or over N logical CPU devices, or the default
-      strategy of one device.
-
-    Raises:
-      UserError: there is no GPU to mirror over, or CPU devices can't be made any more.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if name.startswith("cpu:"):
-        number = int(name.removeprefix("cpu:"))
-        _make_logical_cpus(number)
-        # Collectives over CPUs mix up the keys of two strategies in one process.
-        return tf.distribute.MirroredStrategy(
-            [f"CPU:{i}" for i in range(number)],
-            cross_device_ops=tf.distribute.ReductionToOneDevice(),
-        )
-    if name == "mirrored" and not gpus:
-        raise UserError("`strategy` mirrored needs a GPU; cpu:N works without one.")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def _make_logical_cpus(number: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    present = tf.config.get_logical_device_configuration(cpu) or []
-    if len(present) >= number:
-        return
-    device = tf.config.LogicalDeviceConfiguration()
-    try:
-        tf.config.set_logical_device_configuration(cpu, [device] * number)
-    except RuntimeError as error:
-        raise UserError(f"cpu:{number} must be asked for at the start.") from error
 
 
 def describe(config: Config) -> str:
@@ -145,11 +96,10 @@ def train(config: Config) -> None:
         run.finish()
     if stop.requested and model.step < num_steps:
         raise KeyboardInterrupt(f"Stopped and saved at step {model.step:,}.")
-    print(
-        f"Step {model.step:,} of {num_steps:,}. Pictures: {run_dir / GRIDS_FOLDER}, "
-        f"newest {run.newest_grid}; losses: {run_dir / CURVES_FILE}; all of the run: "
-        f"{run_dir}. Peak memory: {_peak_gigabytes():.1f} GB."
-    )
+    print(f"Trained {model.step:,} of {num_steps:,} steps, {_peak_gigabytes():.1f} GB.")
+    print(f"Pictures: {run_dir / GRIDS_FOLDER / run.newest_grid}")
+    print(f"Losses: {run_dir / CURVES_FILE}")
+    print(f"All of the run: {run_dir}")
 
 
 class _Run:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from cyclegan_tf.checkpoints import Checkpoints, load_generator, newest
 from cyclegan_tf.config import UserError, save_config
 from cyclegan_tf.cyclegan import CycleGAN
-from cyclegan_tf.training import make_strategy
+from cyclegan_tf.strategies import make_strategy
 
 
 def trained(config, images, steps=3):

@@ -8,7 +8,7 @@ from cyclegan_tf.config import UserError
 from cyclegan_tf.cyclegan import NETWORKS, CycleGAN, translate
 from cyclegan_tf.generators import resnet
 from cyclegan_tf.image_pool import pool_draws
-from cyclegan_tf.training import make_strategy
+from cyclegan_tf.strategies import make_strategy
 
 
 def flat(tensors) -> np.ndarray:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from test_checkpoints import newest
 
 from cyclegan_tf import datasets, training
-from cyclegan_tf.config import UserError, load_config
+from cyclegan_tf.config import load_config
 from cyclegan_tf.cyclegan import CycleGAN
 from cyclegan_tf.reporting import read_log
 
@@ -149,16 +149,6 @@ def test_grid_shows_what_the_generators_make(tiny):
     same_y = training.images.to_uint8(model.generator_g(real_y))[0]
     difference = columns["same_y"][1].astype(int) - same_y.numpy()
     assert np.abs(difference).max() <= 1
-
-
-def test_strategy_by_name():
-    assert training.make_strategy("single").num_replicas_in_sync == 1
-    assert training.make_strategy("auto").num_replicas_in_sync == 1
-    assert training.make_strategy("cpu:2").num_replicas_in_sync == 2
-    with pytest.raises(UserError, match="mirrored needs a GPU"):
-        training.make_strategy("mirrored")
-    with pytest.raises(UserError, match="cpu:3 must be asked for at the start"):
-        training.make_strategy("cpu:3")
 
 
 def test_plan_tells_configuration_parameters_and_steps(tiny):
