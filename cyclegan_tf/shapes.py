@@ -14,8 +14,11 @@ NUM_TEST = 40
 _BROWN = (125.0, 75.0, 40.0)
 _WHITE = (238.0, 236.0, 230.0)
 _BLACK = (28.0, 26.0, 32.0)
-_NUM_STRIPES = 4
-_DARK_PART = 0.3
+# Places along the body, from rear to front: a stripe runs up from each foot, so that
+# where the stripes belong can be seen of a plain body too.
+_FEET = (-0.36, -0.12, 0.12, 0.36)
+_STRIPE_PERIOD = 0.24
+_HALF_STRIPE = 0.045
 _OVERSAMPLING = 2
 
 
@@ -34,7 +37,9 @@ def draw_pair(seed: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]
     x, y = np.meshgrid((np.arange(side) + 0.5) / side, (np.arange(side) + 0.5) / side)
     ground = _ground(random, x, y)
     body, along, shade = _animal(random, x, y)
-    striped = np.mod(along * _NUM_STRIPES, 1.0)[..., None] < _DARK_PART
+    period = _STRIPE_PERIOD
+    from_stripe = np.abs(np.mod(along - _FEET[0] + 0.5 * period, period) - 0.5 * period)
+    striped = from_stripe[..., None] < _HALF_STRIPE
     coats = np.array(_BROWN), np.where(striped, _BLACK, _WHITE)
     plain, stripes = (
         _shrink(np.where(body[..., None], coat * shade[..., None], ground))
@@ -59,7 +64,7 @@ def _ground(random, x, y) -> np.ndarray:
 
 
 def _animal(random, x, y):
-    """Where the animal is, the place along it from rear to front, and its shading."""
+    """Where the animal is, the place along it (-0.5 to 0.5), and its shading."""
     length = random.uniform(0.6, 0.76)
     height = length * random.uniform(0.46, 0.56)
     centre_x = 0.5 + random.uniform(-0.06, 0.06)
@@ -67,16 +72,15 @@ def _animal(random, x, y):
     facing = random.choice([-1.0, 1.0])
     u = facing * (x - centre_x) / length
     v = (y - centre_y) / height
-    leg = random.uniform(0.045, 0.06)
-    swing = random.uniform(-0.03, 0.03)
+    leg = random.uniform(0.04, 0.05)
     body = (u / 0.5) ** 2 + (v / 0.5) ** 2 < 1
-    for foot in (-0.34, -0.2, 0.2, 0.34):
-        body |= (np.abs(u - foot - swing * v) < leg) & (v > 0) & (v < 1.0)
+    for foot in _FEET:
+        body |= (np.abs(u - foot) < leg) & (v > 0) & (v < 1.0)
     neck = np.abs(u - 0.40 + 0.12 * (v + 0.4)) < 0.085
     body |= neck & (v < 0.1) & (v > -0.8)
     body |= ((u - 0.52) / 0.15) ** 2 + ((v + 0.78) / 0.19) ** 2 < 1
     body |= (np.abs(u + 0.5 - 0.05 * v) < 0.022) & (v > -0.1) & (v < 0.5)
-    return body, u + 0.5, 1.0 - 0.12 * np.clip(v, -1, 1)
+    return body, u, 1.0 - 0.12 * np.clip(v, -1, 1)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import shutil
 import threading
 
 import requests
+import tensorflow as tf
 
 from cyclegan_tf.config import TFDS_CONFIGS, UserError
 
@@ -46,22 +47,27 @@ def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
     Raises:
       UserError: they are not there and can't be fetched or prepared.
     """
-    import tensorflow_datasets as tfds
-
     builder = builder_of(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name)
-    keep_encoded = {"image": tfds.decode.SkipDecoding()}
+    try:
+        return {split: _read(builder, name, split) for split in SPLITS}
+    except (tf.errors.OpError, FileNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{name} in {builder.data_dir} is damaged: {reason}") from error
+
+
+def _read(builder, name: str, split: str) -> dict[str, bytes]:
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(
+        split=split,
+        decoders={"image": tfds.decode.SkipDecoding()},
+        shuffle_files=False,
+    )
     return {
-        split: {
-            f"{name} {split} number {i}": example["image"]
-            for i, example in enumerate(
-                builder.as_dataset(
-                    split=split, decoders=keep_encoded, shuffle_files=False
-                ).as_numpy_iterator()
-            )
-        }
-        for split in SPLITS
+        f"{name} {split} number {i}": example["image"]
+        for i, example in enumerate(examples.as_numpy_iterator())
     }
 
 

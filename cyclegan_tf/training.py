@@ -113,13 +113,14 @@ class _Run:
         self._reporter = reporter
         self._epoch_steps = epoch_steps
         self._step = model.step
+        self._unread = []
         self._window = []
         self._window_start = time.monotonic()
         self.newest_grid = None
 
     def train_step(self, real_x, real_y) -> None:
         """One step, and whatever is due after it."""
-        self._window.append(self._model.train_step(real_x, real_y))
+        self._unread.append(self._model.train_step(real_x, real_y))
         self._step += 1
         self._reporter.advance()
         epoch, within = divmod(self._step, self._epoch_steps)
@@ -132,34 +133,43 @@ class _Run:
 
     def finish(self) -> None:
         """Saves and reports where the last step left off."""
+        self._record_losses()
         self._save()
         if self._step % self._epoch_steps:
             self.report_pictures(f"step_{self._step:07d}")
 
     def _save(self) -> None:
         # Losses first: weights made by a non-finite one must not replace good ones.
-        self._record_losses()
+        self._read_losses()
         self._checkpoints.save(self._step)
+
+    def _read_losses(self) -> None:
+        """Fetches the losses of the last steps from their devices and checks them."""
+        first_step = self._step - len(self._unread) + 1
+        for step, tensors in enumerate(self._unread, start=first_step):
+            losses = {name: float(loss) for name, loss in tensors.items()}
+            _check_finite(step, losses, self._checkpoints.last_step)
+            self._window.append(losses)
+        self._unread = []
 
     def _record_losses(self) -> None:
         """Writes the means since the last record."""
+        self._read_losses()
         if not self._window:
             return
-        first_step = self._step - len(self._window) + 1
-        records = [{k: float(v) for k, v in r.items()} for r in self._window]
-        for step, losses in enumerate(records, start=first_step):
-            _check_finite(step, losses, self._checkpoints.last_step)
-        values = {k: sum(r[k] for r in records) / len(records) for k in records[0]}
-        now = time.monotonic()
+        number, now = len(self._window), time.monotonic()
+        names = self._window[0]
+        values = {k: sum(losses[k] for losses in self._window) / number for k in names}
         values["epoch"] = (self._step - 1) // self._epoch_steps + 1
         values["learning_rate"] = self._model.learning_rate
-        values["steps_per_second"] = len(records) / (now - self._window_start)
+        values["steps_per_second"] = number / (now - self._window_start)
         values["peak_memory_gigabytes"] = _peak_gigabytes()
         self._reporter.scalars(self._step, values)
         self._window, self._window_start = [], now
 
     def report_pictures(self, name: str) -> None:
         """Writes a grid, the loss curves, and errors where the truth is known."""
+        start = time.monotonic()
         self._reporter.grid(name, self._step, grid_pictures(self._model, self._data))
         self._reporter.curves()
         self.newest_grid = f"{name}.png"
@@ -173,7 +183,8 @@ class _Run:
                 f"{errors['doing_nothing_x_to_y']:.1f}), Y to X "
                 f"{errors['y_to_x']:.1f} ({errors['doing_nothing_y_to_x']:.1f})"
             )
-        self._window_start = time.monotonic()
+        # Not a part of the time that the steps took.
+        self._window_start += time.monotonic() - start
 
 
 def grid_pictures(model: CycleGAN, data: datasets.UnpairedData) -> dict:

@@ -543,6 +543,22 @@ def test_damaged_tfds_picture_is_counted(tmp_path, tiny, no_network):
         datasets.load(config)
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_damaged_tfds_files_are_told_in_one_line(
+    prepared, tmp_path, tiny, no_network, damage
+):
+    shutil.copytree(prepared, tmp_path / "copy")
+    (file,) = (tmp_path / "copy").rglob("*trainB.tfrecord*")
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    config = tiny(dataset="horse2zebra", data_dir=str(tmp_path / "copy"))
+    with pytest.raises(UserError, match="horse2zebra in .* is damaged: ") as error:
+        datasets.load(config)
+    assert "\n" not in str(error.value)
+
+
 def test_names_are_those_of_tfds():
     configs = tfds.builder_cls("cycle_gan").BUILDER_CONFIGS
     assert sorted(TFDS_CONFIGS) == sorted(config.name for config in configs)

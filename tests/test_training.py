@@ -70,6 +70,28 @@ def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):
         assert name in told
 
 
+def test_records_are_means_of_whole_windows_whatever_is_saved_between(
+    tiny, tmp_path, monkeypatch
+):
+    steps = iter(range(1, 100))
+    monkeypatch.setattr(
+        CycleGAN,
+        "train_step",
+        lambda self, x, y: {"gen_g_loss": tf.constant(float(next(steps)))},
+    )
+    monkeypatch.setattr(training.Reporter, "curves", lambda self: None)
+    config = tiny(run_dir=str(tmp_path), log_every_steps=5, save_every_steps=4)
+    training.train(config)
+    records = [r for r in read_log(tmp_path / "log.jsonl") if "gen_g_loss" in r]
+    assert [(r["step"], r["gen_g_loss"]) for r in records] == [
+        (5, 3.0),
+        (10, 8.0),
+        (15, 13.0),
+        (20, 18.0),
+        (24, 22.5),
+    ]
+
+
 def test_finished_run_is_left_as_it_is(tiny, tmp_path, capsys):
     config = tiny(run_dir=str(tmp_path), max_steps=3)
     training.train(config)
