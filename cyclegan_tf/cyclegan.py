@@ -51,6 +51,12 @@ class CycleGAN:
                 f"Received: {config.batch_size}."
             )
         self._adversarial_loss = ADVERSARIAL_LOSSES[config.adversarial_loss]
+        self._schedule = ConstantThenLinearDecay(
+            config.learning_rate,
+            config.num_epochs,
+            config.num_decay_epochs,
+            steps_per_epoch,
+        )
         with self.strategy.scope():
             self.generator_g = GENERATORS[config.generator](config, "generator_g")
             self.generator_f = GENERATORS[config.generator](config, "generator_f")
@@ -58,7 +64,7 @@ class CycleGAN:
             self.discriminator_x = build_discriminator(config, "discriminator_x")
             self.discriminator_y = build_discriminator(config, "discriminator_y")
             self.optimizers = {
-                name: self._optimizer(network, steps_per_epoch)
+                name: self._optimizer(network)
                 for name, network in self.networks.items()
             }
         self.pools_x = self._pools()
@@ -77,19 +83,12 @@ class CycleGAN:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
-        return float(self.optimizers["generator_g"].learning_rate)
+        return float(self._schedule(self.step))
 
-    def _optimizer(self, network: keras.Model, steps_per_epoch: int):
-        config = self.config
-        schedule = ConstantThenLinearDecay(
-            config.learning_rate,
-            config.num_epochs,
-            config.num_decay_epochs,
-            steps_per_epoch,
-        )
+    def _optimizer(self, network: keras.Model):
         # Keras' own epsilon is 1e-7; the official code has PyTorch's 1e-8.
         optimizer = keras.optimizers.Adam(
-            schedule, beta_1=config.beta_1, beta_2=0.999, epsilon=1e-8
+            self._schedule, beta_1=self.config.beta_1, beta_2=0.999, epsilon=1e-8
         )
         # Built now, so that a checkpoint can be restored before the first step.
         optimizer.build(network.trainable_variables)
