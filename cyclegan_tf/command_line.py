@@ -5,7 +5,6 @@ Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 
 import dataclasses
 import pathlib
-import textwrap
 
 from absl import flags
 
@@ -18,6 +17,7 @@ from cyclegan_tf.config import (
     load_config,
 )
 from cyclegan_tf.presets import PRESETS, default_run_dir
+from cyclegan_tf.program import check_choice, entry
 
 
 def define_flags() -> None:
@@ -52,10 +52,8 @@ def config_from_flags(values: flags.FlagValues) -> Config:
         if values[field.name].present
     }
     preset = values["preset"].value
-    if preset and preset not in PRESETS:
-        raise UserError(
-            f"`preset` must be one of {', '.join(PRESETS)}. Received: {preset!r}."
-        )
+    if preset:
+        check_choice("preset", preset, PRESETS)
     base = PRESETS[preset or "horse2zebra"].config
     dataset = given.get("dataset", base.dataset)
     given["run_dir"] = given.get("run_dir") or default_run_dir(preset, dataset)
@@ -81,14 +79,14 @@ def help_text(program: str, summary: str) -> str:
         ("--dry_run", "print the configuration, parameters and steps, and stop"),
         ("--help", "print this"),
     ]
-    lines += ["", "General"] + [_entry(*row) for row in general]
+    lines += ["", "General"] + [entry(*row) for row in general]
     for group in GROUPS:
         lines += ["", group]
         for field in dataclasses.fields(Config):
             if field.metadata["group"] == group:
-                lines.append(_entry(_usage(field), _explained(field)))
+                lines.append(entry(_usage(field), _explained(field)))
     lines += ["", "Presets"]
-    lines += [_entry(name, preset.record) for name, preset in PRESETS.items()]
+    lines += [entry(name, preset.record) for name, preset in PRESETS.items()]
     return "\n".join(lines)
 
 
@@ -103,11 +101,3 @@ def _usage(field: dataclasses.Field) -> str:
 def _explained(field: dataclasses.Field) -> str:
     default = "none" if field.default == "" else str(field.default).lower()
     return f"{field.metadata['text']} (default: {default})"
-
-
-def _entry(left: str, right: str) -> str:
-    """A flag and its text, in two columns of an 88 column page."""
-    text = textwrap.fill(right, 88, initial_indent=" " * 26, subsequent_indent=" " * 26)
-    if len(left) > 22:
-        return f"  {left}\n{text}"
-    return f"  {left:<24}{text.lstrip()}"

@@ -15,6 +15,7 @@ LEVELS = {
     "images": 0,
     "shapes": 0,
     "presets": 1,
+    "program": 1,
     "strategies": 1,
     "tfds_pictures": 1,
     "generators": 1,
