@@ -21,6 +21,9 @@ from cyclegan_tf.losses import (
 )
 from cyclegan_tf.schedules import ConstantThenLinearDecay
 
+# The residual blocks see a quarter of it, and mirror a row at each side.
+_MINIMUM_SIDE = 8
+
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 
 
@@ -251,8 +254,8 @@ class CycleGAN:
 def translate(generator: keras.Model, images: tf.Tensor, multiple: int) -> tf.Tensor:
     """Translates images of any size.
 
-    Sides that are no multiple of what the generator needs are mirrored outwards at the
-    bottom and right, and the result is cut back.
+    Sides that are no multiple of what the generator needs, or below 8 pixels, are
+    mirrored outwards at the bottom and right, and the result is cut back.
 
     Args:
       generator: A generator.
@@ -264,7 +267,8 @@ def translate(generator: keras.Model, images: tf.Tensor, multiple: int) -> tf.Te
     """
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     for axis, side in ((1, height), (2, width)):
-        padded = -(-side // multiple) * multiple
+        padded = (side + multiple - 1) // multiple * multiple
+        padded = tf.maximum(padded, _MINIMUM_SIDE)
         images = tf.gather(images, _mirrored(padded, side), axis=axis)
     return generator(images, training=False)[:, :height, :width]
 

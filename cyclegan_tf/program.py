@@ -91,8 +91,10 @@ def help_of_flags(usage: str, summary: str, names: Iterable[str]) -> str:
     lines = [f"usage: {usage}", "", textwrap.fill(summary, 88), "", "Flags"]
     for name in names:
         flag = flags.FLAGS[name]
-        default = str(flag.default).lower() if flag.default not in ("", None) else ""
-        text = flag.help + (f" (default: {default})" if default else "")
+        default = "" if flag.default in ("", None) else flag.default
+        if isinstance(default, bool):
+            default = str(default).lower()
+        text = flag.help + (f" (default: {default})" if default != "" else "")
         lines.append(entry(_usage(flag), text))
     return "\n".join([*lines, entry("--help", "print this")])
 

@@ -13,10 +13,12 @@ LEVELS = {
     "image_pool": 0,
     "augmentation": 0,
     "images": 0,
+    "picture_bytes": 0,
     "shapes": 0,
     "presets": 1,
     "program": 1,
     "strategies": 1,
+    "export_request": 2,
     "tfds_pictures": 1,
     "generators": 1,
     "discriminators": 1,
@@ -27,6 +29,7 @@ LEVELS = {
     "input_pipeline": 3,
     "checkpoints": 3,
     "evaluation": 3,
+    "saved_models": 3,
     "training": 4,
 }
 
