@@ -31,6 +31,7 @@ LEVELS = {
     "evaluation": 3,
     "saved_models": 3,
     "training": 4,
+    "serving_client": 5,
 }
 
 
