@@ -18,6 +18,8 @@ LEVELS = {
     "presets": 1,
     "program": 1,
     "strategies": 1,
+    "tflite_interpreter": 1,
+    "tflite_files": 0,
     "export_request": 2,
     "tfds_pictures": 1,
     "generators": 1,
@@ -30,6 +32,8 @@ LEVELS = {
     "checkpoints": 3,
     "evaluation": 3,
     "saved_models": 3,
+    "keras_models": 1,
+    "tflite_models": 3,
     "training": 4,
     "serving_client": 5,
 }
