@@ -80,7 +80,7 @@ def load(config: Config) -> UnpairedData:
     """
     if config.dataset == "shapes":
         return _load_shapes(config)
-    items = _items(config)
+    items = encoded(config)
     in_memory = _keeps_in_memory(config, len(items["trainA"]) + len(items["trainB"]))
     train_x, train_y = (
         _readable(config.dataset, split, items[split], config.load_size, in_memory)
@@ -121,8 +121,15 @@ def count(config: Config) -> tuple[int, int] | None:
     return splits["trainA"].num_examples, splits["trainB"].num_examples
 
 
-def _items(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
-    """Encoded pictures or their paths, by split and name."""
+def encoded(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
+    """The pictures of a data set that is not drawn, still encoded.
+
+    Returns:
+      Their bytes or paths, by split and name.
+
+    Raises:
+      UserError: as `load`.
+    """
     name = configuration_name(config.dataset)
     if name is None:
         return _folder_files(config.dataset)
@@ -134,7 +141,7 @@ def _items(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
 
 def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
     """Picture files below each split's folder, by their path in it, sorted."""
-    root = pathlib.Path(dataset).expanduser()
+    root = pathlib.Path(os.path.expanduser(dataset))
     if not root.is_dir():
         known = ["shapes", *TFDS_CONFIGS]
         close = difflib.get_close_matches(dataset, known, n=1)
@@ -145,15 +152,19 @@ def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
         )
     files = {}
     for split in SPLITS:
-        found = sorted((root / split).rglob("*"))
-        named = {str(p.relative_to(root / split)): p for p in found}
-        files[split] = {name: p for name, p in named.items() if _is_picture(name, p)}
+        files[split] = picture_files(root / split)
         if split.startswith("train") and not files[split]:
             what = "has no picture (JPEG, PNG, BMP or GIF)"
             if not (root / split).is_dir():
                 what = "is missing"
             raise UserError(f"{root / split} {what}.")
     return files
+
+
+def picture_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Picture files in a folder and below, by their path in it, sorted."""
+    named = {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*"))}
+    return {name: path for name, path in named.items() if _is_picture(name, path)}
 
 
 def _is_picture(name: str, path: pathlib.Path) -> bool:

@@ -69,19 +69,20 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resizes to a square with Pillow's bicubic filter, as the official code does.
+def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Resizes with Pillow's bicubic filter, as the official code does.
 
     Args:
       image: uint8 [height, width, 3].
-      size: Side of the result, in pixels.
+      size: Side of a square, or height and width, in pixels.
 
     Returns:
-      uint8 [size, size, 3].
+      uint8 [height, width, 3] of that size.
     """
-    if image.shape[:2] == (size, size):
+    height, width = (size, size) if isinstance(size, int) else size
+    if image.shape[:2] == (height, width):
         return image
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized)
 
 

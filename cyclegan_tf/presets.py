@@ -1,6 +1,7 @@
 """Named configurations, each with what is known of training with it."""
 
 import dataclasses
+import os
 import pathlib
 
 from cyclegan_tf.config import Config
@@ -94,7 +95,7 @@ def default_run_dir(preset: str, dataset: str) -> str:
       `runs/PRESET` for a preset on its own data set, `runs/DATASET` without a preset,
       else `runs/DATASET-PRESET`.
     """
-    name = pathlib.Path(dataset).expanduser().resolve().name
+    name = pathlib.Path(os.path.expanduser(dataset)).resolve().name
     if preset and dataset == PRESETS[preset].config.dataset:
         name = preset
     elif preset:

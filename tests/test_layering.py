@@ -33,9 +33,12 @@ LEVELS = {
     "evaluation": 3,
     "saved_models": 3,
     "keras_models": 1,
+    "picture_files": 3,
     "tflite_models": 3,
     "training": 4,
+    "translators": 4,
     "serving_client": 5,
+    "translate": 5,
 }
 
 
