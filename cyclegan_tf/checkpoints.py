@@ -70,7 +70,8 @@ class Checkpoints:
 def newest(run_dir: str | os.PathLike) -> str | None:
     """The newest checkpoint of a run that is there, as a path prefix, or None."""
     folder = pathlib.Path(run_dir) / _FOLDER
-    steps = [int(p.stem.split("-")[1]) for p in folder.glob("step-*.index")]
+    names = [p.stem.split("-")[1] for p in folder.glob("step-*.index")]
+    steps = [int(name) for name in names if name.isdecimal()]
     return str(folder / f"step-{max(steps)}") if steps else None
 
 
@@ -111,12 +112,15 @@ def check_matches(path: str, state: State) -> None:
         raise UserError(f"{path} does not match this training ({told}).")
 
 
-def load_generator(run_dir: str | os.PathLike, name: str) -> keras.Model:
-    """Builds a generator of a run with its newest weights.
+def load_generator(
+    run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
+) -> keras.Model:
+    """Builds a generator of a run with its weights.
 
     Args:
       run_dir: The run directory.
       name: `generator_g` (X to Y) or `generator_f` (Y to X).
+      checkpoint: One that `newest` gave; None for the newest now.
 
     Returns:
       The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same.
@@ -125,7 +129,7 @@ def load_generator(run_dir: str | os.PathLike, name: str) -> keras.Model:
       UserError: there is no run, no checkpoint, or one that does not match.
     """
     config = load_config(run_dir)
-    path = newest(run_dir)
+    path = checkpoint or newest(run_dir)
     if path is None:
         raise UserError(f"{run_dir} has no checkpoint yet.")
     generator = GENERATORS[config.generator](config, name)

@@ -87,46 +87,39 @@ class Request:
             )
 
 
-def _flag_table() -> dict[str, tuple[type, object, str]]:
-    """Type, default and text of each flag, by name."""
-    return {
-        "run_dir": (str, "", "the run to export"),
-        "formats": (str, ",".join(FORMATS), "which of these to write"),
-        "direction": (str, ",".join(DIRECTIONS), "A2B translates X to Y, B2A Y to X"),
-        "output": (str, "", "folder of the exports; empty: RUN_DIR/export"),
-        "version": (int, 0, "number of the SavedModels' version; 0: the next one"),
-        "name": (str, "", "name of the model; empty: the data set's"),
-        "tflite_types": (str, ",".join(TFLITE_TYPES), "which TFLite files to write"),
-        "tflite_size": (
-            str,
-            "",
-            "sides of the TFLite files' picture: 256, HEIGHTxWIDTH, any, or several "
-            "with commas; empty: the training size",
-        ),
-        "tflite_io": (
-            str,
-            "uint8",
-            "what dynamic_int8 and int8 files take and give, uint8 or float32; the "
-            "others have float32",
-        ),
-        "calibration_pictures": (
-            int,
-            100,
-            "training pictures that set the scales of int8 and int16x8 files",
-        ),
-        "pictures": (
-            str,
-            "",
-            "folder of pictures to calibrate and verify on; empty: the run's data set",
-        ),
-        "max_pixels": (
-            int,
-            DEFAULT_MAX_PIXELS,
-            "larger pictures are refused by the server before they are decoded",
-        ),
-        "licence": (str, "not stated", "of the model, told in its card and files"),
-    }
-
+# Default and text of each flag, by name.
+FLAGS = {
+    "run_dir": ("", "the run to export"),
+    "formats": (",".join(FORMATS), "which of these to write"),
+    "direction": (",".join(DIRECTIONS), "A2B translates X to Y, B2A Y to X"),
+    "output": ("", "folder of the exports; empty: RUN_DIR/export"),
+    "version": (0, "number of the SavedModels' version; 0: the next one"),
+    "name": ("", "name of the model; empty: the data set's"),
+    "tflite_types": (",".join(TFLITE_TYPES), "which TFLite files to write"),
+    "tflite_size": (
+        "",
+        "sides of the TFLite files' picture: 256, HEIGHTxWIDTH, any, or several with "
+        "commas; empty: the training size",
+    ),
+    "tflite_io": (
+        "uint8",
+        "what dynamic_int8 and int8 files take and give, uint8 or float32; the others "
+        "have float32",
+    ),
+    "calibration_pictures": (
+        100,
+        "training pictures that set the scales of int8 and int16x8 files",
+    ),
+    "pictures": (
+        "",
+        "folder of pictures to calibrate and verify on; empty: the run's data set",
+    ),
+    "max_pixels": (
+        DEFAULT_MAX_PIXELS,
+        "larger pictures are refused by the server before they are decoded",
+    ),
+    "licence": ("not stated", "of the model, told in its card and files"),
+}
 
 SUMMARY = (
     "Writes the generators of a run as SavedModels for TF Serving, TFLite files for "
@@ -137,14 +130,14 @@ SUMMARY = (
 def define_flags() -> None:
     """Makes the absl flags of `export.py`."""
     define = {str: flags.DEFINE_string, int: flags.DEFINE_integer}
-    for name, (kind, default, text) in _flag_table().items():
-        define[kind](name, default, text)
+    for name, (default, text) in FLAGS.items():
+        define[type(default)](name, default, text)
 
 
 def help_text() -> str:
     """What `--help` prints."""
     usage = "python export.py --run_dir RUN [--FLAG VALUE ...]"
-    return program.help_of_flags(usage, SUMMARY, _flag_table())
+    return program.help_of_flags(usage, SUMMARY, FLAGS)
 
 
 def from_flags(values: flags.FlagValues) -> Request:

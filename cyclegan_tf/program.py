@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterable
 
 from absl import app, flags, logging
@@ -78,6 +79,28 @@ def without_native_messages():
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+@contextlib.contextmanager
+def signals_after():
+    """Puts off Ctrl-C and SIGTERM until what is done here is done.
+
+    TensorFlow's converter runs Python's garbage collector, where an exception that a
+    signal's handler raises is swallowed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals go to the main thread.
+        return
+    received = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def help_of_flags(usage: str, summary: str, names: Iterable[str]) -> str:

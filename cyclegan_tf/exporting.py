@@ -1,0 +1,290 @@
+"""Exports the generators of a run: written aside, tried out, then put in place.
+
+Nothing appears under its final name before a fresh process has run it and its outputs
+have passed the bars of `verification.py`.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan_tf import (
+    checkpoints,
+    export_records,
+    images,
+    samples,
+    saved_models,
+    verification,
+)
+from cyclegan_tf.config import Config, UserError, load_config
+from cyclegan_tf.cyclegan import translate
+from cyclegan_tf.export_formats import WRITERS, Model
+from cyclegan_tf.export_request import DIRECTIONS, Request, Size
+from cyclegan_tf.reporting import LOG_FILE, read_log
+
+# The generator of a direction, and the domain whose pictures it takes.
+_GENERATORS = {"A2B": ("generator_g", "A"), "B2A": ("generator_f", "B")}
+
+_NUM_TEST_PICTURES = 8
+
+# What the log tells of the machine, not of the model.
+_NOT_METRICS = ("step", "steps_per_second", "peak_memory_gigabytes")
+
+
+def export(request: Request) -> list[dict]:
+    """Exports what a request names, and prints a table of what was written.
+
+    Args:
+      request: What to export.
+
+    Returns:
+      A row for each file, as `verification.verify` gives them.
+
+    Raises:
+      UserError: the run, a size, the version or the pictures can't be used, a file
+        can't be written, or one fails its bar. Nothing is left then.
+    """
+    config = load_config(request.run_dir)
+    # Looked up once: a training that goes on may save another one meanwhile.
+    checkpoint = checkpoints.newest(request.run_dir)
+    if checkpoint is None:
+        raise UserError(f"{request.run_dir} has no checkpoint yet.")
+    output = pathlib.Path(
+        os.path.expanduser(request.output or f"{request.run_dir}/export")
+    )
+    about = _about(request, config, checkpoint, output)
+    request = dataclasses.replace(
+        request,
+        version=about["version"],
+        tflite_sizes=tuple(dict.fromkeys(request.tflite_sizes))
+        or ((config.image_size, config.image_size),),
+    )
+    _check_sizes(request.tflite_sizes, config.size_multiple)
+    with _staging(output) as folder:
+        models = (
+            _model(request, config, checkpoint, about, direction)
+            for direction in request.directions
+        )
+        plan, references = _write_files(request, models, folder)
+        print("Verifying in a fresh process", flush=True)
+        rows = verification.verify(plan, references, folder)
+        print(verification.table(rows))
+        failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
+        if failures:
+            raise UserError("Not exported. " + "; ".join(failures) + ".")
+        about |= {"verified_on": _verified_on(request, config, references)}
+        about["files"] = rows
+        _write_records(about, folder)
+        _publish(folder, output)
+    for direction, path in about["recommended"].items():
+        print(f"For a phone, {direction}: {output / path}")
+    print(f"Exported version {about['version']} to {output}")
+    return rows
+
+
+def _write_files(request: Request, models: Iterable[Model], folder: pathlib.Path):
+    """Writes the files of all directions; gives a plan to verify them."""
+    plan, references = [], {}
+    for model in models:
+        for name in request.formats:
+            print(f"{model.name}: {name}", flush=True)
+            for row in WRITERS[name](model, request, folder):
+                sizes = row.pop("sizes")
+                pictures = [_add_reference(references, model, size) for size in sizes]
+                direction = model.about["direction"]
+                plan.append({**row, "direction": direction, "pictures": pictures})
+    if not plan:
+        raise UserError("Nothing to export: int16x8 files have fixed sizes only.")
+    return plan, references
+
+
+# --- What is known of the run
+
+
+def _about(request: Request, config: Config, checkpoint: str, output) -> dict:
+    step = int(checkpoint.rsplit("-", 1)[1])
+    metrics = {}
+    for entry in read_log(pathlib.Path(request.run_dir) / LOG_FILE):
+        if entry["step"] <= step:
+            metrics |= {k: v for k, v in entry.items() if k not in _NOT_METRICS}
+    name = request.name or export_records.model_name(config.dataset)
+    return export_records.record(
+        name=name,
+        config=config,
+        step=step,
+        version=_choose_version(request, output, name),
+        metrics=metrics,
+        licence=request.licence,
+    )
+
+
+def _choose_version(request: Request, output: pathlib.Path, name: str) -> int:
+    """The version asked for, or the one after the last of all directions."""
+    taken = {
+        int(path.name)
+        for direction in request.directions
+        for path in (output / "saved_model" / f"{name}_{direction}").glob("*")
+        if path.name.isdecimal()
+    }
+    if request.version in taken:
+        raise UserError(
+            f"Version {request.version} of {name} exists in {output / 'saved_model'}. "
+            "Versions are never written over."
+        )
+    return request.version or max(taken, default=0) + 1
+
+
+def _check_sizes(sizes: tuple[Size | None, ...], multiple: int) -> None:
+    for size in sizes:
+        if size and (size[0] % multiple or size[1] % multiple or min(size) < 8):
+            raise UserError(
+                f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
+                f"generator. Received: {size[0]}x{size[1]}."
+            )
+
+
+def _model(
+    request: Request, config: Config, checkpoint: str, about: dict, direction: str
+) -> Model:
+    network, domain = _GENERATORS[direction]
+
+    def pictures(split: str, number: int) -> list[np.ndarray]:
+        if request.pictures:
+            return samples.of_folder(request.pictures, number)
+        return samples.of_split(config, split, number)
+
+    names = list(about["labels"].values())
+    source, target = names if direction == "A2B" else reversed(names)
+    told = {k: about[k] for k in ("version", "step", "licence")}
+    return Model(
+        name=f"{about['name']}_{direction}",
+        generator=checkpoints.load_generator(request.run_dir, network, checkpoint),
+        multiple=config.size_multiple,
+        size=(config.image_size, config.image_size),
+        pictures=pictures(f"test{domain}", _NUM_TEST_PICTURES),
+        calibration=functools.cache(
+            lambda: pictures(f"train{domain}", request.num_calibration_pictures)
+        ),
+        about={
+            "name": f"{about['name']}_{direction}",
+            "description": f"CycleGAN generator that translates {source} to {target}",
+            "direction": direction,
+            "labels": {"input": source, "output": target},
+            **told,
+        },
+    )
+
+
+# --- Verification
+
+
+def _add_reference(references: dict, model: Model, size: Size) -> str:
+    """Adds test pictures of a size with the generator's outputs; gives their name."""
+    name = f"{model.name}/{size[0]}x{size[1]}"
+    if name not in references:
+        pictures = [images.resize(picture, size) for picture in model.pictures]
+        outputs = [
+            translate(model.generator, images.to_float(p[np.newaxis]), model.multiple)
+            for p in pictures
+        ]
+        references[name] = np.stack(pictures), np.concatenate(outputs)
+    return name
+
+
+def _verified_on(request: Request, config: Config, references: dict) -> str:
+    """How many pictures, of which place, each file was tried on."""
+    number = min(len(pictures) for pictures, _ in references.values())
+    if request.pictures:
+        return f"{number} pictures of a folder"
+    return f"{number} test pictures of {config.dataset}"
+
+
+# --- Files
+
+
+def _write_records(about: dict, folder: pathlib.Path) -> None:
+    """Writes record and card of all files, and of each SavedModel beside it."""
+    _write_record(about, folder)
+    for version in folder.glob("saved_model/*/*"):
+        of_this = str(version.relative_to(folder))
+        rows = [r for r in about["files"] if r["path"].startswith(f"{of_this}:")]
+        _write_record({**about, "name": version.parent.name, "files": rows}, version)
+    if (folder / "saved_model").exists():
+        batching = folder / "saved_model" / saved_models.BATCHING_FILE
+        batching.write_text(saved_models.batching_parameters())
+
+
+def _write_record(about: dict, folder: pathlib.Path) -> None:
+    about["recommended"] = {}
+    for direction in DIRECTIONS:
+        rows = [r for r in about["files"] if r["direction"] == direction]
+        path = verification.recommended(rows)
+        if path:
+            about["recommended"][direction] = path
+    record = folder / export_records.RECORD_FILE
+    record.write_text(json.dumps(about, indent=2) + "\n")
+    card = folder / export_records.CARD_FILE
+    card.write_text(export_records.model_card(about))
+
+
+@contextlib.contextmanager
+def _staging(output: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder beside the exports, removed in the end with what else was made."""
+    made, folder = [], None
+    try:
+        made = [p for p in (output, *output.parents) if not p.exists()]
+        output.mkdir(parents=True, exist_ok=True)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=output))
+        yield folder
+    except BrokenPipeError:
+        raise  # Of who reads what is printed, not of the disk.
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{output} can't be written to: {reason}.") from error
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+        for place in made:
+            _remove_if_empty(place)
+
+
+def _publish(folder: pathlib.Path, output: pathlib.Path) -> None:
+    """Moves all that was written to its place; versions are new, files replaced."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(_remove_if_empty, output / "saved_model")
+        for version in sorted(folder.glob("saved_model/*/*")):
+            target = output / version.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            undo.callback(_remove_if_empty, target.parent)
+            version.rename(target)
+            undo.callback(shutil.rmtree, target, ignore_errors=True)
+        for source in sorted(p for p in folder.rglob("*") if p.is_file()):
+            target = output / source.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+        _list_models(output / "saved_model")
+        undo.pop_all()
+
+
+def _remove_if_empty(folder: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _list_models(root: pathlib.Path) -> None:
+    """Writes `models.config` of all models that have a version in a folder."""
+    versions = [path.parent for path in root.glob("*/*/saved_model.pb")]
+    names = {v.parent.name for v in versions if v.name.isdecimal()}
+    if names:
+        temporary = root / f".{saved_models.MODELS_FILE}.{os.getpid()}"
+        temporary.write_text(saved_models.models_config(sorted(names)))
+        temporary.replace(root / saved_models.MODELS_FILE)
