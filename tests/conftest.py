@@ -5,18 +5,22 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 from cyclegan_tf.config import Config  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
+from cyclegan_tf.program import without_native_messages  # noqa: E402
 
-_CPU = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(
-    _CPU, [tf.config.LogicalDeviceConfiguration()] * 2
-)
+with without_native_messages():
+    import keras
+    import tensorflow as tf
+
+    _CPU = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        _CPU, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    tf.config.list_logical_devices()
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,7 @@ def test_native_messages_come_back_after_an_error(capfd):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_is_put_off_and_not_lost(monkeypatch, number):
+def test_signal_is_put_off_and_not_lost(number):
     received, done = [], []
     before = signal.signal(number, lambda number, frame: received.append(number))
     try:
