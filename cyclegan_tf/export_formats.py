@@ -88,12 +88,13 @@ def _tflite(model: Model, request: Request, folder: pathlib.Path) -> list[dict]:
 
 def _tflite_file(model, request, kind: str, size, folder: pathlib.Path) -> dict:
     """Writes a TFLite file and its description; gives its row."""
-    print(f"  {kind}, {'any size' if size is None else f'{size[0]}x{size[1]}'}")
-    calibration = []
+    calibration, told = [], f"{size[0]}x{size[1]}" if size else "any size"
     if kind in tflite_models.CALIBRATED:
         calibration = [
             images.resize(p, size or model.size) for p in model.calibration()
         ]
+        told += f", calibrated on {len(calibration)} pictures"
+    print(f"  {kind}, {told}", flush=True)
     with program.signals_after(), program.without_native_messages():
         content = tflite_models.convert(
             model.generator, model.multiple, kind, size, request.tflite_io, calibration

@@ -64,7 +64,7 @@ def model_card(about: dict) -> str:
     """The README that goes with exported files.
 
     Args:
-      about: What `export.json` holds, with `files` and `verified_on`.
+      about: What `export.json` holds, with `parity` and `verified_on`.
     """
     config, (a, b) = about["config"], about["labels"].values()
     size = config["image_size"]
@@ -85,7 +85,7 @@ def model_card(about: dict) -> str:
         "| file | MB | largest error | mean error in levels of 255 | PSNR | ms |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for row in about["files"]:
+    for row in about["parity"]:
         psnr = "exact" if row["psnr"] is None else f"{row['psnr']:.1f}"
         lines.append(
             f"| `{row['path']}` | {row['bytes'] / 1e6:.2f} | {row['max_error']:.2g} | "

@@ -81,8 +81,8 @@ def export(request: Request) -> list[dict]:
         failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
         if failures:
             raise UserError("Not exported. " + "; ".join(failures) + ".")
-        about |= {"verified_on": _verified_on(request, config, references)}
-        about["files"] = rows
+        about["verified_on"] = _verified_on(request, config, references)
+        about["parity"] = rows
         _write_records(about, folder)
         _publish(folder, output)
     for direction, path in about["recommended"].items():
@@ -216,8 +216,8 @@ def _write_records(about: dict, folder: pathlib.Path) -> None:
     _write_record(about, folder)
     for version in folder.glob("saved_model/*/*"):
         of_this = str(version.relative_to(folder))
-        rows = [r for r in about["files"] if r["path"].startswith(f"{of_this}:")]
-        _write_record({**about, "name": version.parent.name, "files": rows}, version)
+        rows = [r for r in about["parity"] if r["path"].startswith(f"{of_this}:")]
+        _write_record({**about, "name": version.parent.name, "parity": rows}, version)
     if (folder / "saved_model").exists():
         batching = folder / "saved_model" / saved_models.BATCHING_FILE
         batching.write_text(saved_models.batching_parameters())
@@ -226,7 +226,7 @@ def _write_records(about: dict, folder: pathlib.Path) -> None:
 def _write_record(about: dict, folder: pathlib.Path) -> None:
     about["recommended"] = {}
     for direction in DIRECTIONS:
-        rows = [r for r in about["files"] if r["direction"] == direction]
+        rows = [r for r in about["parity"] if r["direction"] == direction]
         path = verification.recommended(rows)
         if path:
             about["recommended"][direction] = path

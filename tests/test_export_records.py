@@ -159,7 +159,7 @@ def about(record):
     return {
         **record,
         "verified_on": "8 pictures of a folder",
-        "files": [
+        "parity": [
             row("saved_model/pets_A2B/3:translate", None, max_error=0.0, mean_error=0),
             row("tflite/pets_A2B_int8.tflite", 38.16),
             row("keras/pets_B2A.keras", 120.0, bytes=50_000_000, milliseconds=1999.96),

@@ -263,7 +263,7 @@ def test_warmup_request_is_a_test_picture_of_the_training_size(
 def test_record_tells_the_run_and_what_was_measured(exported, model):
     _, steps = exported
     record = dict(steps["A2B"]["record"])
-    assert record.pop("files") == steps["A2B"]["rows"]
+    assert record.pop("parity") == steps["A2B"]["rows"]
     assert record.pop("recommended") == {
         "A2B": verification.recommended(steps["A2B"]["rows"])
     }
@@ -301,11 +301,11 @@ def test_version_has_a_record_and_a_card_of_its_own_rows(exported, direction):
     output, steps = exported
     version = output / f"saved_model/shapes_{direction}/1"
     record = read(version / "export.json")
-    assert [row["path"] for row in record["files"]] == paths_of(direction)
+    assert [row["path"] for row in record["parity"]] == paths_of(direction)
     assert record["name"] == f"shapes_{direction}"
     assert record["recommended"] == {}
     whole = steps[direction]["record"]
-    same = whole.keys() - {"files", "name", "recommended"}
+    same = whole.keys() - {"parity", "name", "recommended"}
     assert {key: record[key] for key in same} == {key: whole[key] for key in same}
     card = (version / "README.md").read_text()
     assert card == export_records.model_card(record)
