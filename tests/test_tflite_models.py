@@ -470,3 +470,12 @@ def test_calibration_pictures_of_another_size_are_refused(kind, shapes):
     pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
     with pytest.raises(ValueError, match="`calibration` must hold pictures of one"):
         convert(resnet(4, 1), 4, kind, (24, 40), "uint8", pictures)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind, megabytes", [("float32", 45.5), ("float16", 22.8), ("dynamic_int8", 11.5)]
+)
+def test_full_network_has_the_size_it_should(kind, megabytes):
+    content = convert(resnet(), 4, kind, (256, 256))
+    assert len(content) / 1e6 == pytest.approx(megabytes, rel=0.01)
