@@ -1,6 +1,10 @@
-"""Two logical CPU devices, quiet logs, and small configurations for all tests."""
+"""Two logical CPU devices, quiet logs, small configurations, and runs to export."""
 
+import dataclasses
+import json
 import os
+import pathlib
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -21,6 +25,17 @@ with without_native_messages():
         _CPU, [tf.config.LogicalDeviceConfiguration()] * 2
     )
     tf.config.list_logical_devices()
+
+from exporting_samples import (  # noqa: E402
+    LOG,
+    passes,
+    saved_run,
+    write_pictures,
+)
+
+from cyclegan_tf import export_formats, exporting, verification  # noqa: E402
+from cyclegan_tf.config import save_config  # noqa: E402
+from cyclegan_tf.export_request import Request  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +63,93 @@ def random_images():
         return tf.constant(random.uniform(-1, 1, shape), tf.float32)
 
     return make
+
+
+# --- Exports
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A CycleGAN, saved as a run at step 3, with a log that goes on to step 4."""
+    model = saved_run(tmp_path_factory.mktemp("runs") / "run")
+    lines = [json.dumps(entry) + "\n" for entry in LOG]
+    log = pathlib.Path(model.config.run_dir) / "log.jsonl"
+    log.write_text("".join(lines) + '{"step": 3, "gen_g_lo')
+    return model
+
+
+@pytest.fixture
+def run_of(model, tmp_path):
+    """Makes a copy of the run, with other values in its configuration."""
+
+    def make(**fields) -> pathlib.Path:
+        run = tmp_path / "run"
+        shutil.copytree(model.config.run_dir, run)
+        fields = {**fields, "run_dir": str(run)}
+        save_config(dataclasses.replace(model.config, **fields))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "above" / "exports"
+
+
+@pytest.fixture
+def request_of(model, output):
+    """Makes a request of A2B as a Keras file, into `output`."""
+
+    def make(run=None, **fields) -> Request:
+        fields = {"directions": ("A2B",), "formats": ("keras",), **fields}
+        fields = {"output": str(output), "num_calibration_pictures": 2, **fields}
+        return Request(str(run or model.config.run_dir), **fields)
+
+    return make
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Every file passes; gives the (plan, references, folder) of each export."""
+    calls = []
+
+    def verify(plan, references, folder):
+        calls.append((plan, references, folder))
+        return passes(plan, references, folder)
+
+    monkeypatch.setattr(verification, "verify", verify)
+    return calls
+
+
+@pytest.fixture
+def light(tried, monkeypatch):
+    """SavedModels are a file that names them, tried on one picture."""
+
+    def write(model, request, folder):
+        place = f"saved_model/{model.name}/{request.version}"
+        (folder / place).mkdir(parents=True)
+        (folder / place / "saved_model.pb").write_text(model.name)
+        path = f"{place}:translate"
+        return [{"path": path, "kind": "translate", "sizes": [model.size]}]
+
+    monkeypatch.setitem(export_formats.WRITERS, "savedmodel", write)
+    monkeypatch.setattr(exporting, "_NUM_TEST_PICTURES", 1)
+    return tried
+
+
+@pytest.fixture
+def versions_of(output):
+    def found(direction="A2B", name="shapes") -> list[str]:
+        folder = output / "saved_model" / f"{name}_{direction}"
+        return sorted(path.name for path in folder.glob("*"))
+
+    return found
+
+
+@pytest.fixture
+def folder_run(run_of, tmp_path):
+    """A run on a folder of three training pictures a domain."""
+    for domain in "AB":
+        write_pictures(tmp_path / "data" / f"train{domain}", 3)
+    return run_of(dataset=str(tmp_path / "data"))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from test_exporting import files, saved_run
+from exporting_samples import files, saved_run
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "export.py"
 
