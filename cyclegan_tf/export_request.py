@@ -14,7 +14,8 @@ from cyclegan_tf.config import UserError
 Size = tuple[int, int]
 
 FORMATS = ("savedmodel", "tflite", "keras")
-DIRECTIONS = ("A2B", "B2A")
+# With the generator of each.
+DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 TFLITE_TYPES = ("float32", "float16", "dynamic_int8", "int8", "int16x8")
 TFLITE_IO = ("uint8", "float32")
 DEFAULT_MAX_PIXELS = 4096 * 4096
@@ -48,7 +49,7 @@ class Request:
     run_dir: str
     output: str = ""
     formats: tuple[str, ...] = FORMATS
-    directions: tuple[str, ...] = DIRECTIONS
+    directions: tuple[str, ...] = tuple(DIRECTIONS)
     version: int = 0
     name: str = ""
     tflite_types: tuple[str, ...] = TFLITE_TYPES

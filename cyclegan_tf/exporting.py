@@ -31,9 +31,6 @@ from cyclegan_tf.export_formats import WRITERS, Model
 from cyclegan_tf.export_request import DIRECTIONS, Request, Size
 from cyclegan_tf.reporting import LOG_FILE, read_log
 
-# The generator of a direction, and the domain whose pictures it takes.
-_GENERATORS = {"A2B": ("generator_g", "A"), "B2A": ("generator_f", "B")}
-
 _NUM_TEST_PICTURES = 8
 
 # What the log tells of the machine, not of the model.
@@ -155,7 +152,7 @@ def _check_sizes(sizes: tuple[Size | None, ...], multiple: int) -> None:
 def _model(
     request: Request, config: Config, checkpoint: str, about: dict, direction: str
 ) -> Model:
-    network, domain = _GENERATORS[direction]
+    domain = direction[0]  # Whose pictures the generator takes.
 
     def pictures(split: str, number: int) -> list[np.ndarray]:
         if request.pictures:
@@ -167,7 +164,9 @@ def _model(
     told = {k: about[k] for k in ("version", "step", "licence")}
     return Model(
         name=f"{about['name']}_{direction}",
-        generator=checkpoints.load_generator(request.run_dir, network, checkpoint),
+        generator=checkpoints.load_generator(
+            request.run_dir, DIRECTIONS[direction], checkpoint
+        ),
         multiple=config.size_multiple,
         size=(config.image_size, config.image_size),
         pictures=pictures(f"test{domain}", _NUM_TEST_PICTURES),

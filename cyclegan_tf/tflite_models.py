@@ -109,7 +109,9 @@ def convert(
     """
     if kind in CALIBRATED:
         _check_calibration(calibration, size)
-    as_pixels = io == "uint8" and kind == "dynamic_int8"
+    as_uint8 = io == "uint8" and kind in PIXEL_KINDS
+    # Without scales of its own a file casts; else the converter sees to it.
+    as_pixels = as_uint8 and kind not in CALIBRATED
     with tempfile.TemporaryDirectory() as folder:
         _save_graph(generator, multiple, size, as_pixels, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(
@@ -119,7 +121,7 @@ def convert(
         KINDS[kind](converter)
         if kind in CALIBRATED:
             converter.representative_dataset = lambda: _floats(calibration)
-        if io == "uint8" and kind == "int8":
+        if as_uint8 and kind in CALIBRATED:
             converter.inference_input_type = tf.uint8
             converter.inference_output_type = tf.uint8
         return converter.convert()

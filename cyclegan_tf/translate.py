@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from cyclegan_tf import program
 from cyclegan_tf.config import UserError
+from cyclegan_tf.export_request import DIRECTIONS
 
 _COMMAND = "python -m cyclegan_tf.translate"
 USAGE = f"""{_COMMAND} --run_dir RUN --input PICTURES --output FOLDER
@@ -24,7 +25,6 @@ SUMMARY = (
     "PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become one, their "
     "endings are kept, as in a.jpg.png. No input is ever written over."
 )
-DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
 FLAGS = {
     "run_dir": ("", "a run of train.py; its newest generators are used"),
