@@ -8,11 +8,12 @@ import os
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.config import UserError, load_config
-from cyclegan_tf.cyclegan import CycleGAN, named_weights
-from cyclegan_tf.generators import GENERATORS
+from cyclegan_tf.cyclegan import NETWORKS, CycleGAN, build_network, named_weights
+from cyclegan_tf.mismatches import mismatches
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _FOLDER = "checkpoints"
@@ -75,6 +76,19 @@ def newest(run_dir: str | os.PathLike) -> str | None:
     return str(folder / f"step-{max(steps)}") if steps else None
 
 
+def networks_in(path: str) -> tuple[str, ...]:
+    """Which of the four networks a checkpoint holds; imported ones may hold one.
+
+    Args:
+      path: The checkpoint's path prefix.
+
+    Raises:
+      UserError: the checkpoint is damaged.
+    """
+    groups = {name.partition("/")[0] for name in _shapes(path)}
+    return tuple(name for name in NETWORKS if name in groups)
+
+
 def check_matches(path: str, state: State) -> None:
     """Compares names and shapes of a checkpoint with those of a state.
 
@@ -86,44 +100,54 @@ def check_matches(path: str, state: State) -> None:
       UserError: lists all that is missing, unexpected or misshapen, or says that the
         checkpoint is damaged.
     """
-    wanted = {
-        f"{group}/{name}": tuple(variable.shape)
-        for group, variables in state.items()
-        for name, variable in variables.items()
-    }
     found = _shapes(path)
-    shared = wanted.keys() & found.keys()
-    problems = {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - wanted.keys()),
-        "misshapen": [
-            f"{name} {found[name]} instead of {wanted[name]}"
-            for name in sorted(shared)
-            if found[name] != wanted[name]
-        ],
-    }
-    told = "; ".join(
-        f"{kind}: {', '.join(names[:8])}"
-        + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        for kind, names in problems.items()
-        if names
-    )
+    told = mismatches(_shapes_of(state), found)
+    if told and {name.partition("/")[0] for name in found} <= {*NETWORKS}:
+        run_dir = pathlib.Path(path).parent.parent
+        raise UserError(
+            f"{run_dir} has networks only, no optimizers to go on with. Name another "
+            f"--run_dir, and --initialize_from {run_dir}."
+        )
     if told:
         raise UserError(f"{path} does not match this training ({told}).")
 
 
-def load_generator(
+def initialize(model: CycleGAN, run_dir: str | os.PathLike) -> tuple[str, ...]:
+    """Takes over the networks of a run, or imported ones, and nothing else of it.
+
+    Args:
+      model: A training that has not begun.
+      run_dir: The run directory. Networks that it lacks keep their random weights.
+
+    Returns:
+      The networks that were taken over.
+
+    Raises:
+      UserError: it has no checkpoint, or one that does not match; `model` is as it
+        was.
+    """
+    path = newest(run_dir)
+    names = networks_in(path) if path else ()
+    if not names:
+        raise UserError(f"`initialize_from` {run_dir} has no checkpoint with networks.")
+    _restore(path, {name: named_weights(model.networks[name]) for name in names})
+    return names
+
+
+def load_network(
     run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
 ) -> keras.Model:
-    """Builds a generator of a run with its weights.
+    """Builds a network of a run with its weights.
 
     Args:
       run_dir: The run directory.
-      name: `generator_g` (X to Y) or `generator_f` (Y to X).
+      name: `generator_g` (X to Y), `generator_f` (Y to X), `discriminator_x` or
+        `discriminator_y`.
       checkpoint: One that `newest` gave; None for the newest now.
 
     Returns:
-      The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same.
+      The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same, a
+      discriminator to logits.
 
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.
@@ -132,17 +156,50 @@ def load_generator(
     path = checkpoint or newest(run_dir)
     if path is None:
         raise UserError(f"{run_dir} has no checkpoint yet.")
-    generator = GENERATORS[config.generator](config, name)
-    weights = named_weights(generator)
-    saved = {k: v for k, v in _shapes(path).items() if k.startswith(f"{name}/")}
-    wanted = {f"{name}/{k}": tuple(v.shape) for k, v in weights.items()}
-    if saved != wanted:
-        raise UserError(f"{path} does not hold the weights of {name}.")
+    held = networks_in(path)
+    if name not in held:
+        others = f"; it holds {', '.join(held)}" if held else ""
+        raise UserError(f"{path} does not hold {name}{others}.")
+    network = build_network(config, name)
+    _restore(path, {name: named_weights(network)})
+    return network
+
+
+def save_networks(
+    run_dir: str | os.PathLike, networks: dict[str, dict[str, np.ndarray]]
+) -> None:
+    """Writes a checkpoint of networks alone, of step 0.
+
+    Args:
+      run_dir: The run directory.
+      networks: Arrays by network and by our names of its weights.
+    """
+    variables = {
+        name: {key: tf.Variable(array) for key, array in weights.items()}
+        for name, weights in networks.items()
+    }
+    path = pathlib.Path(run_dir) / _FOLDER / "step-0"
+    tf.train.Checkpoint(**variables).write(str(path))
+
+
+def _restore(path: str, state: State) -> None:
+    """Restores some groups of a checkpoint, and checks that these match exactly."""
+    found = {k: v for k, v in _shapes(path).items() if k.partition("/")[0] in state}
+    told = mismatches(_shapes_of(state), found)
+    if told:
+        raise UserError(f"{path} does not match the configuration ({told}).")
     try:
-        tf.train.Checkpoint(**{name: weights}).restore(path).expect_partial()
+        tf.train.Checkpoint(**state).restore(path).expect_partial()
     except _DAMAGE as error:
         raise _damaged(path, error) from error
-    return generator
+
+
+def _shapes_of(state: State) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{group}/{name}": tuple(variable.shape)
+        for group, variables in state.items()
+        for name, variable in variables.items()
+    }
 
 
 def _shapes(path: str) -> dict[str, tuple[int, ...]]:

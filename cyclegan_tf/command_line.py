@@ -40,7 +40,8 @@ def config_from_flags(values: flags.FlagValues) -> Config:
     """The configuration that parsed flags ask for.
 
     Flags that were given win. The others come from the preset that was named, else
-    from the run directory if a run is there, else from the official recipe.
+    from the run directory if a run is there, else from the official recipe; those of
+    the networks before all from the run that `initialize_from` names.
 
     Raises:
       UserError: a value is out of range, the preset is unknown, or the run directory
@@ -57,9 +58,12 @@ def config_from_flags(values: flags.FlagValues) -> Config:
     base = PRESETS[preset or "horse2zebra"].config
     dataset = given.get("dataset", base.dataset)
     given["run_dir"] = given.get("run_dir") or default_run_dir(preset, dataset)
-    if not (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
+    stored = None
+    if (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
+        stored = load_config(given["run_dir"])
+    given = {**_networks_of(given.get("initialize_from"), stored), **given}
+    if stored is None:
         return dataclasses.replace(base, **given)
-    stored = load_config(given["run_dir"])
     config = dataclasses.replace(base if preset else stored, **given)
     differing = differences(config, stored)
     if differing:
@@ -69,6 +73,22 @@ def config_from_flags(values: flags.FlagValues) -> Config:
             + "). Name another --run_dir, or ask for the same."
         )
     return config
+
+
+def _networks_of(initialize_from: str | None, stored: Config | None) -> dict:
+    """The network fields of the run to begin with; none if there is no such run.
+
+    A run that has begun knows them: where it began may be gone.
+    """
+    if not initialize_from:
+        return {}
+    if stored is None or stored.initialize_from != initialize_from:
+        stored = load_config(initialize_from)
+    return {
+        field.name: getattr(stored, field.name)
+        for field in dataclasses.fields(Config)
+        if field.metadata["group"] == "Networks"
+    }
 
 
 def help_text(program: str, summary: str) -> str:

@@ -161,6 +161,12 @@ class Config:
     max_steps: int = _knob(
         0, _TRAINING, "stop after this step; 0: all epochs", minimum=0, changeable=True
     )
+    initialize_from: str = _knob(
+        "",
+        _TRAINING,
+        "run, or imported networks, to begin with instead of random weights; its "
+        "network flags are taken over, its optimizers and step are not",
+    )
     seed: int = _knob(
         0, _TRAINING, "of weights, data order, augmentation and pools", minimum=0
     )

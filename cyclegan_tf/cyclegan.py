@@ -61,11 +61,10 @@ class CycleGAN:
             steps_per_epoch,
         )
         with self.strategy.scope():
-            self.generator_g = GENERATORS[config.generator](config, "generator_g")
-            self.generator_f = GENERATORS[config.generator](config, "generator_f")
-            build_discriminator = DISCRIMINATORS[config.discriminator]
-            self.discriminator_x = build_discriminator(config, "discriminator_x")
-            self.discriminator_y = build_discriminator(config, "discriminator_y")
+            self.generator_g = build_network(config, "generator_g")
+            self.generator_f = build_network(config, "generator_f")
+            self.discriminator_x = build_network(config, "discriminator_x")
+            self.discriminator_y = build_network(config, "discriminator_y")
             self.optimizers = {
                 name: self._optimizer(network)
                 for name, network in self.networks.items()
@@ -249,6 +248,13 @@ class CycleGAN:
                     "count": pool.count,
                 }
         return groups
+
+
+def build_network(config: Config, name: str) -> keras.Model:
+    """Builds one of the four networks of `NETWORKS`, with random weights."""
+    if name.startswith("generator"):
+        return GENERATORS[config.generator](config, name)
+    return DISCRIMINATORS[config.discriminator](config, name)
 
 
 def translate(generator: keras.Model, images: tf.Tensor, multiple: int) -> tf.Tensor:

@@ -29,7 +29,7 @@ class Request:
       run_dir: The run directory.
       output: Folder of the exports; empty: `export` in the run directory.
       formats: Of `FORMATS`.
-      directions: Of `DIRECTIONS`.
+      directions: Of `DIRECTIONS`; empty: those that the run has.
       version: Number of the SavedModels' version; 0: the next one.
       name: Name of the model; empty: that of the data set.
       tflite_types: Of `TFLITE_TYPES`.
@@ -49,7 +49,7 @@ class Request:
     run_dir: str
     output: str = ""
     formats: tuple[str, ...] = FORMATS
-    directions: tuple[str, ...] = tuple(DIRECTIONS)
+    directions: tuple[str, ...] = ()
     version: int = 0
     name: str = ""
     tflite_types: tuple[str, ...] = TFLITE_TYPES
@@ -65,12 +65,12 @@ class Request:
         if not self.run_dir:
             raise UserError("`run_dir` must name a run. See --help.")
         for name, values, choices in (
-            ("formats", self.formats, FORMATS),
+            ("formats", self.formats or ("",), FORMATS),
             ("direction", self.directions, DIRECTIONS),
-            ("tflite_types", self.tflite_types, TFLITE_TYPES),
+            ("tflite_types", self.tflite_types or ("",), TFLITE_TYPES),
             ("tflite_io", (self.tflite_io,), TFLITE_IO),
         ):
-            for value in values or ("",):
+            for value in values:
                 program.check_choice(name, value, choices)
         for name, value, minimum in (
             ("version", self.version, 0),
@@ -92,7 +92,10 @@ class Request:
 FLAGS = {
     "run_dir": ("", "the run to export"),
     "formats": (",".join(FORMATS), "which of these to write"),
-    "direction": (",".join(DIRECTIONS), "A2B translates X to Y, B2A Y to X"),
+    "direction": (
+        "",
+        "A2B translates X to Y, B2A Y to X; empty: both, or what an imported run has",
+    ),
     "output": ("", "folder of the exports; empty: RUN_DIR/export"),
     "version": (0, "number of the SavedModels' version; 0: the next one"),
     "name": ("", "name of the model; empty: the data set's"),

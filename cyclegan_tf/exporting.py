@@ -58,6 +58,9 @@ def export(request: Request) -> list[dict]:
     output = pathlib.Path(
         os.path.expanduser(request.output or f"{request.run_dir}/export")
     )
+    request = dataclasses.replace(
+        request, directions=request.directions or _directions(checkpoint)
+    )
     about = _about(request, config, checkpoint, output)
     request = dataclasses.replace(
         request,
@@ -105,6 +108,15 @@ def _write_files(request: Request, models: Iterable[Model], folder: pathlib.Path
 
 
 # --- What is known of the run
+
+
+def _directions(checkpoint: str) -> tuple[str, ...]:
+    """The directions that a checkpoint has generators of."""
+    held = checkpoints.networks_in(checkpoint)
+    found = tuple(d for d, name in DIRECTIONS.items() if name in held)
+    if not found:
+        raise UserError(f"{checkpoint} holds no generator.")
+    return found
 
 
 def _about(request: Request, config: Config, checkpoint: str, output) -> dict:
@@ -164,7 +176,7 @@ def _model(
     told = {k: about[k] for k in ("version", "step", "licence")}
     return Model(
         name=f"{about['name']}_{direction}",
-        generator=checkpoints.load_generator(
+        generator=checkpoints.load_network(
             request.run_dir, DIRECTIONS[direction], checkpoint
         ),
         multiple=config.size_multiple,

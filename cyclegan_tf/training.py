@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf import datasets, evaluation, images
-from cyclegan_tf.checkpoints import Checkpoints
+from cyclegan_tf.checkpoints import Checkpoints, initialize
 from cyclegan_tf.config import Config, UserError, save_config
 from cyclegan_tf.cyclegan import CycleGAN, translate
 from cyclegan_tf.input_pipeline import steps_per_epoch, training_batches
@@ -35,6 +35,8 @@ def describe(config: Config) -> str:
     counts = datasets.count(config)
     model = CycleGAN(dataclasses.replace(config, strategy="single", pool_size=0), 1)
     lines = [config.to_json().rstrip()]
+    if config.initialize_from:
+        lines.append(_initialized(model))
     lines += [
         f"{n}: {m.count_params():,} parameters" for n, m in model.networks.items()
     ]
@@ -75,6 +77,8 @@ def train(config: Config) -> None:
     model = CycleGAN(config, epoch_steps, strategy)
     checkpoints = Checkpoints(model, run_dir)
     start = checkpoints.restore()
+    if start == 0 and config.initialize_from:
+        print(_initialized(model), flush=True)
     # Only now, so that nothing is left of a run that could not start.
     run_dir.mkdir(parents=True, exist_ok=True)
     save_config(config)
@@ -213,6 +217,15 @@ def grid_pictures(model: CycleGAN, data: datasets.UnpairedData) -> dict:
                 column.append(images.to_uint8(image)[0].numpy())
         columns.update(made)
     return columns
+
+
+def _initialized(model: CycleGAN) -> str:
+    """Takes over the networks that the configuration names; says which."""
+    run_dir = model.config.initialize_from
+    taken = initialize(model, run_dir)
+    random = [name for name in model.networks if name not in taken]
+    told = f"From {run_dir}: {', '.join(taken)}."
+    return f"{told} Random weights: {', '.join(random)}." if random else told
 
 
 def _num_steps(config: Config, epoch_steps: int) -> int:

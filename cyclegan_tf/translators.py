@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf import images
-from cyclegan_tf.checkpoints import load_generator
+from cyclegan_tf.checkpoints import load_network
 from cyclegan_tf.config import UserError, load_config
 from cyclegan_tf.cyclegan import translate
 from cyclegan_tf.tflite_interpreter import TFLiteGenerator
@@ -40,7 +40,7 @@ def of_run(run_dir: str | os.PathLike, name: str) -> Translator:
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.
     """
-    generator = load_generator(run_dir, name)
+    generator = load_network(run_dir, name)
     multiple = load_config(run_dir).size_multiple
     return _on_pixels(lambda pictures: translate(generator, pictures, multiple))
 

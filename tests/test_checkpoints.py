@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.checkpoints import Checkpoints, load_generator, newest
+from cyclegan_tf.checkpoints import (
+    Checkpoints,
+    initialize,
+    load_network,
+    networks_in,
+    newest,
+    save_networks,
+)
 from cyclegan_tf.config import UserError, save_config
-from cyclegan_tf.cyclegan import CycleGAN
+from cyclegan_tf.cyclegan import NETWORKS, CycleGAN, named_weights
 from cyclegan_tf.strategies import make_strategy
 
 
@@ -146,33 +153,119 @@ def test_damaged_checkpoint_is_told_in_one_line(tiny, tmp_path, part, damage):
     assert Checkpoints(model, tmp_path).restore() == 1
 
 
-@pytest.mark.parametrize("name", ["generator_g", "generator_f"])
-def test_generator_is_loaded_from_its_run_directory(
-    name, tiny, random_images, tmp_path
-):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_is_loaded_from_its_run_directory(name, tiny, random_images, tmp_path):
     config = tiny(run_dir=str(tmp_path))
     model = trained(config, random_images)
     save_config(config)
     Checkpoints(model, tmp_path).save(3)
-    generator = load_generator(tmp_path, name)
+    network = load_network(tmp_path, name)
     images = random_images(2, 32, 32, 3, seed=5)
-    np.testing.assert_array_equal(generator(images), model.networks[name](images))
+    np.testing.assert_array_equal(network(images), model.networks[name](images))
 
 
 def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
     tiny, tmp_path
 ):
     with pytest.raises(UserError, match="No configuration at"):
-        load_generator(tmp_path, "generator_g")
+        load_network(tmp_path, "generator_g")
     save_config(tiny(run_dir=str(tmp_path)))
     with pytest.raises(UserError, match="has no checkpoint yet"):
-        load_generator(tmp_path, "generator_g")
+        load_network(tmp_path, "generator_g")
     Checkpoints(CycleGAN(tiny(num_blocks=2), 10), tmp_path).save(1)
-    with pytest.raises(UserError, match="does not hold the weights of generator_g"):
-        load_generator(tmp_path, "generator_g")
+    with pytest.raises(
+        UserError, match=r"not match the conf.* \(unexpected: .*block_2"
+    ):
+        load_network(tmp_path, "generator_g")
 
 
 def test_tensors_are_saved_under_our_names(tiny, tmp_path):
     Checkpoints(CycleGAN(tiny(), 10), tmp_path).save(1)
     names = [name for name, _ in tf.train.list_variables(newest(tmp_path))]
     assert "generator_g/first_conv_kernel/.ATTRIBUTES/VARIABLE_VALUE" in names
+
+
+# --- Networks alone
+
+
+def saved_networks(model, run_dir, names=NETWORKS):
+    """Saves some networks of a training, as an import does."""
+    save_networks(
+        run_dir,
+        {
+            name: {k: v.numpy() for k, v in named_weights(model.networks[name]).items()}
+            for name in names
+        },
+    )
+    return newest(run_dir)
+
+
+def test_networks_alone_are_saved_as_step_0_under_the_names_of_a_training(
+    tiny, random_images, tmp_path
+):
+    model = trained(tiny(), random_images)
+    path = saved_networks(model, tmp_path, ["generator_f", "discriminator_x"])
+    assert path == str(tmp_path / "checkpoints" / "step-0")
+    assert networks_in(path) == ("generator_f", "discriminator_x")
+    save_config(tiny(run_dir=str(tmp_path)))
+    for name in networks_in(path):
+        loaded = named_weights(load_network(tmp_path, name))
+        for key, variable in named_weights(model.networks[name]).items():
+            np.testing.assert_array_equal(loaded[key], variable)
+    told = "does not hold generator_g; it holds generator_f, discriminator_x"
+    with pytest.raises(UserError, match=told):
+        load_network(tmp_path, "generator_g")
+
+
+def test_networks_alone_are_no_run_to_go_on_with(tiny, tmp_path):
+    model = CycleGAN(tiny(), 10)
+    saved_networks(model, tmp_path)
+    with pytest.raises(UserError, match="has networks only.*--initialize_from"):
+        Checkpoints(model, tmp_path).restore()
+
+
+@pytest.mark.parametrize("strategy", ["single", "cpu:2"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_training_begins_with_the_networks_of_another_and_nothing_else(
+    tiny, random_images, tmp_path, strategy, whole
+):
+    before = trained(tiny(), random_images)
+    if whole:
+        Checkpoints(before, tmp_path).save(3)
+    else:
+        saved_networks(before, tmp_path)
+    model = CycleGAN(tiny(seed=9, batch_size=2), 100, make_strategy(strategy))
+    untouched = arrays(model)
+    assert initialize(model, tmp_path) == NETWORKS
+    for name, value in arrays(model).items():
+        network = name.partition("/")[0] in NETWORKS
+        expected = arrays(before)[name] if network else untouched[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+    assert model.step == 0
+
+
+def test_networks_that_are_not_there_keep_their_random_weights(tiny, tmp_path):
+    before, model = CycleGAN(tiny(), 10), CycleGAN(tiny(), 10)
+    saved_networks(before, tmp_path, ["generator_g", "generator_f"])
+    random = arrays(model)
+    assert initialize(model, tmp_path) == ("generator_g", "generator_f")
+    for name, value in arrays(model).items():
+        of = before.state() if name.startswith("generator") else None
+        group, _, key = name.partition("/")
+        expected = of[group][key] if of else random[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+
+
+def test_networks_that_do_not_fit_are_refused_and_change_nothing(tiny, tmp_path):
+    saved_networks(CycleGAN(tiny(num_blocks=2), 10), tmp_path)
+    model = CycleGAN(tiny(), 10)
+    before = arrays(model)
+    with pytest.raises(UserError, match="unexpected: generator_f/block_2_conv_1"):
+        initialize(model, tmp_path)
+    for name, value in arrays(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_nothing_to_begin_with_is_refused(tiny, tmp_path):
+    with pytest.raises(UserError, match="`initialize_from` .* has no checkpoint"):
+        initialize(CycleGAN(tiny(), 10), tmp_path)

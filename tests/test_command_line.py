@@ -49,7 +49,8 @@ def test_without_flags_it_is_the_official_recipe(config_of):
     assert config_of() == Config(run_dir="runs/horse2zebra")
 
 
-def test_every_field_has_a_flag_of_its_type(config_of):
+def test_every_field_has_a_flag_of_its_type(config_of, stored_run):
+    stored_run(OTHER_VALUES["initialize_from"])
     args = (f"--{name}={value}" for name, value in OTHER_VALUES.items())
     assert config_of(*args) == Config(**OTHER_VALUES)
 
@@ -153,6 +154,49 @@ def test_differing_preset_is_refused_with_its_fields(config_of, stored_run):
     run_dir = stored_run(num_blocks=2)
     with refused("(num_blocks: 2 there, 1 asked for)"):
         config_of("--preset=tiny", f"--run_dir={run_dir}")
+
+
+# --- Beginning with the networks of another run
+
+OF_NETWORKS = {
+    "generator": "unet",
+    "num_filters": 6,
+    "num_blocks": 3,
+    "num_downs": 5,
+    "discriminator": "pixel",
+    "discriminator_filters": 7,
+    "discriminator_layers": 1,
+}
+
+
+def test_network_fields_come_from_the_run_to_begin_with(config_of, stored_run):
+    before = stored_run("before", **OF_NETWORKS, seed=9, lambda_cycle=3.0)
+    config = config_of("--preset=demo", f"--initialize_from={before}")
+    values = {**PRESETS["demo"].values, **OF_NETWORKS, "initialize_from": before}
+    assert config == Config(**values, run_dir="runs/demo")
+
+
+def test_given_network_flags_override_the_run_to_begin_with(config_of, stored_run):
+    before = stored_run("before", **OF_NETWORKS)
+    config = config_of("--num_filters=8", f"--initialize_from={before}")
+    assert (config.num_filters, config.num_downs) == (8, 5)
+
+
+def test_run_that_began_does_not_need_where_it_began(config_of, stored_run):
+    run_dir = stored_run(**OF_NETWORKS, initialize_from="gone")
+    expected = configuration.load_config(run_dir)
+    assert config_of(f"--run_dir={run_dir}") == expected
+    flag = "--initialize_from=gone"
+    assert config_of(f"--run_dir={run_dir}", flag) == expected
+    assert config_of(f"--run_dir={run_dir}", "--preset=tiny", flag) == expected
+
+
+def test_another_run_to_begin_with_is_refused(config_of, stored_run):
+    run_dir, before = stored_run(), stored_run("before")
+    with refused(f"initialize_from:  there, {before} asked for"):
+        config_of(f"--run_dir={run_dir}", f"--initialize_from={before}")
+    with refused("No configuration at nowhere/config.json"):
+        config_of("--initialize_from=nowhere")
 
 
 def test_damaged_stored_run_is_refused(config_of, stored_run):

@@ -8,6 +8,7 @@ PACKAGE = ROOT / "cyclegan_tf"
 LEVELS = {
     "config": 0,
     "layers": 0,
+    "mismatches": 0,
     "losses": 0,
     "schedules": 0,
     "image_pool": 0,

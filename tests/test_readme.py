@@ -55,7 +55,7 @@ def test_python_example_runs_on_what_the_package_has():
         line for line in code.splitlines() if line.startswith(("from", "import"))
     ]
     exec("\n".join(imports), namespace)
-    assert {"images", "load_generator", "translate"} <= set(namespace)
+    assert {"images", "load_network", "translate"} <= set(namespace)
 
 
 # --- The examples for phones: their numbers, tried on a file of theirs

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -9,8 +10,8 @@ import tensorflow as tf
 from test_checkpoints import newest
 
 from cyclegan_tf import datasets, training
-from cyclegan_tf.config import load_config
-from cyclegan_tf.cyclegan import CycleGAN
+from cyclegan_tf.config import UserError, load_config
+from cyclegan_tf.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.reporting import read_log
 
 
@@ -44,6 +45,50 @@ def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path):
     )
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+# Too small to change a weight.
+NO_LEARNING = 1e-30
+
+
+def test_run_begins_with_the_networks_of_another_once(tiny, tmp_path, capsys):
+    before = tiny(run_dir=str(tmp_path / "before"), max_steps=3)
+    training.train(before)
+    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
+    config = tiny(**fields, seed=5, learning_rate=NO_LEARNING, max_steps=2)
+    capsys.readouterr()
+    training.train(config)
+    told = f"From {before.run_dir}: generator_g, generator_f, discriminator_x, "
+    assert told + "discriminator_y.\n" in capsys.readouterr().out
+    shutil.rmtree(before.run_dir + "/checkpoints/")
+    training.train(dataclasses.replace(config, max_steps=4))
+    assert "From" not in capsys.readouterr().out
+    ours = tensors(config.run_dir)
+    iteration = "optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"
+    assert ours[iteration] == 4
+    assert newest(config.run_dir).endswith("step-4")
+
+
+def test_weights_to_begin_with_are_those_of_the_other_run(tiny, tmp_path):
+    before = tiny(run_dir=str(tmp_path / "before"), max_steps=3)
+    training.train(before)
+    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
+    config = tiny(**fields, seed=5, learning_rate=NO_LEARNING, max_steps=2)
+    training.train(config)
+    ours, theirs = tensors(config.run_dir), tensors(before.run_dir)
+    networks = [name for name in theirs if name.startswith(NETWORKS)]
+    assert len(networks) == 2 * 9 + 2 * 6
+    for name in networks:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_run_that_can_not_begin_leaves_nothing(tiny, tmp_path):
+    config = tiny(run_dir=str(tmp_path / "run"), initialize_from=str(tmp_path / "no"))
+    with pytest.raises(UserError, match="`initialize_from` .*no has no checkpoint"):
+        training.train(config)
+    with pytest.raises(UserError, match="`initialize_from` .*no has no checkpoint"):
+        training.describe(config)
+    assert not list(tmp_path.iterdir())
 
 
 def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):

@@ -316,7 +316,7 @@ def test_one_pixel_is_translated(model, tmp_path, monkeypatch, kind):
     inputs = keras.Input((None, None, 3))
     generator = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
     if kind == "run":
-        monkeypatch.setattr(translators, "load_generator", lambda *_: generator)
+        monkeypatch.setattr(translators, "load_network", lambda *_: generator)
         translator = of_run(model.config.run_dir, "generator_g")
     elif kind == "saved_model":
         write_saved_model(generator, 4, tmp_path / "1", 10**6)
