@@ -19,5 +19,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    export_request.define_flags()
+    program.define_flags(export_request.FLAGS)
     program.start(main, export_request.help_text)

@@ -131,13 +131,6 @@ SUMMARY = (
 )
 
 
-def define_flags() -> None:
-    """Makes the absl flags of `export.py`."""
-    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer}
-    for name, (default, text) in FLAGS.items():
-        define[type(default)](name, default, text)
-
-
 def help_text() -> str:
     """What `--help` prints."""
     usage = "python export.py --run_dir RUN [--FLAG VALUE ...]"

@@ -11,8 +11,7 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -30,6 +29,7 @@ from cyclegan_tf.cyclegan import translate
 from cyclegan_tf.export_formats import WRITERS, Model
 from cyclegan_tf.export_request import DIRECTIONS, Request, Size
 from cyclegan_tf.reporting import LOG_FILE, read_log
+from cyclegan_tf.staging import remove_if_empty, staging
 
 _NUM_TEST_PICTURES = 8
 
@@ -69,7 +69,7 @@ def export(request: Request) -> list[dict]:
         or ((config.image_size, config.image_size),),
     )
     _check_sizes(request.tflite_sizes, config.size_multiple)
-    with _staging(output) as folder:
+    with staging(output, (OSError, tf.errors.OpError)) as folder:
         models = (
             _model(request, config, checkpoint, about, direction)
             for direction in request.directions
@@ -247,35 +247,14 @@ def _write_record(about: dict, folder: pathlib.Path) -> None:
     card.write_text(export_records.model_card(about))
 
 
-@contextlib.contextmanager
-def _staging(output: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder beside the exports, removed in the end with what else was made."""
-    made, folder = [], None
-    try:
-        made = [p for p in (output, *output.parents) if not p.exists()]
-        output.mkdir(parents=True, exist_ok=True)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=output))
-        yield folder
-    except BrokenPipeError:
-        raise  # Of who reads what is printed, not of the disk.
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{output} can't be written to: {reason}.") from error
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        for place in made:
-            _remove_if_empty(place)
-
-
 def _publish(folder: pathlib.Path, output: pathlib.Path) -> None:
     """Moves all that was written to its place; versions are new, files replaced."""
     with contextlib.ExitStack() as undo:
-        undo.callback(_remove_if_empty, output / "saved_model")
+        undo.callback(remove_if_empty, output / "saved_model")
         for version in sorted(folder.glob("saved_model/*/*")):
             target = output / version.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            undo.callback(_remove_if_empty, target.parent)
+            undo.callback(remove_if_empty, target.parent)
             version.rename(target)
             undo.callback(shutil.rmtree, target, ignore_errors=True)
         for source in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -284,11 +263,6 @@ def _publish(folder: pathlib.Path, output: pathlib.Path) -> None:
             source.replace(target)
         _list_models(output / "saved_model")
         undo.pop_all()
-
-
-def _remove_if_empty(folder: pathlib.Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def _list_models(root: pathlib.Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from absl import app, flags, logging
 
@@ -101,6 +101,24 @@ def signals_after():
             signal.signal(number, handler)
     if received:
         signal.raise_signal(received[0])
+
+
+def define_flags(
+    table: Mapping[str, tuple], values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Makes the flags of a program.
+
+    Args:
+      table: Default and text of each flag by name.
+      values: Where they are defined.
+    """
+    define = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        bool: flags.DEFINE_boolean,
+    }
+    for name, (default, text) in table.items():
+        define[type(default)](name, default, text, flag_values=values)
 
 
 def help_of_flags(usage: str, summary: str, names: Iterable[str]) -> str:

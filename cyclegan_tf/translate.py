@@ -38,17 +38,6 @@ FLAGS = {
 }
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the program's flags."""
-    define = {
-        str: flags.DEFINE_string,
-        int: flags.DEFINE_integer,
-        bool: flags.DEFINE_boolean,
-    }
-    for name, (default, text) in FLAGS.items():
-        define[type(default)](name, default, text, flag_values=values)
-
-
 def main(arguments: list[str]) -> None:
     """Translates what the flags ask for."""
     program.no_arguments(arguments)
@@ -204,5 +193,5 @@ def _report(number: int, unreadable: list[str], output: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    define_flags()
+    program.define_flags(FLAGS)
     program.start(main, lambda: program.help_of_flags(USAGE, SUMMARY, FLAGS))

@@ -1,7 +1,6 @@
 """Flags of `export.py`, the request they make, and `--help`."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 import re
@@ -11,7 +10,7 @@ import sys
 import pytest
 from absl import flags
 
-from cyclegan_tf import export_request
+from cyclegan_tf import export_request, program
 from cyclegan_tf.config import UserError
 from cyclegan_tf.export_request import Request
 
@@ -100,11 +99,8 @@ BAD_SIZES = [
 def parsed(monkeypatch):
     """The flags of `export.py` alone: those of other programs share their names."""
     values = flags.FlagValues()
-    for name in ("DEFINE_string", "DEFINE_integer"):
-        define = functools.partial(getattr(flags, name), flag_values=values)
-        monkeypatch.setattr(flags, name, define)
     monkeypatch.setattr(flags, "FLAGS", values)
-    export_request.define_flags()
+    program.define_flags(export_request.FLAGS, values)
     return values
 
 

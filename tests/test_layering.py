@@ -9,6 +9,7 @@ LEVELS = {
     "config": 0,
     "layers": 0,
     "mismatches": 0,
+    "staging": 1,
     "losses": 0,
     "schedules": 0,
     "image_pool": 0,

@@ -16,6 +16,7 @@ from test_translators import assert_near, direct, picture, saved_run
 from cyclegan_tf import images, translate
 from cyclegan_tf.config import UserError
 from cyclegan_tf.picture_files import PictureFile, find
+from cyclegan_tf.program import define_flags
 from cyclegan_tf.saved_models import write_saved_model
 from cyclegan_tf.translate import in_batches, translate_files
 
@@ -62,7 +63,7 @@ def run(model, monkeypatch, tmp_path):
 
     def call(*args, run_dir=model.config.run_dir):
         values = flags.FlagValues()
-        translate.define_flags(values)
+        define_flags(translate.FLAGS, values)
         values(["translate", *([f"--run_dir={run_dir}"] if run_dir else []), *args])
         translate.run(values)
 
@@ -436,7 +437,7 @@ def test_help_names_every_flag_without_tensorflow(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("usage: python -m cyclegan_tf.translate --run_dir")
     values = flags.FlagValues()
-    translate.define_flags(values)
+    define_flags(translate.FLAGS, values)
     named = re.findall(r"^  --(?:\[no\])?(\w+)", result.stdout, re.MULTILINE)
     assert sorted(named) == sorted({*values} | {"help"})
     assert max(map(len, result.stdout.splitlines())) <= 88
