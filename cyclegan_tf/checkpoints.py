@@ -100,16 +100,23 @@ def check_matches(path: str, state: State) -> None:
       UserError: lists all that is missing, unexpected or misshapen, or says that the
         checkpoint is damaged.
     """
-    found = _shapes(path)
-    told = mismatches(_shapes_of(state), found)
-    if told and {name.partition("/")[0] for name in found} <= {*NETWORKS}:
-        run_dir = pathlib.Path(path).parent.parent
+    told = mismatches(_shapes_of(state), _shapes(path))
+    if told:
+        raise UserError(f"{path} does not match this training ({told}).")
+
+
+def check_can_go_on(run_dir: str | os.PathLike) -> None:
+    """Refuses a run whose newest checkpoint has networks only, as imported ones do.
+
+    Raises:
+      UserError: it has, or is damaged.
+    """
+    path = newest(run_dir)
+    if path and {name.partition("/")[0] for name in _shapes(path)} <= {*NETWORKS}:
         raise UserError(
             f"{run_dir} has networks only, no optimizers to go on with. Name another "
             f"--run_dir, and --initialize_from {run_dir}."
         )
-    if told:
-        raise UserError(f"{path} does not match this training ({told}).")
 
 
 def initialize(model: CycleGAN, run_dir: str | os.PathLike) -> tuple[str, ...]:

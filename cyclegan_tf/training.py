@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf import datasets, evaluation, images
-from cyclegan_tf.checkpoints import Checkpoints, initialize
+from cyclegan_tf.checkpoints import Checkpoints, check_can_go_on, initialize
 from cyclegan_tf.config import Config, UserError, save_config
 from cyclegan_tf.cyclegan import CycleGAN, translate
 from cyclegan_tf.input_pipeline import steps_per_epoch, training_batches
@@ -30,8 +30,9 @@ def describe(config: Config) -> str:
     """The plan of a run, as `--dry_run` prints it: fields, parameters and steps.
 
     Raises:
-      UserError: the data set is unknown or incomplete.
+      UserError: the data set is unknown or incomplete, or the run can't go on.
     """
+    check_can_go_on(config.run_dir)
     counts = datasets.count(config)
     model = CycleGAN(dataclasses.replace(config, strategy="single", pool_size=0), 1)
     lines = [config.to_json().rstrip()]
@@ -64,6 +65,7 @@ def train(config: Config) -> None:
     """
     run_dir = pathlib.Path(config.run_dir)
     _check_writable(run_dir)
+    check_can_go_on(run_dir)
     # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
     # a step is no slower without it.
     tf.config.optimizer.set_experimental_options({"remapping": False})

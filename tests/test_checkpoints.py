@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from cyclegan_tf.checkpoints import (
     Checkpoints,
+    check_can_go_on,
     initialize,
     load_network,
     networks_in,
@@ -219,9 +220,14 @@ def test_networks_alone_are_saved_as_step_0_under_the_names_of_a_training(
 
 def test_networks_alone_are_no_run_to_go_on_with(tiny, tmp_path):
     model = CycleGAN(tiny(), 10)
+    check_can_go_on(tmp_path)
     saved_networks(model, tmp_path)
     with pytest.raises(UserError, match="has networks only.*--initialize_from"):
+        check_can_go_on(tmp_path)
+    with pytest.raises(UserError, match="missing: optimizer_of_discriminator_x/"):
         Checkpoints(model, tmp_path).restore()
+    Checkpoints(model, tmp_path).save(1)
+    check_can_go_on(tmp_path)
 
 
 @pytest.mark.parametrize("strategy", ["single", "cpu:2"])
