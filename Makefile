@@ -8,10 +8,10 @@ RUN_DIR ?= runs/demo
 demo: $(VENV)/installed
 	$(VENV)/bin/python train.py --preset demo --run_dir $(RUN_DIR)
 
-test: $(VENV)/installed
+test: $(VENV)/installed-for-tests
 	$(VENV)/bin/python -m pytest
 
-check: $(VENV)/installed
+check: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
@@ -23,4 +23,8 @@ $(VENV)/installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement tests/requirements.txt
 	touch $@

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 Shapes = Mapping[str, tuple[int, ...]]
 
 _MAX_TOLD = 8
+_MAX_NAME = 120
 
 
 def mismatches(wanted: Shapes, found: Shapes) -> str:
@@ -19,10 +20,10 @@ def mismatches(wanted: Shapes, found: Shapes) -> str:
       eight names of each kind; empty if all match.
     """
     problems = {
-        "missing": sorted(wanted.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - wanted.keys()),
+        "missing": [shown(name) for name in sorted(wanted.keys() - found.keys())],
+        "unexpected": [shown(name) for name in sorted(found.keys() - wanted.keys())],
         "misshapen": [
-            f"{name} {found[name]} instead of {wanted[name]}"
+            f"{shown(name)} {found[name]} instead of {wanted[name]}"
             for name in sorted(wanted.keys() & found.keys())
             if tuple(found[name]) != tuple(wanted[name])
         ],
@@ -33,3 +34,9 @@ def mismatches(wanted: Shapes, found: Shapes) -> str:
         for kind, names in problems.items()
         if names
     )
+
+
+def shown(name: str) -> str:
+    """A name that a stranger may have chosen, short and without control characters."""
+    name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
+    return name if name.isprintable() else ascii(name)

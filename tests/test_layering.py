@@ -8,8 +8,6 @@ PACKAGE = ROOT / "cyclegan_tf"
 LEVELS = {
     "config": 0,
     "layers": 0,
-    "mismatches": 0,
-    "staging": 1,
     "losses": 0,
     "schedules": 0,
     "image_pool": 0,
@@ -47,6 +45,13 @@ LEVELS = {
     "exporting": 5,
     "serving_client": 5,
     "translate": 5,
+    "mismatches": 0,
+    "staging": 1,
+    "pytorch_pickles": 1,
+    "pytorch_containers": 2,
+    "pytorch_files": 3,
+    "pytorch_networks": 1,
+    "pytorch_finder": 2,
 }
 
 
