@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf import export_records, export_request, tflite_models, translate
+from cyclegan_tf import (
+    export_records,
+    export_request,
+    pytorch_export,
+    pytorch_import,
+    tflite_models,
+    translate,
+)
 from cyclegan_tf.config import TFDS_CONFIGS, Config
 from cyclegan_tf.generators import resnet
 from cyclegan_tf.presets import PRESETS
@@ -21,9 +28,11 @@ def test_every_flag_stands_with_its_default():
         assert f"| `--{field.name}` | {default} |" in README
 
 
-@pytest.mark.parametrize("table", [export_request.FLAGS, translate.FLAGS])
-def test_every_flag_of_the_other_programs_stands_with_its_default(table):
-    for name, (default, text) in table.items():
+@pytest.mark.parametrize(
+    "module", [export_request, translate, pytorch_import, pytorch_export]
+)
+def test_every_flag_of_the_other_programs_stands_with_its_default(module):
+    for name, (default, text) in module.FLAGS.items():
         shown = str(default).lower() if isinstance(default, bool) else default
         cell = f"`{shown}`" if shown != "" else ""
         assert f"| `--{name}` | {cell} | {text} |" in README
