@@ -2,7 +2,8 @@
 
 Three formats are read: the zip that `torch.save` writes since PyTorch 1.6, the stream
 that it wrote before, and safetensors. Files from strangers are expected: no code is
-run, nothing is unpacked to disk, and all tensors of a file take at most twice its size.
+run, nothing is unpacked to disk, and all tensors of a file take at most twice its size
+(and finding them 16 MB: of names and shapes, whose number is limited).
 """
 
 import dataclasses

@@ -47,7 +47,7 @@ LEVELS = {
     "translate": 5,
     "mismatches": 0,
     "staging": 1,
-    "pytorch_pickles": 1,
+    "pytorch_pickles": 0,
     "pytorch_containers": 2,
     "pytorch_files": 3,
     "pytorch_networks": 1,
