@@ -8,6 +8,7 @@ section 3). Names of networks, images and losses are those of the TensorFlow tut
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.adam import Adam
 from cyclegan_tf.config import Config, UserError
 from cyclegan_tf.discriminators import DISCRIMINATORS
 from cyclegan_tf.generators import GENERATORS
@@ -88,10 +89,8 @@ class CycleGAN:
         return float(self._schedule(self.step))
 
     def _optimizer(self, network: keras.Model):
-        # As the official code; Keras' own is 1e-7. A departure that stays: Keras adds
-        # it before the bias correction, which in PyTorch's terms makes it 3.2e-7 at
-        # first. Losses differ by 3e-6 after a step.
-        optimizer = keras.optimizers.Adam(
+        # Keras' own epsilon is 1e-7; the official code has PyTorch's 1e-8.
+        optimizer = Adam(
             self._schedule, beta_1=self.config.beta_1, beta_2=0.999, epsilon=1e-8
         )
         # Built now, so that a checkpoint can be restored before the first step.

@@ -7,6 +7,7 @@ PACKAGE = ROOT / "cyclegan_tf"
 # Imports point down this table only.
 LEVELS = {
     "config": 0,
+    "adam": 0,
     "layers": 0,
     "losses": 0,
     "schedules": 0,

@@ -6,9 +6,7 @@ learning rate: the first epochs of the recipe. The losses have this project's na
 
 import dataclasses
 import itertools
-import math
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -26,57 +24,23 @@ class Recipe:
     discriminator_weight: float = 0.5
 
 
-class KerasAdam(torch.optim.Adam):
-    """PyTorch's Adam with the small departures of Keras'.
-
-    Keras adds epsilon before it corrects the bias of the second moment, so that what
-    PyTorch calls epsilon is 1 / sqrt(1 - 0.999**t) times as large at step t; and it
-    corrects by betas rounded to float32, as it rounds epsilon and learning rate.
-    """
-
-    def __init__(self, parameters, **settings):
-        super().__init__(parameters, **settings)
-        self._settings, self._num_steps = settings, 0
-
-    def step(self) -> None:
-        self._num_steps += 1
-        (group,) = self.param_groups
-        biases = [1 - beta**self._num_steps for beta in group["betas"]]
-        rounded = [1 - _float32(b) ** self._num_steps for b in group["betas"]]
-        group["eps"] = _float32(self._settings["eps"]) / math.sqrt(biases[1])
-        group["lr"] = _float32(self._settings["lr"])
-        group["lr"] *= biases[0] / rounded[0] * math.sqrt(rounded[1] / biases[1])
-        super().step()
-
-
-def _float32(number: float) -> float:
-    return float(np.float32(number))
-
-
 class TorchCycleGAN:
     """Two generators, two discriminators, and the two optimizers that train them.
 
     Args:
       networks: PyTorch modules by this project's names.
       recipe: How to train them.
-      adam: The class of the optimizers.
     """
 
-    def __init__(
-        self,
-        networks: dict[str, torch.nn.Module],
-        recipe: Recipe,
-        adam: type[torch.optim.Adam] = torch.optim.Adam,
-    ):
+    def __init__(self, networks: dict[str, torch.nn.Module], recipe: Recipe):
         self.networks = networks
         self.recipe = recipe
-        self._adam = adam
         self._generators = self._optimizer("generator_g", "generator_f")
         self._discriminators = self._optimizer("discriminator_x", "discriminator_y")
 
     def _optimizer(self, *names: str) -> torch.optim.Adam:
         parameters = [self.networks[name].parameters() for name in names]
-        return self._adam(
+        return torch.optim.Adam(
             itertools.chain(*parameters),
             lr=self.recipe.learning_rate,
             betas=(self.recipe.beta_1, 0.999),
