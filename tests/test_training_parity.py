@@ -217,20 +217,21 @@ def test_each_departure_from_the_recipe_would_be_seen(tmp_path):
         assert max(map(apart, ours, theirs)) > 1e-3, name
 
 
-# Rates at which float32 keeps trainings together, PyTorch's with itself as well.
+# Rates at which float32 keeps trainings together, PyTorch's with itself as well: that
+# of the recipe for U-Nets, a twentieth of it for ResNets.
 FLOAT32 = {
-    "resnet": ("resnet", "patchgan", 5e-6, {}),
-    "unet": ("unet", "pixel", 5e-5, {}),
+    "resnet": ("resnet", "patchgan", 1e-5, {}),
+    "unet": ("unet", "pixel", 2e-4, {}),
     "cross_entropy": (
         "resnet",
         "patchgan",
-        5e-6,
+        1e-5,
         {"adversarial_loss": "binary_cross_entropy"},
     ),
     "batch_of_2": (
         "resnet",
         "patchgan",
-        5e-6,
+        1e-5,
         {"batch_size": 2, "lambda_identity": 0.0},
     ),
 }
@@ -246,7 +247,7 @@ def test_ten_steps_agree_in_float32(case, tmp_path):
     for step in range(NUM_STEPS):
         ours = step_of_ours(model, step)
         theirs = step_of_theirs(training, model.config, step)
-        # Measured over eight sets of weights: up to 3e-4 at the tenth step.
+        # Measured over four sets of weights: up to 3e-4, PyTorch with itself 4e-4.
         assert apart(ours, theirs) < (1e-5 if step == 0 else 1e-3), step
     # Measured: up to 0.1, again of gradients that are hardly more than rounding.
     assert departure(model, networks, before) < 0.3
