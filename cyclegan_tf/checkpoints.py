@@ -130,8 +130,8 @@ def initialize(model: CycleGAN, run_dir: str | os.PathLike) -> tuple[str, ...]:
       The networks that were taken over.
 
     Raises:
-      UserError: it has no checkpoint, or one that does not match; `model` is as it
-        was.
+      UserError: it has no checkpoint, one that is damaged, or one that does not match;
+        that leaves `model` as it was.
     """
     path = newest(run_dir)
     names = networks_in(path) if path else ()

@@ -59,15 +59,13 @@ def export(request: Request) -> list[dict]:
         os.path.expanduser(request.output or f"{request.run_dir}/export")
     )
     request = dataclasses.replace(
-        request, directions=request.directions or _directions(checkpoint)
-    )
-    about = _about(request, config, checkpoint, output)
-    request = dataclasses.replace(
         request,
-        version=about["version"],
+        directions=request.directions or _directions(checkpoint),
         tflite_sizes=tuple(dict.fromkeys(request.tflite_sizes))
         or ((config.image_size, config.image_size),),
     )
+    about = _about(request, config, checkpoint, output)
+    request = dataclasses.replace(request, version=about["version"])
     _check_sizes(request.tflite_sizes, config.size_multiple)
     with staging(output, (OSError, tf.errors.OpError)) as folder:
         models = (

@@ -6,19 +6,17 @@ needed. TensorFlow is imported where it is used, so that `--help` and a refused 
 answer at once.
 """
 
-import math
 import os
 import pathlib
 import re
 
-import numpy as np
 from absl import flags
 
-from cyclegan_tf import program, pytorch_files, pytorch_finder, pytorch_networks
+from cyclegan_tf import program
 from cyclegan_tf.config import CONFIG_FILE, TFDS_CONFIGS, Config, UserError
 from cyclegan_tf.export_request import DIRECTIONS
-from cyclegan_tf.mismatches import shown
 from cyclegan_tf.pytorch_networks import NETWORKS, Architecture
+from cyclegan_tf.pytorch_weights import read_network, split
 from cyclegan_tf.staging import put_in_place, staging
 
 _COMMAND = "python -m cyclegan_tf.pytorch_import"
@@ -107,7 +105,7 @@ def files_of(values: flags.FlagValues) -> dict[str, str]:
     if direction:
         program.check_choice("direction", direction, DIRECTIONS)
     else:
-        path, key = _split(os.path.expanduser(checkpoint))
+        path, key = split(os.path.expanduser(checkpoint))
         if any(re.search(r"G_B$", name) for name in (pathlib.Path(path).stem, key)):
             direction = "B2A"
     return {DIRECTIONS[direction or "A2B"]: checkpoint}
@@ -144,7 +142,7 @@ def import_networks(
     """
     target = pathlib.Path(os.path.expanduser(output))
     _check_free(target)
-    found = {name: _read(name, file) for name, file in files.items()}
+    found = {name: read_network(name, file) for name, file in files.items()}
     architectures = {name: architecture for name, (architecture, _) in found.items()}
     config = Config(
         **_network_fields(architectures),
@@ -161,79 +159,6 @@ def import_networks(
     more = "" if config.dataset in (*TFDS_CONFIGS, "shapes") else " --pictures FOLDER"
     print(f"  python export.py --run_dir {output}{more}")
     print(f"  {_TRANSLATE} --run_dir {output} --input PICTURES --output FOLDER")
-
-
-# --- Reading
-
-
-def _read(name: str, file: str) -> tuple[Architecture, dict[str, np.ndarray]]:
-    """The architecture and our weights of a network in a file."""
-    path, key = _split(os.path.expanduser(file))
-    tensors = pytorch_finder.without_statistics(pytorch_files.read(path))
-    root, kind = _choose(path, key, {k: t.shape for k, t in tensors.items()})
-    role = "generator" if kind in ("resnet", "unet") else "discriminator"
-    if not name.startswith(role):
-        raise UserError(f"{file} holds a {role} ({kind}), not a {name.split('_')[0]}.")
-    tensors = {
-        k.removeprefix(root): t for k, t in tensors.items() if k.startswith(root)
-    }
-    shapes = {k: tuple(tensor.shape) for k, tensor in tensors.items()}
-    try:
-        architecture = pytorch_finder.architecture_of(kind, shapes)
-    except pytorch_finder.MismatchError as error:
-        raise UserError(f"{file} does not fit a {kind} ({error}).") from error
-    if architecture.channels != 3:
-        raise UserError(
-            f"{file} is for pictures of {architecture.channels} channels; here they "
-            "have 3."
-        )
-    size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
-    if size > os.path.getsize(path):
-        raise UserError(f"{file} names the same numbers as several tensors.")
-    arrays = {k: _numbers(file, k, tensor) for k, tensor in tensors.items()}
-    return architecture, pytorch_networks.to_ours(architecture, arrays)
-
-
-def _split(file: str) -> tuple[str, str]:
-    """Path and key of FILE#KEY."""
-    if "#" in file and not os.path.exists(file):
-        path, _, key = file.rpartition("#")
-        return path, key
-    return file, ""
-
-
-def _choose(path: str, key: str, shapes: dict) -> tuple[str, str]:
-    """Where the names of the wanted network begin, and its kind."""
-    found = pytorch_finder.find(shapes)
-    if not found:
-        names = ", ".join(map(shown, list(shapes)[:4])) or "no tensor"
-        raise UserError(f"{path} holds none of the official networks, but {names}.")
-    if key and "" in found:
-        raise UserError(f"{path} holds one network, without a key: leave out #{key}.")
-    keys = {root.rstrip("."): root for root in found}
-    chosen = [k for k in keys if f".{key}." in f".{k}."] if key else list(keys)
-    if key in keys:
-        chosen = [key]
-    if len(chosen) == 1:
-        root = keys[chosen[0]]
-        return root, found[root]
-    told = ", ".join(f"{path}#{shown(k)}" for k in list(keys)[:8])
-    if not chosen:
-        raise UserError(f"{path} has no network {key!a}; it has {told}.")
-    raise UserError(f"{path} holds several networks; name one of {told}.")
-
-
-def _numbers(file: str, name: str, tensor: pytorch_files.Tensor) -> np.ndarray:
-    array = tensor.numpy()
-    if array.dtype.kind not in "fV":  # V is bfloat16's.
-        raise UserError(
-            f"{name} in {file} is {array.dtype}, not a floating point number."
-        )
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.all(np.isfinite(array)):
-        raise UserError(f"{name} in {file} is not finite everywhere.")
-    return array
 
 
 # --- Fitting together
@@ -264,7 +189,7 @@ def dataset_of(file: str) -> str:
 
     `horse2zebra` of `horse2zebra.pth` and `horse2zebra_pretrained/latest_net_G.pth`.
     """
-    path = pathlib.Path(os.path.abspath(_split(os.path.expanduser(file))[0]))
+    path = pathlib.Path(os.path.abspath(split(os.path.expanduser(file))[0]))
     name = path.parent.name if "_net_" in path.stem else path.stem
     return name.removesuffix("_pretrained") or "imported"
 

@@ -72,9 +72,8 @@ def train(config: Config) -> None:
     strategy = make_strategy(config.strategy)
     keras.utils.set_random_seed(config.seed)
     data = datasets.load(config)
-    epoch_steps = steps_per_epoch(
-        len(data.train_x), len(data.train_y), config.batch_size
-    )
+    counts = len(data.train_x), len(data.train_y)
+    epoch_steps = steps_per_epoch(*counts, config.batch_size)
     num_steps = _num_steps(config, epoch_steps)
     model = CycleGAN(config, epoch_steps, strategy)
     checkpoints = Checkpoints(model, run_dir)
@@ -103,7 +102,11 @@ def train(config: Config) -> None:
     if stop.requested and model.step < num_steps:
         raise KeyboardInterrupt(f"Stopped and saved at step {model.step:,}.")
     print(f"Trained {model.step:,} of {num_steps:,} steps, {_peak_gigabytes():.1f} GB.")
-    print(f"Pictures: {run_dir / GRIDS_FOLDER / run.newest_grid}")
+    _print_places(run_dir, run.newest_grid)
+
+
+def _print_places(run_dir: pathlib.Path, grid: str) -> None:
+    print(f"Pictures: {run_dir / GRIDS_FOLDER / grid}")
     print(f"Losses: {run_dir / CURVES_FILE}")
     print(f"All of the run: {run_dir}")
 

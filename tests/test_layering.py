@@ -53,6 +53,7 @@ LEVELS = {
     "pytorch_files": 3,
     "pytorch_networks": 1,
     "pytorch_finder": 2,
+    "pytorch_weights": 4,
     "pytorch_import": 5,
     "pytorch_export": 5,
 }
