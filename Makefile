@@ -1,9 +1,11 @@
 # make demo: train on drawn pictures and show the result. make test: run the tests.
+# make docs: write the tables of flags in the pages anew.
 PYTHON ?= python3
 VENV ?= .venv
 RUN_DIR ?= runs/demo
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/python train.py --preset demo --run_dir $(RUN_DIR)
@@ -15,6 +17,9 @@ check: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 
+docs: $(VENV)/installed-for-tests
+	$(VENV)/bin/python -m tests.helpers.flag_tables
+
 clean:
 	rm -rf $(VENV) runs
 
@@ -25,6 +30,10 @@ $(VENV)/installed: requirements.txt
 	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
 	touch $@
 
+# On Linux the torch of the usual index brings CUDA libraries of some gigabytes, so its
+# build for CPUs is taken where its index can be reached.
 $(VENV)/installed-for-tests: $(VENV)/installed tests/requirements.txt
+	if [ "$$(uname)" = Linux ] && $(VENV)/bin/python -c 'import urllib.request as r; r.urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null; then \
+	  $(VENV)/bin/python -m pip install --quiet --index-url $(TORCH_INDEX) "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' tests/requirements.txt)"; fi
 	$(VENV)/bin/python -m pip install --quiet --requirement tests/requirements.txt
 	touch $@

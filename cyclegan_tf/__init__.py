@@ -1,1 +1,49 @@
-"""CycleGAN (arXiv 1703.10593) in TensorFlow and Keras."""
+"""CycleGAN (arXiv 1703.10593) in TensorFlow and Keras.
+
+    import cyclegan_tf as cg
+
+    cg.train(cg.preset("demo", run_dir="runs/mine", max_steps=200))
+    zebra = cg.load("runs/mine").translate(horse)
+    cg.export("runs/mine", formats=("savedmodel", "tflite"))
+
+A name is loaded when it is first used, so that importing the package takes no time. How
+it is built stands in README.md beside this file.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cyclegan_tf.config import Config, UserError
+    from cyclegan_tf.exporting.export import export
+    from cyclegan_tf.exporting.translators import load
+    from cyclegan_tf.models.cyclegan import CycleGAN
+    from cyclegan_tf.presets import preset
+    from cyclegan_tf.training.train import train
+
+__version__ = "0.1.0"
+
+__all__ = ["Config", "CycleGAN", "UserError", "export", "load", "preset", "train"]
+
+_MODULES = {
+    "Config": "config",
+    "CycleGAN": "models.cyclegan",
+    "UserError": "config",
+    "export": "exporting.export",
+    "load": "exporting.translators",
+    "preset": "presets",
+    "train": "training.train",
+}
+
+
+def __getattr__(name: str):
+    """Loads a public name; Python asks for each but once."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Everything that can be set: `Config`, what it refuses, and its JSON file.
+"""Everything that can be set: `Config`, and what it refuses.
 
 Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 """
@@ -6,10 +6,8 @@ Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 import dataclasses
 import json
 import math
-import os
-import pathlib
-
-CONFIG_FILE = "config.json"
+import re
+from collections.abc import Iterable
 
 TFDS_CONFIGS = (
     "apple2orange",
@@ -25,8 +23,20 @@ TFDS_CONFIGS = (
 )
 
 
+# What each direction of a training is called, with its generator.
+DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
+
+
 class UserError(ValueError):
-    """A mistake that the user can mend; entry scripts print it as one line."""
+    """A mistake that the user can mend; the commands print it as one line."""
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuses a value that is none of its choices, with a `UserError`."""
+    if value not in choices:
+        raise UserError(
+            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}."
+        )
 
 
 def _knob(default, group, text, *, choices=(), minimum=None, changeable=False):
@@ -230,10 +240,8 @@ def _check_value(field: dataclasses.Field, value) -> None:
     if type(value) is not field.type:
         raise UserError(f"`{name}` must be {field.type.__name__}. Received: {value!r}.")
     choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise UserError(
-            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}."
-        )
+    if choices:
+        check_choice(name, value, choices)
     if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"`{name}` must be a finite number. Received: {value}.")
     if minimum is not None and value < minimum:
@@ -276,15 +284,11 @@ def _check_sizes(config: Config) -> None:
 
 
 def _check_strategy(strategy: str) -> None:
-    kind, colon, count = strategy.partition(":")
-    if strategy in ("auto", "single", "mirrored"):
-        return
-    if kind == "cpu" and colon and count.isdecimal() and int(count) > 0:
-        return
-    raise UserError(
-        "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
-        f"Received: {strategy!r}."
-    )
+    if not re.fullmatch(r"auto|single|mirrored|cpu:0*[1-9][0-9]*", strategy):
+        raise UserError(
+            "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
+            f"Received: {strategy!r}."
+        )
 
 
 def patchgan_size(image_size: int, num_layers: int) -> int:
@@ -292,46 +296,3 @@ def patchgan_size(image_size: int, num_layers: int) -> int:
     for _ in range(num_layers):
         image_size //= 2
     return image_size - 2
-
-
-def differences(ours: Config, theirs: Config) -> list[str]:
-    """Names the fields that decide what is learned and differ, with both values.
-
-    Args:
-      ours: The configuration asked for.
-      theirs: The one a run was made with.
-
-    Returns:
-      One `name: theirs there, ours asked for` a field; empty if a resume is sound.
-    """
-    return [
-        f"{f.name}: {getattr(theirs, f.name)} there, {getattr(ours, f.name)} asked for"
-        for f in dataclasses.fields(Config)
-        if not f.metadata["changeable"]
-        and getattr(ours, f.name) != getattr(theirs, f.name)
-    ]
-
-
-def load_config(run_dir: str | os.PathLike) -> Config:
-    """Reads `config.json` of a run directory.
-
-    Raises:
-      UserError: the file is missing or damaged, or has a field or value that this
-        version does not know. A field it lacks takes its default.
-    """
-    path = pathlib.Path(run_dir) / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Config(**{**values, "run_dir": str(run_dir)})
-    except OSError as error:
-        raise UserError(f"No configuration at {path}: {error.strerror}.") from error
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not a configuration of ours: {error}") from error
-
-
-def save_config(config: Config) -> None:
-    """Writes `config.json` into the run directory, whole or not at all."""
-    path = pathlib.Path(config.run_dir) / CONFIG_FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(config.to_json())
-    temporary.replace(path)

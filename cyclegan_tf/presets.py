@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 
-from cyclegan_tf.config import Config
+from cyclegan_tf.config import Config, check_choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,32 @@ PRESETS = {
         "the truth 18.6 and 9.0 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
 }
+
+
+def preset(name: str, **fields) -> Config:
+    """A named configuration, with fields of your own.
+
+        config = preset("demo", run_dir="runs/mine", max_steps=200)
+
+    Args:
+      name: One of `PRESETS`: `horse2zebra` (the official recipe), `unet`,
+        `horse2zebra64`, `demo` or `tiny`.
+      **fields: Fields of `Config` that win over the preset's.
+
+    Returns:
+      The configuration; its `run_dir` is `runs/NAME` unless given.
+
+    Raises:
+      UserError: there is no such preset, or a value is out of range.
+      TypeError: there is no such field.
+    """
+    check_choice("preset", name, PRESETS)
+    values = {**PRESETS[name].values, **fields}
+    config = Config(**values)
+    if config.run_dir:
+        return config
+    run_dir = default_run_dir(name, config.dataset)
+    return dataclasses.replace(config, run_dir=run_dir)
 
 
 def default_run_dir(preset: str, dataset: str) -> str:

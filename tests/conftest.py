@@ -14,7 +14,7 @@ import pytest  # noqa: E402
 
 from cyclegan_tf.config import Config  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
-from cyclegan_tf.program import without_native_messages  # noqa: E402
+from cyclegan_tf.process import without_native_messages  # noqa: E402
 
 with without_native_messages():
     import keras
@@ -26,16 +26,16 @@ with without_native_messages():
     )
     tf.config.list_logical_devices()
 
-from exporting_samples import (  # noqa: E402
+from helpers.exporting_samples import (  # noqa: E402
     LOG,
     passes,
     saved_run,
     write_pictures,
 )
 
-from cyclegan_tf import export_formats, exporting, verification  # noqa: E402
-from cyclegan_tf.config import save_config  # noqa: E402
-from cyclegan_tf.export_request import Request  # noqa: E402
+from cyclegan_tf.exporting import export, formats, verification  # noqa: E402
+from cyclegan_tf.exporting.request import Request  # noqa: E402
+from cyclegan_tf.run_directory import save_config  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -133,8 +133,8 @@ def light(tried, monkeypatch):
         path = f"{place}:translate"
         return [{"path": path, "kind": "translate", "sizes": [model.size]}]
 
-    monkeypatch.setitem(export_formats.WRITERS, "savedmodel", write)
-    monkeypatch.setattr(exporting, "_NUM_TEST_PICTURES", 1)
+    monkeypatch.setitem(formats.WRITERS, "savedmodel", write)
+    monkeypatch.setattr(export, "_NUM_TEST_PICTURES", 1)
     return tried
 
 

@@ -1,0 +1,16 @@
+"""The command line: one small module a command, flags in, one call, a line out.
+
+Uses all other wings, and none of them uses it: nothing else reads flags. A module here
+has `main(arguments)`, `define_flags()` and `help_text(called)`. Begin with
+`program.py`, which runs one.
+"""
+
+# A sentence of each command, in the order in which `--help` lists them.
+COMMANDS = {
+    "train": "Train CycleGAN on two sets of pictures, or go on with a run.",
+    "export": "Write a run's generators as SavedModel, TFLite and Keras files.",
+    "translate": "Translate pictures with a run or an exported model.",
+    "serving_client": "Have TF Serving translate a picture.",
+    "pytorch_import": "Make a run of the official PyTorch code's weights.",
+    "pytorch_export": "Write a run's networks for the official PyTorch code.",
+}

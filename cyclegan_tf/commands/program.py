@@ -1,0 +1,122 @@
+"""What our command line programs share: `--help`, mistakes told in a line, quiet logs.
+
+Imports no TensorFlow, so that `--help` and a refused flag answer at once.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
+
+from absl import app, flags, logging
+
+from cyclegan_tf.config import UserError
+
+
+def run(name: str, program: str, argv: list[str]) -> None:
+    """Runs a command; does not return.
+
+    Args:
+      name: One of `COMMANDS`.
+      program: What its help calls it, such as `python train.py`.
+      argv: The command line, the program's own name first.
+    """
+    command = importlib.import_module(f"cyclegan_tf.commands.{name}")
+    command.define_flags()
+    start(command.main, lambda: command.help_text(program), argv)
+
+
+def start(
+    main: Callable[[list[str]], None], help_text: Callable[[], str], argv: list[str]
+) -> None:
+    """Parses the flags and runs a program; does not return.
+
+    Args:
+      main: Takes the arguments that are no flags. A `UserError` that it raises becomes
+        one line and exit status 1; SIGTERM ends it as an exit would, so that what it
+        began is cleaned up.
+      help_text: Gives what `--help` prints.
+      argv: The command line, the program's own name first.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        if {"--help", "-help", "-h"} & set(argv[1:]):
+            print(help_text())
+            sys.exit(0)
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            sys.exit(f"error: {error} See --help.")
+
+    def guarded(argv: list[str]) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        logging.set_verbosity(logging.ERROR)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        try:
+            main(argv[1:])
+        except UserError as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt as interrupt:
+            print(str(interrupt) or "Stopped.", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded, argv=argv, flags_parser=parse)
+
+
+def no_arguments(arguments: list[str]) -> None:
+    """Refuses arguments that are no flags."""
+    if arguments:
+        raise UserError(f"Not a flag: {arguments[0]!r}. See --help.")
+
+
+def define_flags(
+    table: Mapping[str, tuple], values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Makes the flags of a program.
+
+    Args:
+      table: Default and text of each flag by name.
+      values: Where they are defined.
+    """
+    define = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_boolean,
+    }
+    for name, (default, text) in table.items():
+        define[type(default)](name, default, text, flag_values=values)
+
+
+def help_of_flags(usage: str, summary: str, names: Iterable[str]) -> str:
+    """What `--help` prints for a program with few flags.
+
+    Args:
+      usage: The command line.
+      summary: A sentence or two.
+      names: The program's flags, in their order.
+    """
+    lines = [f"usage: {usage}", "", textwrap.fill(summary, 88), "", "Flags"]
+    for name in names:
+        flag = flags.FLAGS[name]
+        default = "" if flag.default in ("", None) else flag.default
+        if isinstance(default, bool):
+            default = str(default).lower()
+        text = flag.help + (f" (default: {default})" if default != "" else "")
+        lines.append(entry(_usage(flag), text))
+    return "\n".join([*lines, entry("--help", "print this")])
+
+
+def _usage(flag: flags.Flag) -> str:
+    kind = {"bool": "", "int": " N", "float": " X"}.get(flag.flag_type(), " TEXT")
+    return f"--{'[no]' if flag.boolean else ''}{flag.name}{kind}"
+
+
+def entry(left: str, right: str) -> str:
+    """A flag and its text, in two columns of an 88 column page."""
+    text = textwrap.fill(right, 88, initial_indent=" " * 26, subsequent_indent=" " * 26)
+    if len(left) > 22:
+        return f"  {left}\n{text}"
+    return f"  {left:<24}{text.lstrip()}"

@@ -1,0 +1,201 @@
+"""Translates picture files: `python -m cyclegan_tf.translate`, `--help` for its flags.
+
+TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
+once.
+"""
+
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from absl import flags
+
+from cyclegan_tf.commands import program
+from cyclegan_tf.config import DIRECTIONS, UserError, check_choice
+from cyclegan_tf.process import progress_bar, without_native_messages
+from cyclegan_tf.run_directory import check_run
+
+SUMMARY = (
+    "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
+    "any size. PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become "
+    "one, their endings are kept, as in a.jpg.png. No input is ever written over."
+)
+
+FLAGS = {
+    "run_dir": ("", "a run of train.py; its newest generators are used"),
+    "model": ("", "instead of a run: a .tflite file, or the folder of a SavedModel"),
+    "direction": ("A2B", "of a run's two, A2B (X to Y) or B2A; a model has but one"),
+    "input": ("", "a picture, or a folder of pictures and folders"),
+    "output": ("", "a folder to write to; below --input it is left out"),
+    "max_side": (0, "pictures with a longer side are shrunk to it; 0: none are"),
+    "batch_size": (4, "pictures of one size translated at once; 1 takes least memory"),
+    "compare": (False, "write each picture beside its translation"),
+}
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Makes the flags."""
+    program.define_flags(FLAGS, values)
+
+
+def help_text(called: str) -> str:
+    """What `--help` prints."""
+    usage = f"""{called} --run_dir RUN --input PICTURES --output FOLDER
+       {called} --model MODEL --input PICTURES --output FOLDER"""
+    return program.help_of_flags(usage, SUMMARY, FLAGS)
+
+
+def main(arguments: list[str]) -> None:
+    """Translates what the flags ask for."""
+    program.no_arguments(arguments)
+    run(flags.FLAGS)
+
+
+def run(values: flags.FlagValues) -> None:
+    """Checks flags, paths and model, then translates, and tells what was done.
+
+    Raises:
+      UserError: one of them is wrong, a PNG can't be written, or no picture be read.
+    """
+    check_flags(values)
+    source, output, run_dir, model = (
+        pathlib.Path(os.path.expanduser(values[name].value))
+        for name in ("input", "output", "run_dir", "model")
+    )
+    if values["run_dir"].value:
+        check_run(run_dir)
+    with without_native_messages():
+        from cyclegan_tf.data import picture_files
+        from cyclegan_tf.exporting import translators
+
+        files = picture_files.find(source, output)
+        if values["model"].value:
+            translator = translators.of_model(model)
+        else:
+            translator = translators.of_run(
+                run_dir, DIRECTIONS[values["direction"].value]
+            )
+    unreadable = translate_files(
+        files,
+        translator,
+        batch_size=values["batch_size"].value,
+        max_side=values["max_side"].value,
+        compare=values["compare"].value,
+    )
+    _report(len(files), unreadable, output)
+
+
+def check_flags(values: flags.FlagValues) -> None:
+    """Refuses values out of range, and flags that do not go together."""
+    for name in ("input", "output"):
+        if not values[name].value:
+            raise UserError(f"--{name} must be given. See --help.")
+    if bool(values["run_dir"].value) == bool(values["model"].value):
+        raise UserError("Either --run_dir or --model must be given. See --help.")
+    if values["model"].value and values["direction"].present:
+        raise UserError("--direction is for --run_dir; a model has one direction.")
+    check_choice("direction", values["direction"].value, DIRECTIONS)
+    for name, minimum in (("max_side", 0), ("batch_size", 1)):
+        value = values[name].value
+        if value < minimum:
+            raise UserError(f"`{name}` must be at least {minimum}. Received: {value}.")
+
+
+def translate_files(
+    files: list, translator, batch_size: int, max_side: int = 0, compare: bool = False
+) -> list[str]:
+    """Reads, translates and writes pictures, a batch at a time.
+
+    Args:
+      files: `PictureFile`s.
+      translator: A `Translator`.
+      batch_size: The most pictures, all of one size, that it is given at once.
+      max_side: Pictures with a longer side are shrunk to it; 0 for none.
+      compare: Write each picture beside its translation.
+
+    Returns:
+      Names of the pictures that can't be read.
+
+    Raises:
+      UserError: the model fails on a picture, or a PNG can't be written.
+    """
+    from cyclegan_tf.data import images, picture_files
+    from cyclegan_tf.exporting import translators
+
+    unreadable = []
+    bar = progress_bar(total=len(files), unit="picture", delay=1, leave=False)
+
+    def read() -> Iterator:
+        for file in files:
+            try:
+                picture = images.decode(file.source)
+            except images.ImageError:
+                unreadable.append(file.name)
+                bar.update()
+            else:
+                yield file, translators.shrunk(picture, max_side)
+
+    with bar:
+        for batch in in_batches(read(), batch_size):
+            for (file, picture), made in zip(
+                batch, _translated(translator, batch), strict=True
+            ):
+                if compare:
+                    made = images.tile([picture[np.newaxis], made[np.newaxis]])
+                picture_files.write_png(made, file.target)
+                bar.update()
+    return unreadable
+
+
+def in_batches(pictures: Iterable, batch_size: int) -> Iterator[list]:
+    """Gathers pictures of one size.
+
+    Args:
+      pictures: Pairs of anything and uint8 [height, width, 3].
+      batch_size: The most pairs in a batch. Four times as many wait in memory at most
+        for others of their size.
+
+    Yields:
+      Lists of the pairs.
+    """
+    waiting = {}
+    for thing, picture in pictures:
+        group = waiting.setdefault(picture.shape, [])
+        group.append((thing, picture))
+        if len(group) == batch_size:
+            yield waiting.pop(picture.shape)
+        elif sum(map(len, waiting.values())) == 4 * batch_size:
+            yield waiting.pop(next(iter(waiting)))
+    yield from waiting.values()
+
+
+def _translated(translator, batch: list) -> np.ndarray:
+    import tensorflow as tf
+
+    pictures = np.stack([picture for _, picture in batch])
+    name, (height, width) = batch[0][0].name, pictures.shape[1:3]
+    try:
+        made = translator(pictures)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UserError(
+            f"{name} can't be translated at {width}x{height} pixels in a batch of "
+            f"{len(batch)} (see --max_side, --batch_size): {reason}"
+        ) from error
+    if made.shape != pictures.shape:
+        raise UserError(f"The model gives another size than that of {name}.")
+    return made
+
+
+def _report(number: int, unreadable: list[str], output: pathlib.Path) -> None:
+    more = f" and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
+    names = ", ".join(unreadable[:5]) + more
+    told = f"{len(unreadable)} of {number} pictures can't be read: {names}."
+    if len(unreadable) == number:
+        raise UserError(told)
+    if unreadable:
+        print(f"Skipped: {told}", file=sys.stderr)
+    number -= len(unreadable)
+    print(f"Translated {number} picture{'s' * (number != 1)} to {output}")

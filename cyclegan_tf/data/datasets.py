@@ -1,0 +1,259 @@
+"""The pictures of both domains: from tfds, from folders, or drawn.
+
+Every source ends up as four `Domain`s that give a picture by its index, so that the
+order of training can be a pure function of the step.
+"""
+
+import concurrent.futures
+import dataclasses
+import difflib
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cyclegan_tf.config import TFDS_CONFIGS, Config, UserError
+from cyclegan_tf.data import images, shapes
+from cyclegan_tf.data.picture_files import no_picture, pictures_below
+from cyclegan_tf.data.tfds_pictures import (
+    SPLITS,
+    builder_of,
+    configuration_name,
+    encoded_pictures,
+)
+from cyclegan_tf.process import progress_bar
+
+MAX_UNREADABLE = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """Pictures of one domain.
+
+    Attributes:
+      names: What messages call each picture.
+      read: From an index to uint8 [height, width, 3].
+    """
+
+    names: Sequence[str]
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.names)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnpairedData:
+    """Two domains, X (A) and Y (B), with nothing to say which pictures belong together.
+
+    Attributes:
+      train_x: Training pictures of X, at `load_size`.
+      train_y: Training pictures of Y.
+      test_x: Test pictures of X, at `image_size`; training pictures if there are none.
+      test_y: Test pictures of Y.
+      true_y: The true translations of `test_x`, where they are known.
+      true_x: The true translations of `test_y`, where they are known.
+    """
+
+    train_x: Domain
+    train_y: Domain
+    test_x: Domain
+    test_y: Domain
+    true_y: Domain | None = None
+    true_x: Domain | None = None
+
+
+def load(config: Config) -> UnpairedData:
+    """Loads the data set that `config.dataset` names.
+
+    Args:
+      config: Its data fields are read.
+
+    Returns:
+      Domains whose pictures were all read once.
+
+    Raises:
+      UserError: the data set is unknown, incomplete, unreadable, can't be fetched, or
+        has pictures smaller than the crop.
+    """
+    if config.dataset == "shapes":
+        return _load_shapes(config)
+    items = encoded(config)
+    in_memory = _keeps_in_memory(config, len(items["trainA"]) + len(items["trainB"]))
+    train_x, train_y = (
+        _readable(config.dataset, split, items[split], config.load_size, in_memory)
+        for split in ("trainA", "trainB")
+    )
+    for domain in (train_x, train_y):
+        _check_covers_crop(domain, config)
+    test_x, test_y = (
+        _readable(
+            config.dataset, split, items[split], config.image_size, in_memory=False
+        )
+        if items[split]
+        else _resized(train, config.image_size)
+        for split, train in (("testA", train_x), ("testB", train_y))
+    )
+    return UnpairedData(train_x, train_y, test_x, test_y)
+
+
+def count(config: Config) -> tuple[int, int] | None:
+    """How many training pictures X and Y have, without reading or fetching any.
+
+    Returns:
+      Two counts, or None for a tfds data set that is not prepared yet.
+
+    Raises:
+      UserError: as `load`.
+    """
+    name = configuration_name(config.dataset)
+    if config.dataset == "shapes":
+        return shapes.NUM_TRAIN, shapes.NUM_TRAIN
+    if name is None:
+        files = _folder_files(config.dataset)
+        return len(files["trainA"]), len(files["trainB"])
+    builder = builder_of(name, config.data_dir)
+    if not builder.is_prepared():
+        return None
+    splits = builder.info.splits
+    return splits["trainA"].num_examples, splits["trainB"].num_examples
+
+
+def encoded(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
+    """The pictures of a data set that is not drawn, still encoded.
+
+    Returns:
+      Their bytes or paths, by split and name.
+
+    Raises:
+      UserError: as `load`.
+    """
+    name = configuration_name(config.dataset)
+    if name is None:
+        return _folder_files(config.dataset)
+    return encoded_pictures(name, config.data_dir)
+
+
+# --- Folders
+
+
+def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
+    """Picture files below each split's folder, by their path in it, sorted."""
+    root = pathlib.Path(os.path.expanduser(dataset))
+    if not root.is_dir():
+        known = ["shapes", *TFDS_CONFIGS]
+        close = difflib.get_close_matches(dataset, known, n=1)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"Unknown dataset {dataset!r}: no such folder, and none of "
+            f"{', '.join(known)}.{meant}"
+        )
+    files = {}
+    for split in SPLITS:
+        files[split] = pictures_below(root / split)
+        if split.startswith("train") and not files[split]:
+            if (root / split).is_dir():
+                raise no_picture(root / split)
+            raise UserError(f"{root / split} is missing.")
+    return files
+
+
+# --- Reading
+
+
+def _keeps_in_memory(config: Config, num_pictures: int) -> bool:
+    """What `cache` says; `auto` can only tell where all pictures get one size."""
+    if config.cache != "auto":
+        return config.cache == "memory"
+    if not config.load_size or not hasattr(os, "sysconf"):
+        return False
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return num_pictures * config.load_size**2 * 3 < memory / 4
+
+
+def _readable(dataset, split, items, size: int, in_memory: bool) -> Domain:
+    """The pictures of a split that can be read, having read each once.
+
+    Raises:
+      UserError: more than MAX_UNREADABLE of them can't be read.
+    """
+
+    def read(item) -> np.ndarray:
+        image = images.decode(item)
+        return images.resize(image, size) if size else image
+
+    def attempt(item):
+        try:
+            image = read(item)
+        except images.ImageError:
+            return None
+        return image if in_memory else True
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        progress = progress_bar(
+            pool.map(attempt, items.values()),
+            total=len(items),
+            desc=f"Reading {split}",
+            unit="picture",
+            leave=False,
+            delay=2,
+        )
+        results = dict(zip(items, progress, strict=True))
+    bad = [name for name, result in results.items() if result is None]
+    _report_unreadable(f"{dataset} {split}", bad, len(items))
+    good = {name: r for name, r in results.items() if r is not None}
+    if in_memory:
+        return Domain(list(good), list(good.values()).__getitem__)
+    kept = [items[name] for name in good]
+    return Domain(list(good), lambda i: read(kept[i]))
+
+
+def _report_unreadable(where: str, bad: list[str], total: int) -> None:
+    if not bad:
+        return
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    names = ", ".join(bad[:5]) + more
+    message = f"{len(bad)} of {total} pictures in {where} can't be read: {names}."
+    if len(bad) > MAX_UNREADABLE * total:
+        raise UserError(f"{message} At most {MAX_UNREADABLE:.0%} may be damaged.")
+    print(f"Skipped: {message}", file=sys.stderr)
+
+
+def _check_covers_crop(domain: Domain, config: Config) -> None:
+    """With `load_size` 0 pictures keep their sizes: each must hold a crop."""
+    if config.load_size:
+        return
+    for i, name in enumerate(domain.names):
+        height, width = domain.read(i).shape[:2]
+        if min(height, width) < config.image_size:
+            raise UserError(
+                f"{name} has {width}x{height} pixels, fewer than the crop of "
+                f"`image_size` {config.image_size}. Set --load_size to resize."
+            )
+
+
+def _resized(domain: Domain, size: int) -> Domain:
+    return Domain(domain.names, lambda i: images.resize(domain.read(i), size))
+
+
+# --- shapes
+
+
+def _load_shapes(config: Config) -> UnpairedData:
+    """Draws the built-in data set: always the same pictures, whatever the seed."""
+
+    def draw(part: int, number: int, size: int) -> tuple[Domain, Domain]:
+        names = [f"shapes {part} number {i}" for i in range(number)]
+        pairs = [shapes.draw_pair((part, i), size) for i in range(number)]
+        plain, striped = zip(*pairs, strict=True)
+        return Domain(names, plain.__getitem__), Domain(names, striped.__getitem__)
+
+    train_size = config.load_size or config.image_size
+    train_x, _ = draw(0, shapes.NUM_TRAIN, train_size)
+    _, train_y = draw(1, shapes.NUM_TRAIN, train_size)
+    test_x, true_y = draw(2, shapes.NUM_TEST, config.image_size)
+    true_x, test_y = draw(3, shapes.NUM_TEST, config.image_size)
+    return UnpairedData(train_x, train_y, test_x, test_y, true_y, true_x)

@@ -1,0 +1,148 @@
+"""Generators: an image of one domain in, an image of the other out.
+
+Both are fully convolutional, take and give float32 [batch, height, width, channels] in
+[-1, 1], and have the geometry of the official networks.
+"""
+
+import keras
+import tensorflow as tf
+
+from cyclegan_tf.networks.layers import (
+    InstanceNormalization,
+    ReflectionPadding2D,
+    convolution,
+    residual_block,
+    transposed_convolution,
+)
+
+# The residual blocks see a quarter of it, and mirror a row at each side.
+_MINIMUM_SIDE = 8
+
+
+def resnet(
+    num_filters: int = 64, num_blocks: int = 9, channels: int = 3, name: str = "resnet"
+) -> keras.Model:
+    """The residual generator (arXiv 1703.10593, section 7.2; Johnson et al. 2016).
+
+    A 7x7 convolution, two that halve the sides, `num_blocks` residual blocks, two
+    transposed convolutions that double them, a 7x7 convolution and tanh.
+
+    Args:
+      num_filters: Channels after the first convolution; four times as many in the
+        residual blocks.
+      num_blocks: Residual blocks; the paper takes 6 at 128 px and 9 at 256 px.
+      channels: Channels of the images.
+      name: Name of the model.
+
+    Returns:
+      A model on [batch, height, width, channels], sides multiples of 4, at least 8.
+    """
+    inputs = keras.Input((None, None, channels))
+    x = ReflectionPadding2D(3, name="first_pad")(inputs)
+    x = _norm_relu(convolution(x, num_filters, 7, "first_conv"), "first")
+    for i in (1, 2):
+        x = convolution(
+            x, 2**i * num_filters, 3, f"down_{i}_conv", strides=2, zero_padding=1
+        )
+        x = _norm_relu(x, f"down_{i}")
+    for i in range(1, num_blocks + 1):
+        x = residual_block(x, f"block_{i}")
+    for i in (1, 2):
+        x = transposed_convolution(x, 4 * num_filters // 2**i, 3, f"up_{i}_conv")
+        x = _norm_relu(x, f"up_{i}")
+    x = ReflectionPadding2D(3, name="last_pad")(x)
+    x = convolution(x, channels, 7, "last_conv", use_bias=True)
+    x = keras.layers.Activation("tanh", name="last_tanh")(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def unet(
+    num_filters: int = 64, num_downs: int = 8, channels: int = 3, name: str = "unet"
+) -> keras.Model:
+    """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
+
+    Dropout is off, as the official CycleGAN has it. The innermost convolution has no
+    norm: at 1x1 pixel an instance norm would make it constant.
+
+    Args:
+      num_filters: Channels after the first convolution; at most eight times as many
+        further in.
+      num_downs: Halvings; 8 is U-Net 256, 7 is U-Net 128.
+      channels: Channels of the images.
+      name: Name of the model.
+
+    Returns:
+      A model on [batch, height, width, channels], sides multiples of 2**num_downs.
+    """
+    widths = [num_filters * min(2**i, 8) for i in range(num_downs)]
+    inputs = keras.Input((None, None, channels))
+    x = convolution(
+        inputs, widths[0], 4, "down_1_conv", strides=2, zero_padding=1, use_bias=True
+    )
+    skips = [x]
+    for i, width in enumerate(widths[1:], start=2):
+        innermost = i == num_downs
+        x = keras.layers.LeakyReLU(0.2, name=f"down_{i}_relu")(x)
+        x = convolution(
+            x,
+            width,
+            4,
+            f"down_{i}_conv",
+            strides=2,
+            zero_padding=1,
+            use_bias=innermost,
+        )
+        if not innermost:
+            x = InstanceNormalization(name=f"down_{i}_norm")(x)
+            skips.append(x)
+    for i, width in enumerate(reversed(widths[:-1]), start=1):
+        x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
+        x = transposed_convolution(x, width, 4, f"up_{i}_conv")
+        x = InstanceNormalization(name=f"up_{i}_norm")(x)
+        x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
+    x = keras.layers.ReLU(name="last_relu")(x)
+    x = transposed_convolution(x, channels, 4, "last_conv", use_bias=True)
+    x = keras.layers.Activation("tanh", name="last_tanh")(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def _norm_relu(x, name: str):
+    x = InstanceNormalization(name=f"{name}_norm")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+GENERATORS = {
+    "resnet": lambda config, name: resnet(
+        config.num_filters, config.num_blocks, name=name
+    ),
+    "unet": lambda config, name: unet(config.num_filters, config.num_downs, name=name),
+}
+
+
+def translate(generator: keras.Model, images: tf.Tensor, multiple: int) -> tf.Tensor:
+    """Translates images of any size.
+
+    Sides that are no multiple of what the generator needs, or below 8 pixels, are
+    mirrored outwards at the bottom and right, and the result is cut back.
+
+    Args:
+      generator: A generator.
+      images: Float32 [batch, height, width, 3] in [-1, 1].
+      multiple: What the generator's sides must be a multiple of.
+
+    Returns:
+      Images of the same shape.
+    """
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    for axis, side in ((1, height), (2, width)):
+        padded = (side + multiple - 1) // multiple * multiple
+        padded = tf.maximum(padded, _MINIMUM_SIDE)
+        images = tf.gather(images, _mirrored(padded, side), axis=axis)
+    return generator(images, training=False)[:, :height, :width]
+
+
+def _mirrored(padded: tf.Tensor, side: tf.Tensor) -> tf.Tensor:
+    """Indices 0, 1, .., side - 1, side - 2, .., 0, 1, .. of length `padded`."""
+    period = tf.maximum(2 * (side - 1), 1)
+    position = tf.range(padded) % period
+    return tf.minimum(position, period - position) % side

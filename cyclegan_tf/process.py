@@ -1,0 +1,97 @@
+"""What we ask of the process that we run in: signals, messages, progress bars.
+
+A process may be a command's, a notebook's or a server's; none of this takes it over.
+Imports no TensorFlow.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+
+@contextlib.contextmanager
+def without_native_messages():
+    """Hides what TensorFlow's C++ part prints to stderr, whatever its log level.
+
+    It prints on loading, before its level applies, and when it converts to TFLite.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextlib.contextmanager
+def signals_after():
+    """Puts off Ctrl-C and SIGTERM until what is done here is done.
+
+    TensorFlow's converter runs Python's garbage collector, where an exception that a
+    signal's handler raises is swallowed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals go to the main thread.
+        return
+    received = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])
+
+
+class Stop:
+    """Whether to stop; set by a signal.
+
+    Attributes:
+      requested: True once Ctrl-C or SIGTERM came.
+    """
+
+    requested = False
+
+
+@contextlib.contextmanager
+def stop_on_signal():
+    """Turns the first Ctrl-C or SIGTERM into a wish to stop, and yields a `Stop`.
+
+    A second one does what it did before. In a thread other than the main one, where
+    Python allows no handlers, nothing is changed.
+    """
+    stop, before = Stop(), {}
+
+    def request(number, frame) -> None:
+        stop.requested = True
+        signal.signal(number, before[number])
+
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, request)
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def progress_bar(iterable=None, **options):
+    """A bar of tqdm: alive in a terminal or notebook, a line each half minute in a log.
+
+    Args:
+      iterable: What to go through, if any.
+      **options: As tqdm takes them.
+    """
+    from tqdm.auto import tqdm  # A tenth of a second, which `--help` does without.
+
+    in_notebook = any("notebook" in kind.__module__ for kind in tqdm.__mro__)
+    alive = sys.stderr.isatty() or in_notebook
+    return tqdm(iterable, mininterval=0.2 if alive else 30, **options)

@@ -1,0 +1,4 @@
+"""How good a model is, in pictures and in numbers.
+
+Uses `models`, `data` and what is below them. Begin with `evaluation.py`.
+"""

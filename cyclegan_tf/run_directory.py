@@ -1,0 +1,108 @@
+"""The folder of a run: what its files are called, and the configuration stored there.
+
+Imports no TensorFlow, so that a missing run is told at once.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.files import written_whole
+
+CONFIG_FILE = "config.json"
+CHECKPOINTS_FOLDER = "checkpoints"
+GRIDS_FOLDER = "grids"
+CURVES_FILE = "losses.png"
+LOG_FILE = "log.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+EXPORT_FOLDER = "export"
+
+
+def differences(ours: Config, theirs: Config) -> list[str]:
+    """Names the fields that decide what is learned and differ, with both values.
+
+    Args:
+      ours: The configuration asked for.
+      theirs: The one a run was made with.
+
+    Returns:
+      One `name: theirs there, ours asked for` a field; empty if a resume is sound.
+    """
+    return [
+        f"{f.name}: {getattr(theirs, f.name)} there, {getattr(ours, f.name)} asked for"
+        for f in dataclasses.fields(Config)
+        if not f.metadata["changeable"]
+        and getattr(ours, f.name) != getattr(theirs, f.name)
+    ]
+
+
+def check_same(config: Config) -> None:
+    """Refuses to go on with a run of another configuration.
+
+    Raises:
+      UserError: `config.run_dir` holds one; the fields that differ are named.
+    """
+    if not (pathlib.Path(config.run_dir) / CONFIG_FILE).exists():
+        return
+    differing = differences(config, load_config(config.run_dir))
+    if differing:
+        raise UserError(
+            f"{config.run_dir} holds a run of another configuration ("
+            + "; ".join(differing)
+            + "). Name another --run_dir, or ask for the same."
+        )
+
+
+def newest_checkpoint(run_dir: str | os.PathLike) -> str | None:
+    """The newest checkpoint of a run, as a path prefix, or None."""
+    steps = checkpoint_steps(run_dir)
+    folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
+    return str(folder / f"step-{steps[-1]}") if steps else None
+
+
+def checkpoint_steps(run_dir: str | os.PathLike) -> list[int]:
+    """The steps that a run has checkpoints of, in order."""
+    folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
+    names = [p.stem.split("-")[1] for p in folder.glob("step-*.index")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def check_run(run_dir: str | os.PathLike) -> str:
+    """Makes sure that a run is there, with a checkpoint.
+
+    Returns:
+      The newest checkpoint's path prefix.
+
+    Raises:
+      UserError: there is no run, or it has no checkpoint yet.
+    """
+    load_config(run_dir)
+    checkpoint = newest_checkpoint(run_dir)
+    if checkpoint is None:
+        raise UserError(f"{run_dir} has no checkpoint yet.")
+    return checkpoint
+
+
+def load_config(run_dir: str | os.PathLike) -> Config:
+    """Reads `config.json` of a run directory.
+
+    Raises:
+      UserError: the file is missing or damaged, or has a field or value that this
+        version does not know. A field it lacks takes its default.
+    """
+    path = pathlib.Path(run_dir) / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Config(**{**values, "run_dir": str(run_dir)})
+    except OSError as error:
+        raise UserError(f"No configuration at {path}: {error.strerror}.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a configuration of ours: {error}") from error
+
+
+def save_config(config: Config) -> None:
+    """Writes `config.json` into the run directory, whole or not at all."""
+    with written_whole(pathlib.Path(config.run_dir) / CONFIG_FILE) as temporary:
+        temporary.write_text(config.to_json())

@@ -1,0 +1,196 @@
+"""The loop around the steps of any model: what is due after each, and at the end.
+
+There is no base class: a model is whatever has what `Trainable` names.
+"""
+
+import contextlib
+import dataclasses
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan_tf.config import Config
+from cyclegan_tf.learning.state import State
+from cyclegan_tf.process import stop_on_signal
+from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.reporting import Reporter
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; the run can't go on."""
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model.
+
+    Attributes:
+      step: Steps trained so far.
+      learning_rate: The learning rate of the next step.
+    """
+
+    step: int
+    learning_rate: float
+
+    def train_step(self, *batch) -> dict[str, tf.Tensor]:
+        """Trains on a batch, and gives its losses by name, scalars."""
+
+    def state(self) -> State:
+        """Everything that training changes, by group and name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """What is shown of a model now and then.
+
+    Attributes:
+      pictures: Gives the columns of a grid by title, uint8 [rows, height, width, 3].
+      numbers: Gives numbers by name, and a line that tells them; no numbers if there
+        is nothing to measure.
+      curves: The losses that share a panel of the plot, by its title.
+    """
+
+    pictures: Callable[[], dict[str, np.ndarray]]
+    numbers: Callable[[], tuple[dict[str, float], str]]
+    curves: dict[str, tuple[str, ...]]
+
+
+class Loop:
+    """Trains a model, saves it and reports.
+
+    Args:
+      model: What is trained.
+      config: When to save and to report.
+      checkpoints: Where it is saved.
+      reporter: Where it is reported.
+      views: What is shown of it.
+      epoch_steps: Steps of an epoch.
+
+    Attributes:
+      newest_grid: Name of the last grid that was written, or None.
+    """
+
+    def __init__(
+        self,
+        model: Trainable,
+        config: Config,
+        checkpoints: Checkpoints,
+        reporter: Reporter,
+        views: Views,
+        epoch_steps: int,
+    ):
+        self._model = model
+        self._config = config
+        self._checkpoints = checkpoints
+        self._reporter = reporter
+        self._views = views
+        self._epoch_steps = epoch_steps
+        self._step = model.step
+        self._unread = []
+        self._window = []
+        self._window_start = time.monotonic()
+        self.newest_grid = None
+
+    def run(self, batches: Iterable[tuple]) -> bool:
+        """Trains on all batches, or until Ctrl-C or SIGTERM, and saves.
+
+        Args:
+          batches: The arguments of each step.
+
+        Returns:
+          Whether a signal ended it.
+
+        Raises:
+          NonFiniteLossError: a loss became NaN or infinite.
+        """
+        with contextlib.closing(self._reporter), stop_on_signal() as stop:
+            if self._step == 0:
+                self._show("epoch_0000")
+            for batch in batches:
+                self._train_step(batch)
+                if stop.requested:
+                    break
+            self._finish()
+        return stop.requested
+
+    def _train_step(self, batch: tuple) -> None:
+        """One step, and whatever is due after it."""
+        self._unread.append(self._model.train_step(*batch))
+        self._step += 1
+        self._reporter.advance()
+        epoch, within = divmod(self._step, self._epoch_steps)
+        if self._step % self._config.log_every_steps == 0:
+            self._record_losses()
+        if self._step % self._config.save_every_steps == 0 or within == 0:
+            self._save()
+        if within == 0:
+            self._show(f"epoch_{epoch:04d}")
+
+    def _finish(self) -> None:
+        """Saves and reports where the last step left off."""
+        self._record_losses()
+        self._save()
+        if self._step % self._epoch_steps:
+            self._show(f"step_{self._step:07d}")
+
+    def _save(self) -> None:
+        # Losses first: weights made by a non-finite one must not replace good ones.
+        self._read_losses()
+        self._checkpoints.save(self._step)
+
+    def _read_losses(self) -> None:
+        """Fetches the losses of the last steps from their devices and checks them."""
+        first_step = self._step - len(self._unread) + 1
+        for step, tensors in enumerate(self._unread, start=first_step):
+            losses = {name: float(loss) for name, loss in tensors.items()}
+            _check_finite(step, losses, self._checkpoints.last_step)
+            self._window.append(losses)
+        self._unread = []
+
+    def _record_losses(self) -> None:
+        """Writes the means since the last record."""
+        self._read_losses()
+        if not self._window:
+            return
+        number, now = len(self._window), time.monotonic()
+        names = self._window[0]
+        values = {k: sum(losses[k] for losses in self._window) / number for k in names}
+        values["epoch"] = (self._step - 1) // self._epoch_steps + 1
+        values["learning_rate"] = self._model.learning_rate
+        values["steps_per_second"] = number / (now - self._window_start)
+        values["peak_memory_gigabytes"] = peak_gigabytes()
+        self._reporter.scalars(self._step, values)
+        self._window, self._window_start = [], now
+
+    def _show(self, name: str) -> None:
+        """Writes a grid, the loss curves, and the numbers that the views give."""
+        start = time.monotonic()
+        self._reporter.grid(name, self._step, self._views.pictures())
+        self._reporter.curves(self._views.curves)
+        self.newest_grid = f"{name}.png"
+        numbers, line = self._views.numbers()
+        if numbers:
+            self._reporter.scalars(self._step, numbers)
+            self._reporter.say(f"Step {self._step:,}, {line}")
+        # Not a part of the time that the steps took.
+        self._window_start += time.monotonic() - start
+
+
+def peak_gigabytes() -> float:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)
+
+
+def _check_finite(step: int, losses: dict[str, float], last_saved: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            good = f"is of step {last_saved:,}" if last_saved else "does not exist"
+            raise NonFiniteLossError(
+                f"{name} is {value} at step {step:,}. The last good checkpoint {good}."
+            )

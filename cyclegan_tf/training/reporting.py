@@ -1,0 +1,159 @@
+"""What a run leaves to look at: progress, a log, TensorBoard, grids and curves."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from cyclegan_tf.data import images
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.process import progress_bar
+from cyclegan_tf.run_directory import (
+    CURVES_FILE,
+    GRIDS_FOLDER,
+    LOG_FILE,
+    TENSORBOARD_FOLDER,
+)
+
+
+class Reporter:
+    """Writes the reports of one run.
+
+    Args:
+      run_dir: The run directory.
+      start_step: The step the run goes on from; later records are dropped, since the
+        steps they tell of will be trained again.
+      num_steps: The step the run ends at, for the time left.
+    """
+
+    def __init__(self, run_dir: str | pathlib.Path, start_step: int, num_steps: int):
+        self._run_dir = pathlib.Path(run_dir)
+        self._log = self._run_dir / LOG_FILE
+        self._drop_records_after(start_step)
+        self._writer = tf.summary.create_file_writer(
+            str(self._run_dir / TENSORBOARD_FOLDER)
+        )
+        self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
+
+    def advance(self) -> None:
+        """One step was trained."""
+        self._bar.update()
+
+    def say(self, line: str) -> None:
+        """Prints a line above the progress bar."""
+        self._bar.write(line)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Records numbers of a step in the log and in TensorBoard."""
+        with self._log.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def grid(self, name: str, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Writes a grid of pictures as a PNG and to TensorBoard.
+
+        Args:
+          name: Name of the file, without its ending.
+          step: The step it shows.
+          pictures: Columns by title, uint8 [rows, height, width, 3].
+        """
+        folder = self._run_dir / GRIDS_FOLDER
+        folder.mkdir(exist_ok=True)
+        tiled = images.tile(list(pictures.values()))
+        save_grid(tiled, list(pictures), folder / f"{name}.png")
+        with self._writer.as_default(step):
+            tf.summary.image("grid", tiled[np.newaxis])
+
+    def curves(self, panels: Mapping[str, tuple[str, ...]]) -> None:
+        """Draws the losses of the log so far; `panels` as `save_curves` takes them."""
+        save_curves(self._log, panels, self._run_dir / CURVES_FILE)
+
+    def close(self) -> None:
+        """Ends the bar and flushes TensorBoard."""
+        self._bar.close()
+        self._writer.close()
+
+    def _drop_records_after(self, step: int) -> None:
+        kept = [r for r in read_log(self._log) if r["step"] <= step]
+        with written_whole(self._log) as temporary:
+            temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+
+
+def read_log(path: pathlib.Path) -> list[dict]:
+    """The records of a log, in order; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
+
+
+def save_grid(tiled: np.ndarray, titles: list[str], path: pathlib.Path) -> None:
+    """Saves a tiled image with a title above each column.
+
+    Args:
+      tiled: uint8 [height, width, 3], columns of equal width.
+      titles: One a column.
+      path: A PNG file.
+    """
+    figure, axes = _figure(
+        width=1.3 * len(titles),
+        height=1.3 * len(titles) * tiled.shape[0] / tiled.shape[1] + 0.3,
+    )
+    axes.imshow(tiled, interpolation="nearest")
+    column = tiled.shape[1] / len(titles)
+    places = [(i + 0.5) * column for i in range(len(titles))]
+    axes.set_xticks(places, titles, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def save_curves(
+    log: pathlib.Path, panels: Mapping[str, tuple[str, ...]], path: pathlib.Path
+) -> None:
+    """Draws losses of a log over the steps; no file if it has none.
+
+    Args:
+      log: The log of a run.
+      panels: The losses that share a panel, by its title.
+      path: A PNG file.
+    """
+    wanted = {name for names in panels.values() for name in names}
+    records = [record for record in read_log(log) if wanted <= record.keys()]
+    if not records:
+        return
+    figure, axes = _figure(width=4 * len(panels), height=3.6, columns=len(panels))
+    steps = [r["step"] for r in records]
+    for axis, (title, names) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        for name in names:
+            axis.plot(steps, [r[name] for r in records], label=name, linewidth=1)
+        axis.set_title(title)
+        axis.set_xlabel("step")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float, columns: int = 1):
+    # The object interface: no window, no global state, safe beside a user's pyplot.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns)
+
+
+def _save(figure, path: pathlib.Path) -> None:
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

@@ -1,0 +1,59 @@
+"""The devices a run trains on: one, all GPUs, or logical CPU devices."""
+
+import contextlib
+
+import tensorflow as tf
+
+from cyclegan_tf.config import UserError
+
+
+def devices() -> str:
+    """The devices that can train, in words; asks the driver, so call it once early."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
+    return ", ".join(names) or "CPU only, no GPU found"
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """The strategy that `Config.strategy` names.
+
+    Args:
+      name: `single`, `mirrored`, `cpu:N` or `auto`.
+
+    Returns:
+      A MirroredStrategy over all GPUs or over N logical CPU devices, or the default
+      strategy of one device.
+
+    Raises:
+      UserError: there is no GPU to mirror over, or CPU devices can't be made any more.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # In a notebook the GPU may be in use already; then it stays as it was set.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if name.startswith("cpu:"):
+        number = int(name.removeprefix("cpu:"))
+        _make_logical_cpus(number)
+        # Collectives over CPUs mix up the keys of two strategies in one process.
+        return tf.distribute.MirroredStrategy(
+            [f"CPU:{i}" for i in range(number)],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    if name == "mirrored" and not gpus:
+        raise UserError("`strategy` mirrored needs a GPU; cpu:N works without one.")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _make_logical_cpus(number: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    present = tf.config.get_logical_device_configuration(cpu) or []
+    if len(present) >= number:
+        return
+    device = tf.config.LogicalDeviceConfiguration()
+    try:
+        tf.config.set_logical_device_configuration(cpu, [device] * number)
+    except RuntimeError as error:
+        raise UserError(f"cpu:{number} must be asked for at the start.") from error

@@ -1,0 +1,141 @@
+"""The drawn data set: its pairs, its coats, and that it is worth translating."""
+
+import numpy as np
+import pytest
+
+from cyclegan_tf.data import shapes
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[np.ndarray, np.ndarray]:
+    """60 pairs as float: plain and striped [60, SIZE, SIZE, 3]."""
+    drawn = [shapes.draw_pair((0, i), SIZE) for i in range(60)]
+    plain, striped = zip(*drawn, strict=True)
+    return np.stack(plain).astype(float), np.stack(striped).astype(float)
+
+
+def off_body(plain: np.ndarray, striped: np.ndarray) -> np.ndarray:
+    return np.all(plain == striped, axis=-1)
+
+
+def test_same_seed_draws_the_same_pictures():
+    for one, other in zip(
+        shapes.draw_pair((3, 8), SIZE), shapes.draw_pair((3, 8), SIZE), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("other", [(3, 9), (4, 8), (8, 3)])
+def test_another_seed_draws_other_pictures(other):
+    for one, another in zip(
+        shapes.draw_pair((3, 8), SIZE), shapes.draw_pair(other, SIZE), strict=True
+    ):
+        assert np.mean(one != another) > 0.5
+
+
+def test_no_two_pictures_are_alike(pairs):
+    for pictures in pairs:
+        assert len(np.unique(pictures.reshape(60, -1), axis=0)) == 60
+
+
+@pytest.mark.parametrize("size", [16, 33, 72])
+def test_pictures_have_the_size_asked_for(size):
+    for picture in shapes.draw_pair((0, 0), size):
+        assert picture.shape == (size, size, 3)
+        assert picture.dtype == np.uint8
+
+
+def test_counts_are_those_of_a_small_data_set():
+    assert (shapes.NUM_TRAIN, shapes.NUM_TEST) == (400, 40)
+
+
+def test_pair_is_equal_off_the_body_and_differs_on_it(pairs):
+    for plain, striped in zip(*pairs, strict=True):
+        same = off_body(plain, striped)
+        assert 0.4 < same.mean() < 0.9
+        # The frame of the picture is ground, and the middle is the trunk.
+        assert np.all(same[0]) and np.all(same[-1, : SIZE // 8])
+        middle = slice(SIZE // 2 - 3, SIZE // 2 + 3)
+        assert np.abs(plain - striped)[middle, middle].mean() > 40
+
+
+def test_pair_has_one_ground_and_one_outline_at_every_size():
+    small = off_body(*shapes.draw_pair((0, 5), 32))
+    large = off_body(*shapes.draw_pair((0, 5), 64))
+    shrunk = large.reshape(32, 2, 32, 2).mean(axis=(1, 3)) > 0.5
+    assert np.mean(small != shrunk) < 0.1
+
+
+def test_grounds_of_both_domains_have_one_distribution():
+    # As loaded: X and Y come from different draws, so their grounds are not shared.
+    means, deviations = [], []
+    for part, coat in ((0, 0), (1, 1)):
+        grounds = []
+        for i in range(120):
+            pair = shapes.draw_pair((part, i), SIZE)
+            grounds.append(pair[coat][off_body(*pair)].mean(axis=0))
+        means.append(np.mean(grounds, axis=0))
+        deviations.append(np.std(grounds, axis=0))
+    # Means of 120 pictures that vary by about 20 levels: standard error 2.6.
+    np.testing.assert_allclose(means[0], means[1], atol=9)
+    np.testing.assert_allclose(deviations[0], deviations[1], rtol=0.35)
+
+
+def test_plain_bodies_carry_no_stripes(pairs):
+    for plain, striped in zip(*pairs, strict=True):
+        body = ~off_body(plain, striped)
+        rows, columns = np.nonzero(body[SIZE // 2 - 2 : SIZE // 2 + 2])
+        inside = slice(columns.min() + 3, columns.max() - 2)
+        trunk = (slice(SIZE // 2 - 1, SIZE // 2 + 1), inside)
+        # Along the trunk a plain coat changes with the shading alone.
+        assert np.abs(np.diff(plain[trunk], axis=1)).max() <= 2
+        assert np.abs(np.diff(striped[trunk], axis=1)).max() > 60
+        # Brown: red over green over blue, by a lot.
+        assert np.all(np.diff(plain[trunk].mean(axis=(0, 1))) < -25)
+
+
+def test_striped_bodies_are_dark_and_light_without_colour(pairs):
+    for plain, striped in zip(*pairs, strict=True):
+        body = striped[~off_body(plain, striped)]
+        assert np.mean(body.max(axis=-1) < 70) > 0.1
+        assert np.mean(body.min(axis=-1) > 150) > 0.15
+
+
+def test_dark_part_of_a_striped_body_hardly_varies(pairs):
+    dark = []
+    for plain, striped in zip(*pairs, strict=True):
+        body = ~off_body(plain, striped)
+        dark.append(np.mean(striped[body].mean(axis=-1) < 130))
+    assert np.mean(dark) == pytest.approx(0.48, abs=0.06)
+    assert np.std(dark) < 0.05
+
+
+def test_doing_nothing_costs_a_clear_error(pairs):
+    plain, striped = pairs
+    errors = np.abs(plain - striped).mean(axis=(1, 2, 3))
+    assert errors.mean() > 10
+    assert errors.min() > 5
+
+
+def test_both_facings_occur():
+    # The head stands above the trunk, on the side the animal faces.
+    heads = []
+    for i in range(40):
+        body = ~off_body(*shapes.draw_pair((0, i), SIZE))
+        rows, columns = np.nonzero(body)
+        top = columns[rows == rows.min()].mean()
+        heads.append(top > columns.mean())
+    assert 8 <= sum(heads) <= 32
+
+
+def test_a_stripe_runs_up_from_each_foot(pairs):
+    # Tells where stripes belong on a plain body, so that they can be learned.
+    for plain, striped in zip(*pairs, strict=True):
+        body = ~off_body(plain, striped)
+        last_row = np.flatnonzero(body.any(axis=1))[-1]
+        feet = body[last_row - 2]
+        assert striped[last_row - 2][feet].mean() < 130
+        middle_row = striped[SIZE // 2]
+        assert middle_row[feet].mean() < 130

@@ -1,0 +1,185 @@
+"""What is written in each format: pictures, sizes and types that were asked for."""
+
+import numpy as np
+import pytest
+from helpers.exporting_samples import nothing_changes, read, write_pictures
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.data import images, shapes
+from cyclegan_tf.exporting import tflite
+from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
+from cyclegan_tf.networks.generators import translate
+
+# --- The pictures that files are tried on and calibrated with
+
+
+@pytest.fixture
+def calibrated(monkeypatch):
+    """Ends an export at the first conversion; gives the calibration pictures."""
+    given = []
+
+    def convert(generator, multiple, kind, size, io, calibration):
+        given.extend(calibration)
+        raise UserError("seen enough")
+
+    monkeypatch.setattr(tflite, "convert", convert)
+    return given
+
+
+@pytest.mark.parametrize(("direction", "part", "which"), [("A2B", 2, 0), ("B2A", 3, 1)])
+def test_files_are_tried_on_test_pictures_of_what_they_translate(
+    tried, request_of, model, direction, part, which
+):
+    carry_out(request_of(directions=(direction,)))
+    ((_, references, _),) = tried
+    ((name, (pictures, outputs)),) = references.items()
+    assert name == f"shapes_{direction}/32x32"
+    drawn = [shapes.draw_pair((part, i), 36)[which] for i in range(8)]
+    np.testing.assert_array_equal(pictures, [images.resize(p, 32) for p in drawn])
+    generator = model.generator_g if direction == "A2B" else model.generator_f
+    expected = generator(images.to_float(pictures), training=False)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_files_of_any_size_are_tried_on_an_odd_size_too(tried, request_of, model):
+    carry_out(request_of(formats=("savedmodel",)))
+    ((plan, references, _),) = tried
+    assert list(references) == ["shapes_A2B/32x32", "shapes_A2B/25x19"]
+    pictures, outputs = references["shapes_A2B/25x19"]
+    assert pictures.shape == (8, 25, 19, 3)
+    expected = translate(model.generator_g, images.to_float(pictures), 4)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("direction", "part", "which"), [("A2B", 0, 0), ("B2A", 1, 1)])
+def test_scales_are_set_by_training_pictures_of_what_is_translated(
+    calibrated, request_of, direction, part, which
+):
+    request = request_of(
+        formats=("tflite",),
+        directions=(direction,),
+        tflite_types=("int8",),
+        tflite_sizes=((24, 40),),
+        num_calibration_pictures=3,
+    )
+    with pytest.raises(UserError, match="seen enough"):
+        carry_out(request)
+    drawn = [shapes.draw_pair((part, i), 36)[which] for i in range(3)]
+    expected = [images.resize(picture, (24, 40)) for picture in drawn]
+    np.testing.assert_array_equal(calibrated, expected)
+
+
+def test_named_folder_is_what_files_are_calibrated_with(
+    calibrated, request_of, tmp_path
+):
+    pixels = write_pictures(tmp_path / "photos", 3)
+    fields = {"formats": ("tflite",), "tflite_types": ("int16x8",)}
+    with pytest.raises(UserError, match="seen enough"):
+        carry_out(request_of(pictures=str(tmp_path / "photos"), **fields))
+    expected = [images.resize(pixels[i], 32) for i in (0, 2)]
+    np.testing.assert_array_equal(calibrated, expected)
+
+
+def test_named_folder_is_what_files_are_tried_on(tried, request_of, tmp_path, output):
+    pixels = write_pictures(tmp_path / "photos", 9)
+    carry_out(request_of(pictures=str(tmp_path / "photos")))
+    ((_, references, _),) = tried
+    pictures, _ = references["shapes_A2B/32x32"]
+    # Of nine, spread evenly over the folder.
+    chosen = [0, 1, 2, 3, 5, 6, 7, 8]
+    expected = [images.resize(pixels[i], 32) for i in chosen]
+    np.testing.assert_array_equal(pictures, expected)
+    assert read(output / "export.json")["verified_on"] == "8 pictures of a folder"
+
+
+def test_card_tells_how_many_pictures_files_were_tried_on(
+    tried, request_of, tmp_path, output
+):
+    write_pictures(tmp_path / "photos", 3)
+    carry_out(request_of(pictures=str(tmp_path / "photos")))
+    assert read(output / "export.json")["verified_on"] == "3 pictures of a folder"
+
+
+# --- TFLite files of other sizes and types
+
+
+def test_files_of_other_sizes_have_them_in_their_names(tried, request_of, output):
+    request = request_of(
+        formats=("tflite",),
+        tflite_types=("float32", "int16x8"),
+        tflite_sizes=(None, (24, 40)),
+    )
+    rows = carry_out(request)
+    sizes = {
+        "tflite/shapes_A2B_float32_any.tflite": None,
+        "tflite/shapes_A2B_float32_24x40.tflite": (24, 40),
+        "tflite/shapes_A2B_int16x8_24x40.tflite": (24, 40),
+    }
+    assert [row["path"] for row in rows] == list(sizes)
+    for path, size in sizes.items():
+        assert TFLiteGenerator(str(output / path)).size == size
+        assert (output / path).with_suffix(".json").is_file()
+    assert len(list((output / "tflite").iterdir())) == 6
+    assert [row["pictures"] for row in rows] == [
+        ["shapes_A2B/32x32", "shapes_A2B/25x19"],
+        ["shapes_A2B/24x40"],
+        ["shapes_A2B/24x40"],
+    ]
+
+
+def test_description_tells_the_types_and_labels_of_what_was_asked_for(
+    tried, request_of, output
+):
+    request = request_of(
+        formats=("tflite",),
+        directions=("B2A",),
+        tflite_types=("int8",),
+        tflite_io="float32",
+    )
+    carry_out(request)
+    told = read(output / "tflite/shapes_B2A_int8.json")
+    assert told["input"]["dtype"] == told["output"]["dtype"] == "float32"
+    assert told["labels"] == {"input": "striped body", "output": "plain body"}
+    assert told["description"].endswith("translates striped body to plain body")
+
+
+@pytest.mark.parametrize(
+    ("fields", "size", "multiple"),
+    [
+        ({}, (30, 32), 4),
+        ({}, (32, 34), 4),
+        ({}, (4, 32), 4),
+        ({}, (32, 0), 4),
+        ({}, (0, 0), 4),
+        ({"generator": "unet", "num_downs": 3}, (32, 20), 8),
+    ],
+)
+def test_size_that_does_not_fit_the_generator_is_refused(
+    tried, request_of, run_of, tmp_path, fields, size, multiple
+):
+    run = run_of(**fields)
+    told = (
+        f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
+        f"generator. Received: {size[0]}x{size[1]}."
+    )
+    request = request_of(run, tflite_sizes=((32, 32), size))
+    with nothing_changes(tmp_path), pytest.raises(UserError, match=f"^{told}$"):
+        carry_out(request)
+
+
+def test_size_named_twice_is_written_once(tried, request_of):
+    request = request_of(
+        formats=("tflite",),
+        tflite_types=("float32",),
+        tflite_sizes=((32, 32), (32, 32)),
+    )
+    assert len(carry_out(request)) == 1
+
+
+def test_request_that_leaves_no_file_is_refused(tried, request_of):
+    request = request_of(
+        formats=("tflite",), tflite_types=("int16x8",), tflite_sizes=(None,)
+    )
+    with pytest.raises(UserError, match="int16x8"):
+        carry_out(request)

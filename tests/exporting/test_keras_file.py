@@ -1,0 +1,166 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from helpers import tflite_samples as samples
+
+from cyclegan_tf.exporting.formats import portable
+from cyclegan_tf.networks import generators
+from cyclegan_tf.networks.layers import InstanceNormalization, ReflectionPadding2D
+
+SIZES = [(8, 8), (24, 40), (64, 16)]
+
+# Runs in a process that has Keras and NumPy only: argv are folders.
+LOADER = """
+import importlib.util, pathlib, sys
+import keras, numpy as np
+for folder in map(pathlib.Path, sys.argv[1:]):
+    model = keras.models.load_model(folder / "g.keras")
+    with np.load(folder / "images.npz") as images:
+        outputs = {name: np.asarray(model(images[name])) for name in images}
+    np.savez(folder / "outputs.npz", **outputs)
+assert importlib.util.find_spec("cyclegan_tf") is None
+assert not [name for name in sys.modules if name.startswith("cyclegan_tf")]
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded_elsewhere(tmp_path_factory):
+    """By network: images, and what its file made of them in a fresh process."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in samples.MULTIPLES}
+    for name, folder in folders.items():
+        portable(samples.generator(name)).save(folder / "g.keras")
+        random = np.random.default_rng(1)
+        images = {
+            f"{height}x{width}": random.uniform(-1, 1, (2, height, width, 3))
+            for height, width in SIZES
+        }
+        np.savez(
+            folder / "images.npz", **{k: v.astype("f4") for k, v in images.items()}
+        )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        # -I: neither the working folder nor PYTHONPATH is looked at.
+        [sys.executable, "-I", "-c", LOADER, *map(str, folders.values())],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return {
+        name: (dict(np.load(f / "images.npz")), dict(np.load(f / "outputs.npz")))
+        for name, f in folders.items()
+    }
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_portable_generator_gives_what_the_generator_gives(
+    network, size, random_images
+):
+    generator = samples.generator(network)
+    images = random_images(2, *size, 3)
+    made = portable(generator)(images)
+    np.testing.assert_allclose(made, generator(images), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_file_gives_the_same_in_a_process_that_knows_keras_only(
+    network, loaded_elsewhere
+):
+    images, outputs = loaded_elsewhere[network]
+    assert len(outputs) == len(SIZES)
+    for name, made in outputs.items():
+        expected = samples.generator(network)(images[name])
+        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_portable_generator_has_the_weights_by_the_same_names(network):
+    generator = samples.generator(network)
+    copy = portable(generator)
+    assert [v.path for v in copy.variables] == [v.path for v in generator.variables]
+    for ours, theirs in zip(copy.get_weights(), generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert copy.count_params() == generator.count_params() > 0
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_portable_generator_shares_no_weight(network):
+    generator = samples.generator(network)
+    copy = portable(generator)
+    before = generator.get_weights()
+    for variable in copy.variables:
+        variable.assign_add(np.ones(variable.shape))
+    for after, kept in zip(generator.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(after, kept)
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_portable_generator_has_the_same_name_input_and_output(network):
+    generator = samples.generator(network)
+    copy = portable(generator)
+    assert copy.name == generator.name
+    assert copy.input_shape == generator.input_shape == (None, None, None, 3)
+    assert copy.output_shape == generator.output_shape
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_every_layer_but_the_padding_has_its_name(network):
+    generator = samples.generator(network)
+    padding = [x for x in generator.layers if isinstance(x, ReflectionPadding2D)]
+    norms = [x for x in generator.layers if isinstance(x, InstanceNormalization)]
+    copy = portable(generator)
+    names = {layer.name for layer in generator.layers[1:]} - {x.name for x in padding}
+    assert names <= {layer.name for layer in copy.layers}
+    for norm in norms:
+        assert type(copy.get_layer(norm.name)) is keras.layers.GroupNormalization
+    assert len(norms) == {"resnet": 7, "unet": 3}[network]
+
+
+@pytest.mark.parametrize("network", samples.MULTIPLES)
+def test_no_class_of_ours_is_in_the_file(network, tmp_path):
+    portable(samples.generator(network)).save(tmp_path / "g.keras")
+    with zipfile.ZipFile(tmp_path / "g.keras") as archive:
+        config = archive.read("config.json").decode()
+    assert "cyclegan_tf" not in config
+    modules = set(_values_of("module", json.loads(config))) - {None}
+    assert modules
+    assert all(module.partition(".")[0] == "keras" for module in modules)
+
+
+def _values_of(key: str, config) -> list:
+    """All values of a key in nested dictionaries and lists."""
+    if isinstance(config, list):
+        return [value for item in config for value in _values_of(key, item)]
+    if not isinstance(config, dict):
+        return []
+    found = [config[key]] if key in config else []
+    return found + [v for item in config.values() for v in _values_of(key, item)]
+
+
+def test_epsilon_and_padding_are_those_of_the_layers(random_images):
+    inputs = keras.Input((None, None, 3))
+    padded = ReflectionPadding2D(2, name="pad")(inputs)
+    outputs = InstanceNormalization(epsilon=0.5, name="norm")(padded)
+    images = random_images(2, 5, 7, 3)
+    made = portable(keras.Model(inputs, outputs))(images)
+    sides = [(0, 0), (2, 2), (2, 2), (0, 0)]
+    expected = np.pad(images, sides, mode="reflect")
+    centred = expected - expected.mean(axis=(1, 2), keepdims=True)
+    expected = centred / np.sqrt(expected.var(axis=(1, 2), keepdims=True) + 0.5)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+def test_file_takes_four_bytes_a_parameter_and_little_more(tmp_path):
+    generator = generators.resnet(num_filters=16, num_blocks=2)
+    portable(generator).save(tmp_path / "g.keras")
+    weights = 4 * generator.count_params()
+    assert weights > 500_000
+    assert weights < (tmp_path / "g.keras").stat().st_size < 1.15 * weights

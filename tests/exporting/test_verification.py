@@ -1,0 +1,323 @@
+"""Exported files against references made by hand, and how they are judged.
+
+A run of `verify` starts a process, so most cases share one.
+"""
+
+import math
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.exporting import records, verification
+from cyclegan_tf.exporting.verification import verify
+from cyclegan_tf.networks.generators import GENERATORS
+
+SIZE = (6, 8)
+
+# Largest errors allowed: half precision has 11 bits, bytes may differ by a level.
+BARS = {
+    "translate_float": 1e-4,
+    "translate": 1 / 255 + 1e-4,
+    "serving_default": 1 / 255 + 1e-4,
+    "keras": 1e-4,
+    "float32": 1e-4,
+    "float16": 0.02,
+}
+FILES = {
+    "translate_float": "same:translate_float",
+    "translate": "same:translate",
+    "serving_default": "same:serving_default",
+    "keras": "same.keras",
+    "float32": "same.tflite",
+    "float16": "same.tflite",
+    "dynamic_int8": "same.tflite",
+    "int8": "same.tflite",
+    "int16x8": "same.tflite",
+}
+
+
+# --- Files that give their input back, or something bad
+
+
+def write_tflite(path, function, size=(None, None)):
+    spec = tf.TensorSpec([1, *size, 3], tf.float32, name="image")
+    traced = tf.function(function, input_signature=[spec], autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [traced.get_concrete_function()]
+    )
+    path.write_bytes(converter.convert())
+
+
+def write_saved_model(path):
+    def same(name, shape, dtype):
+        spec = tf.TensorSpec(shape, dtype, name=name)
+        return tf.function(lambda x: {name: tf.identity(x)}, input_signature=[spec])
+
+    pixels = [None, None, None, 3]
+    signatures = {
+        "translate_float": same("images", pixels, tf.float32),
+        "translate": same("images", pixels, tf.uint8),
+        "serving_default": same("image_bytes", [None], tf.string),
+    }
+    tf.saved_model.save(tf.Module(), str(path), signatures=signatures)
+
+
+def write_keras(path):
+    layers = [keras.Input((None, None, 3)), keras.layers.Rescaling(1.0)]
+    keras.Sequential(layers).save(path)
+
+
+def constant(colour):
+    """Gives one colour, whatever it is shown."""
+    return lambda image: image * 0.0 + tf.constant(colour, tf.float32)
+
+
+def with_last(function):
+    """Gives its input, with the last value of the last pixel replaced."""
+    here = np.zeros((1, *SIZE, 3), bool)
+    here[0, -1, -1, -1] = True
+    return lambda image: tf.where(here, function(image), image)
+
+
+# --- References
+
+
+def floats(pictures):
+    return pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def pattern(shape):
+    """1 in every other column and -0.5 between them, for an even width."""
+    columns = np.where(np.arange(shape[2]) % 2, 1, -0.5)
+    return columns[:, np.newaxis] * np.ones(shape)
+
+
+def reference(number, size, difference):
+    """Pictures, and outputs that lie `difference` above, and half of it below."""
+    random = np.random.default_rng(number)
+    pictures = random.integers(0, 256, (number, *size, 3), dtype=np.uint8)
+    outputs = floats(pictures) + difference * pattern(pictures.shape)
+    return pictures, outputs.astype(np.float32)
+
+
+# Just below and just above the bar of each kind.
+OFFSETS = {
+    (kind, part): part * bar for kind, bar in BARS.items() for part in (0.99, 1.01)
+}
+
+
+def make_references():
+    references = {
+        "same": reference(2, SIZE, 0.0),
+        "small": reference(1, (5, 4), 0.015),
+        "half": reference(2, SIZE, 0.5),
+        "level": reference(1, SIZE, 2 / 255),
+    }
+    for (kind, part), offset in OFFSETS.items():
+        references[f"{kind} {part}"] = reference(1, SIZE, offset)
+    pictures, _ = references["same"]
+    references["grey"] = pictures, np.full(pictures.shape, 0.25, np.float32)
+    return references
+
+
+def row(path, kind, *pictures):
+    return {"path": path, "kind": kind, "pictures": list(pictures), "direction": "A2B"}
+
+
+PLAN = {
+    **{f"exact {kind}": row(FILES[kind], kind, "same") for kind in FILES},
+    **{
+        f"{kind} {part} of bar": row(FILES[kind], kind, f"{kind} {part}")
+        for kind, part in OFFSETS
+    },
+    "two references": row("same.tflite", "float16", "same", "small"),
+    "integers": row("same.tflite", "int8", "half"),
+    "one level": row("same:translate", "translate", "level"),
+    "nan": row("nan.tflite", "int8", "same"),
+    "infinite": row("infinite.tflite", "float32", "same"),
+    "flat": row("grey.tflite", "dynamic_int8", "same"),
+    "flat and far": row("grey.tflite", "float32", "same"),
+    "rightly flat": row("grey.tflite", "float32", "grey"),
+    "flat red": row("red.tflite", "int8", "same"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    write_keras(folder / "same.keras")
+    write_saved_model(folder / "same")
+    # An op is needed: TFLite has no graph without any.
+    write_tflite(folder / "same.tflite", lambda image: tf.maximum(image, -1.0))
+    write_tflite(folder / "nan.tflite", with_last(lambda image: image * np.nan), SIZE)
+    too_large = with_last(lambda image: tf.exp(image + 1000))
+    write_tflite(folder / "infinite.tflite", too_large, SIZE)
+    write_tflite(folder / "grey.tflite", constant(0.25))
+    write_tflite(folder / "red.tflite", constant([0.9, -0.9, -0.9]))
+    return folder
+
+
+def contents(folder):
+    """Every path below a folder, with the bytes of the files."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture(scope="module")
+def verified(folder):
+    """The rows of `PLAN` by name, and the folder's contents before."""
+    before = contents(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        here = pathlib.Path(folder.name)
+        rows = verify(list(PLAN.values()), make_references(), here)
+    return dict(zip(PLAN, rows, strict=True)), before
+
+
+# --- Numbers
+
+
+def test_rows_keep_their_order_and_what_the_plan_says(verified):
+    rows, _ = verified
+    for name, planned in PLAN.items():
+        assert rows[name].items() >= planned.items()
+        assert rows[name].keys() - planned.keys() == {
+            "bytes",
+            "max_error",
+            "mean_error",
+            "psnr",
+            "milliseconds",
+            "problem",
+        }
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_file_that_gives_the_same_is_exact(verified, kind):
+    found = verified[0][f"exact {kind}"]
+    assert (found["max_error"], found["mean_error"]) == (0.0, 0.0)
+    assert found["psnr"] is None
+    assert found["problem"] is None
+
+
+# Of errors d in half of the values and d / 2 in the others.
+MEAN, MEAN_SQUARE = 0.75, 0.625
+
+
+def test_errors_are_those_of_a_known_difference(verified):
+    found = verified[0]["integers"]
+    assert found["max_error"] == pytest.approx(0.5, abs=1e-6)
+    assert found["mean_error"] == pytest.approx(MEAN * 0.5, abs=1e-6)
+    psnr = 20 * math.log10(2 / 0.5) - 10 * math.log10(MEAN_SQUARE)
+    assert found["psnr"] == pytest.approx(psnr, abs=1e-4)
+
+
+def test_errors_are_over_the_values_of_all_references(verified):
+    found = verified[0]["two references"]
+    # 2 pictures of 6x8 without an error, one of 5x4 with errors up to 0.015.
+    part = 5 * 4 / (2 * 6 * 8 + 5 * 4)
+    assert found["max_error"] == pytest.approx(0.015, abs=1e-6)
+    assert found["mean_error"] == pytest.approx(MEAN * 0.015 * part, rel=1e-4)
+    psnr = 20 * math.log10(2 / 0.015) - 10 * math.log10(MEAN_SQUARE * part)
+    assert found["psnr"] == pytest.approx(psnr, abs=1e-3)
+    assert found["problem"] is None
+
+
+def test_bytes_are_those_of_the_file_or_of_all_files_of_a_saved_model(verified, folder):
+    rows, before = verified
+    assert rows["exact keras"]["bytes"] == len(before["same.keras"])
+    assert rows["exact int8"]["bytes"] == len(before["same.tflite"])
+    inside = [v for k, v in before.items() if k.startswith("same/") and v is not None]
+    assert len(inside) > 1
+    assert rows["exact translate"]["bytes"] == sum(map(len, inside))
+
+
+def test_time_is_measured_of_every_file(verified):
+    assert all(0 < row["milliseconds"] < 60_000 for row in verified[0].values())
+
+
+def test_folder_is_left_as_it_was(verified, folder):
+    assert contents(folder) == verified[1]
+
+
+# --- Judgement
+
+
+@pytest.mark.parametrize("kind", BARS)
+def test_error_below_the_bar_passes_and_above_it_does_not(verified, kind):
+    rows, _ = verified
+    below, above = (rows[f"{kind} {part} of bar"] for part in (0.99, 1.01))
+    assert below["max_error"] == pytest.approx(0.99 * BARS[kind], rel=0.003)
+    assert below["problem"] is None
+    told = f"its largest error is {1.01 * BARS[kind]:.2g}, more than "
+    assert above["problem"].startswith(told)
+
+
+def test_every_kind_has_a_bar_or_is_of_integers():
+    assert {*verification.BARS, *records.INTEGER_KINDS} == FILES.keys()
+    assert verification.BARS.keys() == BARS.keys()
+
+
+def test_half_a_level_of_a_byte_is_allowed_and_a_whole_one_is_not(verified):
+    found = verified[0]["one level"]
+    assert found["max_error"] == pytest.approx(2 / 255, abs=1e-6)
+    assert found["problem"] == "its largest error is 0.0078, more than 0.004"
+    # Rounding costs half a level at most.
+    assert 1 / 255 < verification.BARS["translate"] < 1.1 / 255
+
+
+def test_integer_kinds_have_no_bar(verified):
+    assert verified[0]["integers"]["problem"] is None
+
+
+@pytest.mark.parametrize("name", ["nan", "infinite"])
+def test_one_value_that_is_not_finite_fails_any_kind(verified, name):
+    found = verified[0][name]
+    assert found["problem"] == "its output is not finite"
+    assert (found["max_error"], found["psnr"]) == (2.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["flat", "flat and far"])
+def test_flat_output_fails_any_kind(verified, name):
+    assert verified[0][name]["problem"] == "its output is one flat colour"
+
+
+def test_flat_output_passes_where_the_generator_gives_the_same(verified):
+    found = verified[0]["rightly flat"]
+    assert (found["problem"], found["psnr"]) == (None, None)
+
+
+def test_flat_output_of_a_colour_that_is_not_grey_fails_too(verified):
+    assert verified[0]["flat red"]["problem"] == "its output is one flat colour"
+
+
+# --- Files that can't be run
+
+
+def told_of(folder, planned) -> str:
+    with pytest.raises(UserError) as error:
+        verify([planned], {"same": reference(1, SIZE, 0.0)}, folder)
+    message = str(error.value)
+    assert message.startswith("The exported files could not be verified: ")
+    assert "\n" not in message
+    return message
+
+
+def test_output_of_another_size_is_told(folder):
+    write_tflite(folder / "cut.tflite", lambda image: image[:, 1:] * 1.0)
+    message = told_of(folder, row("cut.tflite", "int8", "same"))
+    told = (
+        "cut.tflite does not run: it gives a picture of (5, 8, 3) instead of (6, 8, 3)"
+    )
+    assert told in message
+
+
+def test_keras_file_that_leans_on_our_layers_is_told(folder, tiny):
+    GENERATORS["resnet"](tiny(), "generator_g").save(folder / "ours.keras")
+    message = told_of(folder, row("ours.keras", "keras", "same"))
+    assert "Could not locate class 'ReflectionPadding2D'" in message

@@ -1,0 +1,58 @@
+"""Values that tests of the configuration and of its flags share."""
+
+import dataclasses
+import re
+
+import pytest
+
+from cyclegan_tf.config import Config, UserError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+
+
+CHOICES = {
+    "cache": "auto, memory, none",
+    "generator": "resnet, unet",
+    "discriminator": "patchgan, pixel",
+    "adversarial_loss": "least_squares, binary_cross_entropy",
+}
+
+
+# Another good value for each field, all of them good together.
+OTHER_VALUES = {
+    "dataset": "maps",
+    "data_dir": "/elsewhere",
+    "image_size": 128,
+    "load_size": 144,
+    "flip": False,
+    "cache": "none",
+    "generator": "unet",
+    "num_filters": 16,
+    "num_blocks": 6,
+    "num_downs": 7,
+    "discriminator": "pixel",
+    "discriminator_filters": 8,
+    "discriminator_layers": 2,
+    "adversarial_loss": "binary_cross_entropy",
+    "lambda_cycle": 2.5,
+    "lambda_identity": 0.0,
+    "pool_size": 0,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "beta_1": 0.9,
+    "num_epochs": 7,
+    "num_decay_epochs": 0,
+    "max_steps": 12,
+    "initialize_from": "runs/before",
+    "seed": 3,
+    "strategy": "cpu:2",
+    "run_dir": "/elsewhere/run",
+    "log_every_steps": 9,
+    "save_every_steps": 11,
+    "num_grid_images": 2,
+}
+
+
+def refused(text: str):
+    """Expects a UserError that holds a text."""
+    return pytest.raises(UserError, match=re.escape(text))

@@ -1,0 +1,110 @@
+"""A tiny run to export, and what exports of it are compared with."""
+
+import contextlib
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.run_directory import save_config
+from cyclegan_tf.training.checkpoints import Checkpoints
+
+LOG = [
+    {"step": 0, "error_x_to_y": 50.0, "error_y_to_x": 60.0},
+    {"step": 2, "gen_g_loss": 1.5, "epoch": 1, "steps_per_second": 9.0},
+    {"step": 3, "gen_g_loss": 1.25, "epoch": 2, "peak_memory_gigabytes": 0.5},
+    {"step": 3, "error_x_to_y": 40.0},
+    {"step": 4, "gen_g_loss": 99.0, "disc_x_loss": 0.5},
+]
+METRICS = {"error_x_to_y": 40.0, "error_y_to_x": 60.0, "gen_g_loss": 1.25, "epoch": 2}
+
+SIGNATURES = ("translate_float", "translate", "serving_default")
+VERSION_FILES = {
+    "README.md",
+    "export.json",
+    "saved_model.pb",
+    "fingerprint.pb",
+    "variables/variables.index",
+    "variables/variables.data-00000-of-00001",
+    "assets.extra/tf_serving_warmup_requests",
+}
+PASSED = {
+    "bytes": 1000,
+    "max_error": 0.0,
+    "mean_error": 0.0,
+    "psnr": None,
+    "milliseconds": 1.0,
+    "problem": None,
+}
+
+
+def saved_run(folder, step=3, seed=1, **fields) -> CycleGAN:
+    """A run of larger weights: another generator then makes another picture."""
+    keras.utils.set_random_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {**PRESETS["tiny"].values, "run_dir": str(folder), **fields}
+    model = CycleGAN(Config(**values), 10)
+    for generator in (model.generator_g, model.generator_f):
+        for variable in generator.trainable_variables:
+            variable.assign(2 * variable)
+    save_config(model.config)
+    Checkpoints(model.state(), folder).save(step)
+    return model
+
+
+def files(folder) -> dict[str, tuple[bytes, int]]:
+    """Bytes and time of each file below a folder, and all folders."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        if path.is_file()
+        else (b"", 0)
+        for path in pathlib.Path(folder).rglob("*")
+    }
+
+
+def file_names(folder) -> set[str]:
+    return {name for name in files(folder) if (folder / name).is_file()}
+
+
+def read(path) -> dict:
+    return json.loads(path.read_text())
+
+
+@contextlib.contextmanager
+def nothing_changes(folder):
+    """What is below a folder, and when it was written, stays as it is."""
+    before = files(folder)
+    yield
+    assert files(folder) == before
+
+
+def passes(plan, references, folder) -> list[dict]:
+    """Stands in for `verify`."""
+    return [{**row, **PASSED} for row in plan]
+
+
+SAVED_MODEL = {"formats": ("savedmodel",)}
+BOTH = {"formats": ("savedmodel",), "directions": ("A2B", "B2A")}
+
+
+def write_pictures(folder, number, seed=0):
+    """Pictures of 40x48; gives their pixels."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    made = random.integers(0, 256, (number, 40, 48, 3), dtype=np.uint8)
+    for i, pixels in enumerate(made):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return made
+
+
+def refuses(request, told: str, unchanged) -> None:
+    with nothing_changes(unchanged), pytest.raises(UserError, match=told) as error:
+        carry_out(request)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,68 @@
+"""The tables of flags in the pages: `make docs` writes them anew from the code."""
+
+import dataclasses
+import importlib
+import pathlib
+import re
+
+from absl import flags
+
+from cyclegan_tf.commands import COMMANDS
+from cyclegan_tf.config import GROUPS, Config
+
+ROOT = pathlib.Path(__file__).parents[2]
+PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
+
+
+def pages() -> list[pathlib.Path]:
+    """Every page of documentation."""
+    return [ROOT / "README.md", *sorted((ROOT / "cyclegan_tf").rglob("*.md"))]
+
+
+def table(command: str) -> str:
+    """The flags of a command as Markdown."""
+    if command != "train":
+        return _table(f"`{command}`", _flags(command))
+    tables = []
+    for group in GROUPS:
+        rows = {}
+        for field in dataclasses.fields(Config):
+            if field.metadata["group"] == group:
+                choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
+                text = field.metadata["text"] + (f": {choices}" if choices else "")
+                rows[field.name] = field.default, text
+        tables.append(_table(group, rows))
+    return "\n".join(tables)
+
+
+def _flags(command: str) -> dict[str, tuple]:
+    values = flags.FlagValues()
+    module = importlib.import_module(f"cyclegan_tf.commands.{command}")
+    module.define_flags(values)
+    return {name: (values[name].default, values[name].help) for name in values}
+
+
+def _table(title: str, rows: dict[str, tuple]) -> str:
+    lines = [f"| {title} | default | |", "| --- | --- | --- |"]
+    for name, (default, text) in rows.items():
+        shown = str(default).lower() if isinstance(default, bool) else default
+        cell = "" if shown in ("", None) else f"`{shown}`"
+        lines.append(f"| `--{name}` | {cell} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
+def renewed(text: str) -> str:
+    """A page with its tables as they should be."""
+    return PLACE.sub(lambda m: f"{m[1]}\n{table(m[2])}\n{m[3]}", text)
+
+
+def commands_with_a_table() -> list[str]:
+    """The commands whose flags stand in a page, once for each time."""
+    return [m[2] for page in pages() for m in PLACE.finditer(page.read_text())]
+
+
+if __name__ == "__main__":
+    for page in pages():
+        page.write_text(renewed(page.read_text()))
+    missing = set(COMMANDS) - set(commands_with_a_table())
+    print(f"No page has the flags of: {missing}" if missing else "Tables written.")

@@ -1,0 +1,42 @@
+import pytest
+
+from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
+
+
+def python_factor(epoch: int, num_epochs: int, num_decay_epochs: int) -> float:
+    return 1 - max(0, epoch - num_epochs) / (num_decay_epochs + 1)
+
+
+@pytest.mark.parametrize("num_epochs,num_decay_epochs", [(100, 100), (2, 3), (1, 0)])
+def test_factor_equals_plain_python_at_both_ends_of_each_epoch(
+    num_epochs, num_decay_epochs
+):
+    schedule = ConstantThenLinearDecay(2e-4, num_epochs, num_decay_epochs, 7)
+    for epoch in range(1, num_epochs + num_decay_epochs + 1):
+        expected = 2e-4 * python_factor(epoch, num_epochs, num_decay_epochs)
+        for step in (7 * (epoch - 1), 7 * epoch - 1):
+            assert float(schedule(step)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_official_values():
+    schedule = ConstantThenLinearDecay(1.0, 100, 100, 1334)
+    factors = [float(schedule((e - 1) * 1334)) for e in (1, 100, 101, 150, 200)]
+    assert factors == pytest.approx([1, 1, 1 - 1 / 101, 1 - 50 / 101, 1 / 101])
+
+
+def test_rate_stays_at_the_last_value_after_the_schedule():
+    schedule = ConstantThenLinearDecay(1.0, 1, 1, 10)
+    assert float(schedule(10_000)) == float(schedule(19)) == 0.5
+
+
+def test_no_decay_before_the_steps_of_a_long_run():
+    # 2**24 is where float32 steps would start to be wrong.
+    schedule = ConstantThenLinearDecay(1.0, 2, 2, 2**25)
+    assert float(schedule(2**26 - 1)) == 1.0
+    assert float(schedule(2**26)) == pytest.approx(1 - 1 / 3)
+
+
+def test_is_rebuilt_from_its_config():
+    schedule = ConstantThenLinearDecay(1e-3, 5, 6, 7)
+    rebuilt = ConstantThenLinearDecay.from_config(schedule.get_config())
+    assert rebuilt.get_config() == schedule.get_config()

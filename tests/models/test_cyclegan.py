@@ -1,0 +1,207 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.precision import floats
+from helpers.python_pool import PythonPool
+from helpers.reference_step import reference_gradients
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.learning.image_pool import pool_draws
+from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.networks.generators import resnet, translate
+from cyclegan_tf.training.strategies import make_strategy
+
+
+def flat(tensors) -> np.ndarray:
+    return np.concatenate([np.asarray(t).ravel() for t in tensors])
+
+
+def relative_error(ours, theirs) -> float:
+    ours, theirs = flat(ours), flat(theirs)
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+
+
+@pytest.mark.parametrize(
+    "generator,loss,pool_size,lambda_identity",
+    [
+        ("resnet", "least_squares", 0, 0.5),
+        ("resnet", "least_squares", 2, 0.5),
+        ("resnet", "binary_cross_entropy", 0, 0.5),
+        ("resnet", "binary_cross_entropy", 2, 0.5),
+        ("resnet", "least_squares", 0, 0.0),
+        ("resnet", "binary_cross_entropy", 2, 0.0),
+        ("unet", "least_squares", 2, 0.5),
+        ("unet", "binary_cross_entropy", 0, 0.0),
+    ],
+)
+def test_step_has_the_gradients_of_the_reference_step(
+    tiny, random_images, generator, loss, pool_size, lambda_identity
+):
+    config = tiny(
+        adversarial_loss=loss,
+        pool_size=pool_size,
+        lambda_identity=lambda_identity,
+        generator=generator,
+        num_filters=8,
+        batch_size=2,
+    )
+    model = CycleGAN(config, 10)
+    compute = tf.function(model.compute_gradients)
+    python_pools = {"x": PythonPool(pool_size), "y": PythonPool(pool_size)}
+
+    def from_pool(domain, fakes):
+        seed = model._pool_seed("xy".index(domain), tf.constant(0))
+        swaps, chosen = pool_draws(len(fakes), pool_size, seed)
+        return python_pools[domain].query(fakes, swaps.numpy(), chosen.numpy())
+
+    for step in range(4 if pool_size else 1):
+        real_x = random_images(2, 32, 32, 3, seed=2 * step)
+        real_y = random_images(2, 32, 32, 3, seed=2 * step + 1)
+        model.optimizers["generator_g"].iterations.assign(step)
+        expected_losses, expected = reference_gradients(
+            model, real_x, real_y, from_pool if pool_size else None
+        )
+        losses, gradients = compute(real_x, real_y)
+        assert set(losses) == set(expected_losses)
+        for name, value in losses.items():
+            assert float(value) == pytest.approx(float(expected_losses[name]), rel=1e-5)
+        for name in NETWORKS:
+            assert relative_error(gradients[name], expected[name]) < 1e-5, name
+
+
+def test_step_moves_each_network_by_its_own_adam(tiny, random_images):
+    model = CycleGAN(tiny(pool_size=0), 10)
+    before = {n: m.get_weights() for n, m in model.networks.items()}
+    real_x, real_y = random_images(1, 32, 32, 3), random_images(1, 32, 32, 3, seed=1)
+    _, gradients = model.compute_gradients(real_x, real_y)
+    model.train_step(real_x, real_y)
+    assert model.step == 1
+    for name, network in model.networks.items():
+        for old, new, gradient in zip(
+            before[name], network.get_weights(), gradients[name], strict=True
+        ):
+            gradient = np.asarray(gradient)
+            # Adam's first step: the rate times g / (|g| + epsilon).
+            step = 2e-4 * gradient / (np.abs(gradient) + 1e-8)
+            clear = np.abs(gradient) > 1e-5
+            np.testing.assert_allclose((old - new)[clear], step[clear], rtol=2e-2)
+
+
+def test_training_one_batch_again_and_again_lowers_cycle_and_identity_losses(
+    tiny, random_images
+):
+    model = CycleGAN(tiny(num_filters=8, learning_rate=2e-3), 1000)
+    real_x = tf.image.resize(random_images(1, 4, 4, 3), (32, 32))
+    real_y = tf.image.resize(random_images(1, 4, 4, 3, seed=1), (32, 32))
+    losses = [model.train_step(real_x, real_y) for _ in range(40)]
+    for name in ("total_cycle_loss", "identity_g_loss", "identity_f_loss"):
+        assert losses[-1][name] < 0.7 * losses[0][name]
+
+
+def test_pool_holds_the_fakes_of_the_step(tiny, random_images):
+    model = CycleGAN(tiny(pool_size=4), 10)
+    real_x, real_y = random_images(1, 32, 32, 3), random_images(1, 32, 32, 3, seed=1)
+    fake_x, fake_y = model.generator_f(real_y), model.generator_g(real_x)
+    model.train_step(real_x, real_y)
+    np.testing.assert_allclose(model.pools_x[0].images[0], fake_x[0], atol=1e-6)
+    np.testing.assert_allclose(model.pools_y[0].images[0], fake_y[0], atol=1e-6)
+    assert model.pools_x[0].count.numpy() == 1
+
+
+def test_pool_draws_change_with_step_domain_replica_and_seed(tiny):
+    model = CycleGAN(tiny(), 10)
+    seeds = [
+        model._pool_seed(d, tf.constant(r)).numpy() for d in (0, 1) for r in (0, 1)
+    ]
+    model.optimizers["generator_g"].iterations.assign(1)
+    seeds.append(model._pool_seed(0, tf.constant(0)).numpy())
+    seeds.append(CycleGAN(tiny(seed=5), 10)._pool_seed(0, tf.constant(0)).numpy())
+    assert len({tuple(s) for s in seeds}) == len(seeds)
+
+
+def two_cpus():
+    return make_strategy("cpu:2")
+
+
+@pytest.fixture
+def in_float64():
+    with floats("float64"):
+        yield
+
+
+def test_two_replicas_train_as_one_device_with_the_same_pictures(
+    tiny, random_images, in_float64
+):
+    config = tiny(pool_size=0, batch_size=2, num_filters=8)
+    one = CycleGAN(config, 100)
+    mirrored = CycleGAN(config, 100, two_cpus())
+    for name, network in mirrored.networks.items():
+        network.set_weights(one.networks[name].get_weights())
+    for step in range(5):
+        x = tf.cast(random_images(2, 32, 32, 3, seed=2 * step), tf.float64)
+        y = tf.cast(random_images(2, 32, 32, 3, seed=2 * step + 1), tf.float64)
+        losses = one.train_step(x, y)
+        parts = [
+            mirrored.strategy.experimental_distribute_values_from_function(
+                lambda c, images=images: images[c.replica_id_in_sync_group][None]
+            )
+            for images in (x, y)
+        ]
+        mirrored_losses = mirrored.train_step(*parts)
+        for name, value in losses.items():
+            assert float(mirrored_losses[name]) == pytest.approx(float(value), rel=1e-9)
+    assert mirrored.step == one.step == 5
+    for name in NETWORKS:
+        ours = flat(mirrored.networks[name].get_weights())
+        np.testing.assert_allclose(
+            ours, flat(one.networks[name].get_weights()), rtol=0, atol=1e-9
+        )
+
+
+def test_each_replica_has_a_pool_of_its_own_pictures(tiny, random_images):
+    model = CycleGAN(tiny(batch_size=2), 100, two_cpus())
+    x, y = random_images(2, 32, 32, 3), random_images(2, 32, 32, 3, seed=1)
+    expected = model.generator_g(x)
+    parts = [
+        model.strategy.experimental_distribute_values_from_function(
+            lambda c, images=images: images[c.replica_id_in_sync_group][None]
+        )
+        for images in (x, y)
+    ]
+    model.train_step(*parts)
+    for replica in (0, 1):
+        stored = model.pools_y[replica].images[0]
+        np.testing.assert_allclose(stored, expected[replica], atol=1e-5)
+    assert [p.images.device[-5:] for p in model.pools_y] == ["CPU:0", "CPU:1"]
+
+
+def test_batch_must_divide_by_the_replicas(tiny):
+    with pytest.raises(UserError, match="`batch_size` must be a multiple of the 2"):
+        CycleGAN(tiny(batch_size=3), 10, two_cpus())
+
+
+@pytest.mark.parametrize(
+    "height,width", [(32, 32), (30, 45), (1, 9), (3, 2), (70, 101)]
+)
+def test_translate_keeps_any_size(height, width, random_images):
+    generator = resnet(num_filters=4, num_blocks=1)
+    images = random_images(2, height, width, 3)
+    translated = translate(generator, images, 8)
+    assert translated.shape == images.shape
+    rows, columns = -height % 8, -width % 8
+    if rows < height and columns < width:
+        padded = np.pad(
+            images, ((0, 0), (0, rows), (0, columns), (0, 0)), mode="reflect"
+        )
+        expected = generator(padded)[:, :height, :width]
+        np.testing.assert_allclose(translated, expected, atol=1e-6)
+
+
+def test_state_names_every_variable_once(tiny):
+    model = CycleGAN(tiny(), 10)
+    state = model.state()
+    count = sum(len(group) for group in state.values())
+    weights = sum(len(m.weights) for m in model.networks.values())
+    optimizers = sum(len(o.variables) for o in model.optimizers.values())
+    assert count == weights + optimizers + 4
+    assert "first_conv_kernel" in state["generator_g"]

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.contract import check_network
+
+from cyclegan_tf.config import Config, patchgan_size
+from cyclegan_tf.networks.discriminators import DISCRIMINATORS, patchgan, pixel
+from cyclegan_tf.networks.layers import InstanceNormalization
+from cyclegan_tf.presets import PRESETS
+
+
+def test_contract_of_patchgan(tmp_path):
+    network = patchgan(num_filters=4, num_layers=2)
+    check_network(network, [(32, 32), (24, 40), (31, 17)], tmp_path)
+
+
+def test_contract_of_pixel(tmp_path):
+    check_network(pixel(num_filters=4), [(8, 8), (5, 9)], tmp_path)
+
+
+def test_contracts_cover_every_discriminator():
+    assert set(DISCRIMINATORS) == {"patchgan", "pixel"}
+    assert Config.__dataclass_fields__["discriminator"].metadata["choices"] == tuple(
+        DISCRIMINATORS
+    )
+
+
+PARAMETERS = {
+    "horse2zebra": 2_764_737 - (128 + 256 + 512),
+    "unet": 2_764_737 - (128 + 256 + 512),
+    "horse2zebra64": 662_593,
+    "tiny": 3_013,
+    "demo": 693_793,
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_parameter_count_of_preset(preset):
+    config = PRESETS[preset].config
+    network = DISCRIMINATORS[config.discriminator](config, "discriminator")
+    assert network.count_params() == PARAMETERS[preset]
+
+
+def test_patchgan_gives_30x30_logits_at_256():
+    assert patchgan()(tf.zeros((1, 256, 256, 3))).shape == (1, 30, 30, 1)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("size", [64, 96, 100])
+def test_patchgan_size_is_the_size_of_its_logits(num_layers, size):
+    expected = patchgan_size(size, num_layers)
+    if expected > 0:
+        network = patchgan(num_filters=1, num_layers=num_layers)
+        logits = network(tf.zeros((1, size, size, 3)))
+        assert logits.shape == (1, expected, expected, 1)
+
+
+@pytest.mark.parametrize("num_layers,field", [(1, 16), (2, 34), (3, 70), (4, 142)])
+def test_receptive_field_by_gradient(num_layers, field):
+    # Without norms, whose statistics couple all pixels, with positive weights, so that
+    # no gradient cancels.
+    network = patchgan(num_filters=2, num_layers=num_layers)
+    network.set_weights([np.full_like(w, 0.1) for w in network.get_weights()])
+    size = 2 * field + 32
+    x = tf.ones((1, size, size, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = x
+        for layer in network.layers[1:]:
+            y = y if isinstance(layer, InstanceNormalization) else layer(y)
+        middle = y[0, y.shape[1] // 2, y.shape[2] // 2, 0]
+    touched = np.abs(tape.gradient(middle, x)[0]).sum(axis=-1) > 0
+    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    assert rows[-1] - rows[0] + 1 == field
+    assert columns[-1] - columns[0] + 1 == field
+    assert touched.sum() == field * field
+
+
+def test_pixel_discriminator_sees_one_pixel():
+    network = pixel(num_filters=2)
+    assert {layer.kernel_size for layer in network.layers if layer.weights} == {(1, 1)}
+
+
+def test_discriminators_give_logits_not_probabilities():
+    x = tf.random.stateless_uniform((2, 64, 64, 3), (0, 1), -1, 1)
+    for network in (patchgan(num_filters=8), pixel(num_filters=8)):
+        logits = network.get_layer("logits")
+        kernel, bias = logits.get_weights()
+        for shift in (-100, 100):
+            logits.set_weights([kernel, bias + shift])
+            np.testing.assert_allclose(np.mean(network(x)), shift, atol=5)

@@ -1,0 +1,311 @@
+"""Files from strangers: refused in one line, or read as what they are; never run."""
+
+import dataclasses
+import gc
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from helpers.hostile_cases import IN_FILE, REFUSE, UNCHANGED, Case
+from helpers.hostile_pytorch_files import GROUPS
+from helpers.pytorch_samples import GOOD, VALUES, good_pth
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.pytorch import files as pytorch_files
+
+MIB = 2**20
+
+# At least so many cases; see test_there_are_a_thousand_cases.
+NUM_CASES = {
+    "foreign globals": 500,
+    "odd names": 70,
+    "admitted globals": 500,
+    "pairs": 30,
+    "keys": 24,
+    "cycles": 20,
+    "unknown operations": 180,
+    "known operations": 500,
+    "lying lengths": 100,
+    "memory and texts": 80,
+    "starts and ends": 30,
+    "bombs in pickles": 70,
+    "persistent ids": 140,
+    "tensors": 400,
+    "names in zips": 300,
+    "members of zips": 140,
+    "headers of zips": 230,
+    "ends of zips": 160,
+    "bombs in zips": 60,
+    "streams": 180,
+    "safetensors": 260,
+    "truncations": 1000,
+    "flips": 1200,
+    "splices": 480,
+    "other files": 90,
+}
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """None here: these tests need no TensorFlow."""
+
+
+# --- What a reader does while it reads
+
+_watched = []
+
+
+def _watch(event: str, arguments: tuple) -> None:
+    if _watched and _watched[0] == threading.get_ident():
+        _watched.append((event, arguments))
+
+
+# It stays until Python ends, but notes only what happens during an attempt.
+sys.addaudithook(_watch)
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+
+
+def is_harmless(event: str, arguments: tuple, path: pathlib.Path) -> bool:
+    """Whether it is no more than reading the file; to run code is an event too."""
+    if event == "open":
+        name, _, flags = arguments
+        return str(name) == str(path) and not (flags or 0) & WRITES
+    return event in ("object.__getattr__", "os.listdir", "os.scandir")
+
+
+def listing(folder: pathlib.Path) -> dict[str, tuple]:
+    status = {str(path): path.lstat() for path in folder.rglob("*")}
+    return {p: (s.st_size, s.st_mtime_ns, s.st_ino) for p, s in status.items()}
+
+
+@dataclasses.dataclass
+class Attempt:
+    """What came of reading a file with all its tensors, and what that took."""
+
+    path: pathlib.Path
+    error: BaseException | None = None
+    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    peak: int = 0
+    did: list = dataclasses.field(default_factory=list)
+
+
+def attempt(path: pathlib.Path) -> Attempt:
+    found = Attempt(path)
+    before, modules = listing(path.parent), {*sys.modules}
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        # Python shows these to nobody.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # It would run what the garbage of other tests asks for.
+        gc.disable()
+        tracemalloc.start()
+        _watched.append(threading.get_ident())
+        try:
+            tensors = pytorch_files.read(path)
+            found.arrays = {name: part.numpy() for name, part in tensors.items()}
+            for name, array in found.arrays.items():
+                told = (tensors[name].shape, tensors[name].dtype)
+                assert (array.shape, array.dtype) == told
+        except BaseException as error:
+            found.error = error
+        finally:
+            events = _watched[1:]
+            _watched.clear()
+            found.peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            gc.enable()
+    found.did += [event for event in events if not is_harmless(*event, path)]
+    found.did += [f"import {name}" for name in {*sys.modules} - modules]
+    found.did += [f"warn {warning.message}" for warning in warned]
+    found.did += ["write files"] * (listing(path.parent) != before)
+    return found
+
+
+def complaints(found: Attempt, case: Case) -> list[str]:
+    """What is wrong with what came of a case."""
+    wrong = [f"did {str(found.did[:3])[:300]}"] if found.did else []
+    if found.peak > 2 * len(case.data) + 16 * MIB:
+        wrong.append(f"took {found.peak:,} bytes for a file of {len(case.data):,}")
+    if found.error is None:
+        shown = {name[:20]: a.shape for name, a in found.arrays.items()}
+        return wrong + [f"gave {str(shown)[:300]}"] * (not is_right(found.arrays, case))
+    if not isinstance(found.error, UserError):
+        return [*wrong, f"raised {found.error!r}"[:300]]
+    message = str(found.error)
+    if len(message.splitlines()) != 1 or not message.isprintable():
+        wrong.append(f"is not one line of text: {message[:300]!a}")
+    if str(found.path) not in message:
+        wrong.append(f"does not name the file: {message[:300]!a}")
+    if len(message) > len(str(found.path)) + 700:
+        wrong.append(f"has {len(message)} characters: {message[:300]!a}")
+    if case.says not in message:
+        wrong.append(f"does not say {case.says!r}: {message[:300]!a}")
+    return wrong
+
+
+def is_right(arrays: dict[str, np.ndarray], case: Case) -> bool:
+    if case.allowed == UNCHANGED:
+        return are_unchanged(arrays)
+    assert case.allowed in (REFUSE, IN_FILE)
+    sizes = sum(array.nbytes for array in arrays.values())
+    return case.allowed == IN_FILE and (
+        # Names for the same megabytes may share them.
+        sizes > 2 * MIB or all(is_in(a, case.data) for a in arrays.values())
+    )
+
+
+def are_unchanged(arrays: dict[str, np.ndarray]) -> bool:
+    return arrays.keys() == VALUES.keys() and all(
+        array.dtype == VALUES[name].dtype
+        and array.shape == VALUES[name].shape
+        and array.tobytes() == VALUES[name].tobytes()
+        for name, array in arrays.items()
+    )
+
+
+def is_in(array: np.ndarray, data: bytes) -> bool:
+    """Whether each number of an array is somewhere in a file."""
+    bits = np.unique(array.reshape(-1).view(f"V{array.dtype.itemsize}"))
+    return array.nbytes <= len(data) and all(n.tobytes() in data for n in bits)
+
+
+# --- Cases
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder for everything that a reader might write."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # What the first use of anything imports.
+    for codec in ("cp437", "raw_unicode_escape", "unicode_escape", "latin-1"):
+        b"x".decode(codec)
+    for suffix, make in GOOD.values():
+        assert_good_file_is_read(tmp_path / f"good{suffix}", make())
+    return tmp_path
+
+
+def assert_good_file_is_read(path: pathlib.Path, data: bytes) -> None:
+    path.write_bytes(data)
+    found = attempt(path)
+    assert found.error is None
+    assert are_unchanged(found.arrays)
+    path.unlink()
+
+
+def test_there_are_a_thousand_cases():
+    assert NUM_CASES.keys() == GROUPS.keys()
+    assert sum(NUM_CASES.values()) >= 1000
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_hostile_file_is_refused_by_name_or_read_as_it_is(group, place):
+    names, wrong = set(), []
+    for case in GROUPS[group]():
+        assert case.name not in names
+        names.add(case.name)
+        path = place / f"file{case.suffix}"
+        path.write_bytes(case.data)
+        found = complaints(attempt(path), case)
+        wrong += [f"{case.name}: {'; '.join(found)}"] if found else []
+        # To write over a file takes far longer than to write another.
+        path.unlink()
+    assert len(names) >= NUM_CASES[group]
+    if wrong:
+        shown = "\n".join([f"{len(wrong)} of {len(names)} cases:", *wrong[:50]])
+        pytest.fail(shown, pytrace=False)
+    # No case spoils the reader for the next file.
+    for suffix, make in GOOD.values():
+        assert_good_file_is_read(place / f"good{suffix}", make())
+
+
+def test_place_that_is_no_file_is_refused_by_name(place):
+    loop = place / "loop.pth"
+    loop.symlink_to(loop)
+    (place / "folder.pth").mkdir()
+    (place / "file.pth").write_bytes(good_pth())
+    for name in (
+        "missing.pth",
+        "missing/x.pth",
+        "folder.pth",
+        "file.pth/x.pth",
+        "loop.pth",
+        "x" * 300,
+        ".",
+    ):
+        case = Case(name, b"")
+        assert not complaints(attempt(place / name), case)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
+def test_unreadable_file_is_refused_by_name(place):
+    path = place / "file.pth"
+    path.write_bytes(good_pth())
+    path.chmod(0)
+    assert not complaints(attempt(path), Case("unreadable", b""))
+
+
+# --- Memory beyond Python's
+
+READ_WITH_LITTLE_MEMORY = """
+import resource, sys
+from cyclegan_tf.pytorch import files as pytorch_files
+from cyclegan_tf.config import UserError
+
+def read(path):
+    try:
+        arrays = [part.numpy() for part in pytorch_files.read(path).values()]
+        return f"read {len(arrays)}"
+    except UserError as error:
+        return "refused"
+
+good, *paths = sys.argv[1:]
+assert read(good) == "read 2"
+for path in paths:
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+    limit = used + 2 * size + 32 * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, -1))
+    print(read(path))
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+"""
+HUNGRY = {
+    "bombs in pickles": ("a million dicts", "a million marks"),
+    "lying lengths": ("BYTEARRAY8 of 0x10000000000",),
+    "tensors": ("tensor expanded", "tensor expanded in one direction"),
+    "bombs in zips": ("33554432 bytes by 8 for 2", "40000 members"),
+    "streams": ("0x4000000000000000 numbers of bias",),
+    "safetensors": ("header of 0x8000000000000000 bytes", "ten million entries")
+    + ("1,000 names for 10 MB",),
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="for Linux")
+def test_hungry_file_is_refused_with_little_memory(tmp_path):
+    good = tmp_path / "good.pth"
+    good.write_bytes(good_pth())
+    paths = [str(good)]
+    for group, names in HUNGRY.items():
+        for case in GROUPS[group]():
+            if case.name.rpartition(" (")[0] in names:
+                paths.append(str(tmp_path / f"{len(paths)}{case.suffix}"))
+                pathlib.Path(paths[-1]).write_bytes(case.data)
+    assert len(paths) == 1 + sum(map(len, HUNGRY.values()))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, *paths],
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["refused"] * (len(paths) - 1)

@@ -1,0 +1,164 @@
+"""The pages: tables, links, names, and the examples in them."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import flag_tables
+from helpers.flag_tables import ROOT
+
+import cyclegan_tf as cg
+from cyclegan_tf.commands import COMMANDS
+from cyclegan_tf.config import TFDS_CONFIGS, Config
+from cyclegan_tf.exporting import records, tflite
+from cyclegan_tf.networks.generators import resnet
+from cyclegan_tf.presets import PRESETS
+
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in flag_tables.pages()}
+ALL = "\n".join(PAGES.values())
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    found, seen = set(), Counter()
+    for heading in re.findall(r"^#+ (.+)$", without_code(text), re.MULTILINE):
+        kept = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        found.add(f"{kept}-{seen[kept]}" if seen[kept] else kept)
+        seen[kept] += 1
+    return found
+
+
+def test_flags_of_every_command_stand_once():
+    assert Counter(flag_tables.commands_with_a_table()) == Counter(list(COMMANDS))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_of_flags_are_those_of_the_code(page):
+    assert flag_tables.renewed(PAGES[page]) == PAGES[page], "make docs renews them"
+
+
+def test_tables_hold_flags_defaults_texts_and_choices():
+    row = "| `--generator` | `resnet` | kind of generator: `resnet`, `unet` |"
+    assert row in flag_tables.table("train").splitlines()
+    row = "| `--compare` | `false` | write each picture beside its translation |"
+    assert row in flag_tables.table("translate").splitlines()
+    row = "| `--version` |  | the newest if left out |"
+    assert row in flag_tables.table("serving_client").splitlines()
+    stale = "a\n<!-- flags: translate -->\n| old |\n<!-- end of flags -->\nb"
+    assert "| old |" not in flag_tables.renewed(stale)
+    assert flag_tables.renewed(stale).endswith("<!-- end of flags -->\nb")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_anchors_lead_somewhere(page):
+    place = (ROOT / page).parent
+    for link in re.findall(r"\]\(([^)\s]+)\)", without_code(PAGES[page])):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (place / path).resolve() if path else ROOT / page
+        assert target.exists() and target.is_relative_to(ROOT), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+def test_anchors_are_made_as_github_makes_them():
+    text = "# A `b`: c, d-e\n```\n# no\n```\n## Twice\n## Twice\n"
+    assert anchors(text) == {"a-b-c-d-e", "twice", "twice-1"}
+
+
+def test_first_page_is_short_and_links_to_all_others():
+    assert len(PAGES["README.md"].splitlines()) <= 260
+    for page in PAGES.keys() - {"README.md"}:
+        assert f"]({page}" in PAGES["README.md"], page
+
+
+def test_every_module_stands_in_the_design():
+    for path in (ROOT / "cyclegan_tf").rglob("*.py"):
+        if not path.stem.startswith("__"):
+            assert f"`{path.stem}`" in PAGES["cyclegan_tf/README.md"], path
+
+
+def test_every_preset_data_set_and_command_is_named():
+    for name in (*PRESETS, *TFDS_CONFIGS, "shapes", *COMMANDS):
+        assert f"`{name}`" in ALL, name
+
+
+def test_no_page_has_the_old_form_of_a_command():
+    assert not re.findall(r"python -m cyclegan_tf\.\w+", ALL)
+
+
+# --- The example in Python
+
+
+def test_python_example_runs(tiny, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
+    assert set(re.findall(r"\bcg\.(\w+)", code)) <= {*cg.__all__}
+    monkeypatch.chdir(tmp_path)
+    # The same calls, smaller: two steps of `tiny`, a Keras file of one direction.
+    monkeypatch.setattr(
+        cg,
+        "preset",
+        lambda name, run_dir, **fields: tiny(run_dir=run_dir, max_steps=2),
+    )
+    asked, export = [], cg.export
+
+    def exported(run_dir, **options):
+        asked.append(options)
+        small = {"formats": ("keras",), "directions": ("A2B",)}
+        return export(run_dir, **{**options, **small})
+
+    monkeypatch.setattr(cg, "export", exported)
+    horse = np.zeros((33, 47, 3), np.uint8)
+    horse[8:20, 9:30] = 200
+    namespace = {"horse": horse}
+    exec(code, namespace)
+    assert namespace["zebra"].shape == horse.shape
+    assert namespace["zebra"].dtype == np.uint8
+    assert len(asked) == 1
+
+
+# --- The examples for phones: their numbers, tried on a file of theirs
+
+
+def phone_example(language: str) -> str:
+    (code,) = re.findall(rf"```{language}\n(.*?)```", ALL, re.DOTALL)
+    return code
+
+
+def number(code: str, name: str) -> int:
+    (found,) = re.findall(rf"\b{name} = (\d+)", code)
+    return int(found)
+
+
+@pytest.fixture(scope="module")
+def recommended_file() -> bytes:
+    side = Config().image_size
+    small = resnet(num_filters=4, num_blocks=1)
+    return tflite.convert(small, 4, "dynamic_int8", (side, side))
+
+
+@pytest.mark.parametrize(
+    "language, side, channels",
+    [("kotlin", "SIDE", "CHANNELS"), ("swift", "side", "channels")],
+)
+def test_phone_example_fits_its_file(language, side, channels, recommended_file):
+    code = phone_example(language)
+    name = f"{records.model_name(Config().dataset)}_A2B_dynamic_int8"
+    assert f'"{name}' in code
+    sides, channels = number(code, side), number(code, channels)
+    interpreter = tf.lite.Interpreter(model_content=recommended_file)
+    for details in (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    ):
+        assert list(details[0]["shape"]) == [1, sides, sides, channels]
+        # The examples hand over and take the pixels themselves.
+        assert details[0]["dtype"] == np.uint8
+        assert details[0]["quantization"] == (0.0, 0)

@@ -1,0 +1,54 @@
+"""The wheel, installed where nothing else is."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import cyclegan_tf
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run(*command, cwd: pathlib.Path) -> str:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_wheel_trains_in_an_empty_environment(tmp_path):
+    wheels = tmp_path / "wheels"
+    pip = sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"
+    run(*pip, "--wheel-dir", wheels, ROOT, cwd=tmp_path)
+    (wheel,) = wheels.iterdir()
+    assert wheel.name.startswith(f"cyclegan_tf-{cyclegan_tf.__version__}-")
+    run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    python, script = (tmp_path / "venv/bin" / n for n in ("python", "cyclegan_tf"))
+    run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip", cwd=tmp_path)
+    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    assert run(script, "--version", cwd=tmp_path) == f"{cyclegan_tf.__version__}\n"
+    run(script, "train", "--preset=tiny", "--max_steps=2", cwd=tmp_path)
+    assert (tmp_path / "runs/tiny/checkpoints/step-2.index").exists()
+    # As users of the package do, with files that a fresh process verifies.
+    code = "import cyclegan_tf as cg; cg.export('runs/tiny', formats=('keras',))"
+    run(python, "-c", code, cwd=tmp_path)
+    assert (tmp_path / "runs/tiny/export/keras/shapes_B2A.keras").exists()
+    told = run(python, "-m", "pip", "show", "cyclegan_tf", cwd=tmp_path)
+    required = re.search("^Requires: (.*)$", told, re.MULTILINE)[1].split(", ")
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    names = {re.match(r"[\w-]+", line)[0] for line in lines if line[0] != "#"}
+    assert {n.replace("_", "-") for n in required} == {
+        n.replace("_", "-") for n in names
+    }

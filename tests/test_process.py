@@ -1,0 +1,114 @@
+"""Signals, messages and progress bars."""
+
+import io
+import os
+import signal
+import threading
+
+import pytest
+
+from cyclegan_tf.process import (
+    progress_bar,
+    signals_after,
+    stop_on_signal,
+    without_native_messages,
+)
+
+
+def test_what_native_code_prints_is_hidden_and_the_rest_is_not(capfd):
+    os.write(2, b"before ")
+    with without_native_messages():
+        os.write(2, b"within ")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"
+
+
+def test_native_messages_come_back_after_an_error(capfd):
+    with pytest.raises(ValueError), without_native_messages():
+        raise ValueError
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_is_put_off_and_not_lost(number):
+    received, done = [], []
+    before = signal.signal(number, lambda number, frame: received.append(number))
+    try:
+        with signals_after():
+            signal.raise_signal(number)
+            assert not received
+            done.append(True)
+        assert (done, received) == ([True], [number])
+        signal.raise_signal(number)
+        assert received == [number, number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_handlers_come_back_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError), signals_after():
+        raise ValueError
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_signals_are_left_alone_in_other_threads():
+    done = []
+
+    def work():
+        with signals_after():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_signal_asks_to_stop_and_the_second_does_what_it_did(number):
+    received = []
+    before = signal.signal(number, lambda number, frame: received.append(number))
+    try:
+        with stop_on_signal() as stop:
+            assert not stop.requested
+            signal.raise_signal(number)
+            assert (stop.requested, received) == (True, [])
+            signal.raise_signal(number)
+            assert received == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_stopping_is_not_asked_for_in_other_threads():
+    asked, handler = [], signal.getsignal(signal.SIGINT)
+
+    def work():
+        with stop_on_signal() as stop:
+            asked.append((stop.requested, signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert asked == [(False, handler)]
+
+
+@pytest.mark.parametrize("terminal, seconds", [(True, 0.2), (False, 30)])
+def test_bar_is_alive_in_a_terminal_only(monkeypatch, terminal, seconds):
+    stderr = io.StringIO()
+    stderr.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stderr", stderr)
+    with progress_bar(total=3, unit="step", delay=60) as bar:
+        assert (bar.total, bar.mininterval) == (3, seconds)
+
+
+def test_bar_is_alive_in_a_notebook(monkeypatch):
+    import tqdm.auto
+
+    kinds = []
+    notebook = type("bar", (), {"__module__": "tqdm.notebook"})
+    notebook.__init__ = lambda self, iterable, **options: kinds.append(options)
+    monkeypatch.setattr(tqdm.auto, "tqdm", notebook)
+    progress_bar(total=3)
+    assert kinds == [{"mininterval": 0.2, "total": 3}]

@@ -1,0 +1,291 @@
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.learning.state import named_weights
+from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.run_directory import newest_checkpoint, save_config
+from cyclegan_tf.training.checkpoints import (
+    Checkpoints,
+    check_can_go_on,
+    initialize,
+    load_network,
+    networks_in,
+    save_networks,
+)
+from cyclegan_tf.training.strategies import make_strategy
+
+
+def trained(config, images, steps=3):
+    model = CycleGAN(config, 100)
+    for step in range(steps):
+        model.train_step(images(1, 32, 32, 3, seed=2 * step), images(1, 32, 32, 3))
+    return model
+
+
+def arrays(model):
+    return {
+        f"{group}/{name}": variable.numpy()
+        for group, variables in model.state().items()
+        for name, variable in variables.items()
+    }
+
+
+def assert_same_state(model, other):
+    ours, theirs = arrays(model), arrays(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def test_restored_state_is_the_saved_one_to_the_bit(tiny, random_images, tmp_path):
+    model = trained(tiny(), random_images)
+    Checkpoints(model.state(), tmp_path).save(3)
+    other = CycleGAN(tiny(seed=9), 100)
+    assert other.step == 0
+    assert Checkpoints(other.state(), tmp_path).restore() == 3
+    assert other.step == 3
+    assert_same_state(model, other)
+    x, y = random_images(1, 32, 32, 3, seed=8), random_images(1, 32, 32, 3, seed=9)
+    # The seed of the pool's draws is not in the checkpoint but in the configuration.
+    other.config = model.config
+    model.train_step(x, y)
+    other.train_step(x, y)
+    assert_same_state(model, other)
+
+
+def test_learning_rate_goes_on_where_it_was(tiny, random_images, tmp_path):
+    config = tiny(num_epochs=1, num_decay_epochs=3)
+    model = CycleGAN(config, 1)
+    for _ in range(3):
+        model.train_step(random_images(1, 32, 32, 3), random_images(1, 32, 32, 3))
+    Checkpoints(model.state(), tmp_path).save(3)
+    other = CycleGAN(config, 1)
+    Checkpoints(other.state(), tmp_path).restore()
+    assert other.learning_rate == model.learning_rate == pytest.approx(2e-4 / 4)
+
+
+def test_nothing_to_restore_is_step_0(tiny, tmp_path):
+    assert Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).restore() == 0
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_three_checkpoints_are_kept(tiny, tmp_path):
+    checkpoints = Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path)
+    for step in (5, 10, 10, 15, 20):
+        checkpoints.save(step)
+    names = sorted(p.name for p in (tmp_path / "checkpoints").glob("*.index"))
+    assert names == ["step-10.index", "step-15.index", "step-20.index"]
+    assert newest_checkpoint(tmp_path).endswith("step-20")
+
+
+def test_run_that_goes_on_keeps_three_in_all(tiny, tmp_path):
+    model = CycleGAN(tiny(), 10)
+    for step in (1, 2, 3):
+        Checkpoints(model.state(), tmp_path).save(step)
+    again = Checkpoints(model.state(), tmp_path)
+    again.restore()
+    again.save(4)
+    names = sorted(p.stem for p in (tmp_path / "checkpoints").glob("*.index"))
+    assert names == ["step-2", "step-3", "step-4"]
+
+
+def test_other_networks_are_refused_with_all_that_differs(tiny, tmp_path):
+    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).state(), tmp_path).save(1)
+    model = CycleGAN(tiny(num_blocks=1, discriminator_filters=8, pool_size=0), 10)
+    before = arrays(model)
+    with pytest.raises(UserError) as error:
+        Checkpoints(model.state(), tmp_path).restore()
+    message = str(error.value)
+    assert "unexpected: generator_f/block_2_conv_1_kernel" in message
+    assert (
+        "discriminator_x/conv_1_kernel (4, 4, 3, 4) instead of (4, 4, 3, 8)" in message
+    )
+    assert "\n" not in message
+    for name, value in arrays(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_missing_variables_are_listed(tiny, tmp_path):
+    Checkpoints(CycleGAN(tiny(pool_size=0), 10).state(), tmp_path).save(1)
+    with pytest.raises(UserError, match="missing: pools_x_0/count, pools_x_0/images"):
+        Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).restore()
+
+
+def test_pools_of_two_replicas_do_not_fit_one(tiny, tmp_path):
+    mirrored = CycleGAN(tiny(batch_size=2), 10, make_strategy("cpu:2"))
+    Checkpoints(mirrored.state(), tmp_path).save(1)
+    again = CycleGAN(tiny(batch_size=2), 10, make_strategy("cpu:2"))
+    assert Checkpoints(again.state(), tmp_path).restore() == 1
+    assert_same_state(mirrored, again)
+    with pytest.raises(UserError, match="unexpected: pools_x_1/count"):
+        Checkpoints(CycleGAN(tiny(batch_size=2), 10).state(), tmp_path).restore()
+
+
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("damage", ["empty", "half", "gone", "garbage"])
+def test_damaged_checkpoint_is_told_in_one_line(tiny, tmp_path, part, damage):
+    model = CycleGAN(tiny(), 10)
+    checkpoints = Checkpoints(model.state(), tmp_path)
+    checkpoints.save(1)
+    checkpoints.save(2)
+    path = pathlib.Path(f"{newest_checkpoint(tmp_path)}.{part}")
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        replacement = {
+            "empty": b"",
+            "half": content[: len(content) // 2],
+            "garbage": b"x" * len(content),
+        }
+        path.write_bytes(replacement[damage])
+    if (part, damage) == ("index", "gone"):
+        # As if it had not been written yet: the one before is the newest.
+        assert Checkpoints(model.state(), tmp_path).restore() == 1
+        return
+    with pytest.raises(UserError, match="step-2 is damaged .*to go on from the one"):
+        Checkpoints(model.state(), tmp_path).restore()
+    assert "\n" not in str(pytest.raises(UserError, checkpoints.restore).value)
+    for file in path.parent.glob("step-2.*"):
+        file.unlink()
+    assert Checkpoints(model.state(), tmp_path).restore() == 1
+
+
+def test_damaged_checkpoint_names_the_one_before_or_that_there_is_none(tiny, tmp_path):
+    model = CycleGAN(tiny(), 10)
+    checkpoints = Checkpoints(model.state(), tmp_path)
+    for step, told in ((1, "There is none before it"), (2, "one before, step-1[.]$")):
+        checkpoints.save(step)
+        index = tmp_path / f"checkpoints/step-{step}.index"
+        whole = index.read_bytes()
+        index.write_bytes(whole[:50])
+        with pytest.raises(UserError, match=f"step-{step} is damaged .*{told}"):
+            Checkpoints(model.state(), tmp_path).restore()
+        index.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_is_loaded_from_its_run_directory(name, tiny, random_images, tmp_path):
+    config = tiny(run_dir=str(tmp_path))
+    model = trained(config, random_images)
+    save_config(config)
+    Checkpoints(model.state(), tmp_path).save(3)
+    network = load_network(tmp_path, name)
+    images = random_images(2, 32, 32, 3, seed=5)
+    np.testing.assert_array_equal(network(images), model.networks[name](images))
+
+
+def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
+    tiny, tmp_path
+):
+    with pytest.raises(UserError, match="No configuration at"):
+        load_network(tmp_path, "generator_g")
+    save_config(tiny(run_dir=str(tmp_path)))
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        load_network(tmp_path, "generator_g")
+    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).state(), tmp_path).save(1)
+    with pytest.raises(
+        UserError, match=r"not match the conf.* \(unexpected: .*block_2"
+    ):
+        load_network(tmp_path, "generator_g")
+
+
+def test_tensors_are_saved_under_our_names(tiny, tmp_path):
+    Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).save(1)
+    names = [name for name, _ in tf.train.list_variables(newest_checkpoint(tmp_path))]
+    assert "generator_g/first_conv_kernel/.ATTRIBUTES/VARIABLE_VALUE" in names
+
+
+# --- Networks alone
+
+
+def saved_networks(model, run_dir, names=NETWORKS):
+    """Saves some networks of a training, as an import does."""
+    save_networks(
+        run_dir,
+        {
+            name: {k: v.numpy() for k, v in named_weights(model.networks[name]).items()}
+            for name in names
+        },
+    )
+    return newest_checkpoint(run_dir)
+
+
+def test_networks_alone_are_saved_as_step_0_under_the_names_of_a_training(
+    tiny, random_images, tmp_path
+):
+    model = trained(tiny(), random_images)
+    path = saved_networks(model, tmp_path, ["generator_f", "discriminator_x"])
+    assert path == str(tmp_path / "checkpoints" / "step-0")
+    assert networks_in(path) == ("generator_f", "discriminator_x")
+    save_config(tiny(run_dir=str(tmp_path)))
+    for name in networks_in(path):
+        loaded = named_weights(load_network(tmp_path, name))
+        for key, variable in named_weights(model.networks[name]).items():
+            np.testing.assert_array_equal(loaded[key], variable)
+    told = "does not hold generator_g; it holds generator_f, discriminator_x"
+    with pytest.raises(UserError, match=told):
+        load_network(tmp_path, "generator_g")
+
+
+def test_networks_alone_are_no_run_to_go_on_with(tiny, tmp_path):
+    model = CycleGAN(tiny(), 10)
+    check_can_go_on(tmp_path)
+    saved_networks(model, tmp_path)
+    with pytest.raises(UserError, match="has networks only.*--initialize_from"):
+        check_can_go_on(tmp_path)
+    with pytest.raises(UserError, match="missing: optimizer_of_discriminator_x/"):
+        Checkpoints(model.state(), tmp_path).restore()
+    Checkpoints(model.state(), tmp_path).save(1)
+    check_can_go_on(tmp_path)
+
+
+@pytest.mark.parametrize("strategy", ["single", "cpu:2"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_training_begins_with_the_networks_of_another_and_nothing_else(
+    tiny, random_images, tmp_path, strategy, whole
+):
+    before = trained(tiny(), random_images)
+    if whole:
+        Checkpoints(before.state(), tmp_path).save(3)
+    else:
+        saved_networks(before, tmp_path)
+    model = CycleGAN(tiny(seed=9, batch_size=2), 100, make_strategy(strategy))
+    untouched = arrays(model)
+    assert initialize(model.networks, tmp_path) == NETWORKS
+    for name, value in arrays(model).items():
+        network = name.partition("/")[0] in NETWORKS
+        expected = arrays(before)[name] if network else untouched[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+    assert model.step == 0
+
+
+def test_networks_that_are_not_there_keep_their_random_weights(tiny, tmp_path):
+    before, model = CycleGAN(tiny(), 10), CycleGAN(tiny(), 10)
+    saved_networks(before, tmp_path, ["generator_g", "generator_f"])
+    random = arrays(model)
+    assert initialize(model.networks, tmp_path) == ("generator_g", "generator_f")
+    for name, value in arrays(model).items():
+        of = before.state() if name.startswith("generator") else None
+        group, _, key = name.partition("/")
+        expected = of[group][key] if of else random[name]
+        np.testing.assert_array_equal(value, expected, err_msg=name)
+
+
+def test_networks_that_do_not_fit_are_refused_and_change_nothing(tiny, tmp_path):
+    saved_networks(CycleGAN(tiny(num_blocks=2), 10), tmp_path)
+    model = CycleGAN(tiny(), 10)
+    before = arrays(model)
+    with pytest.raises(UserError, match="unexpected: generator_f/block_2_conv_1"):
+        initialize(model.networks, tmp_path)
+    for name, value in arrays(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_nothing_to_begin_with_is_refused(tiny, tmp_path):
+    with pytest.raises(UserError, match="`initialize_from` .* has no checkpoint"):
+        initialize(CycleGAN(tiny(), 10).networks, tmp_path)

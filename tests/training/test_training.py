@@ -1,0 +1,232 @@
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.config import UserError
+from cyclegan_tf.data import datasets, images
+from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.quality import evaluation
+from cyclegan_tf.run_directory import load_config, newest_checkpoint
+from cyclegan_tf.training import train as training
+from cyclegan_tf.training.loop import NonFiniteLossError
+from cyclegan_tf.training.reporting import read_log
+
+
+@pytest.fixture(autouse=True)
+def few_shapes(monkeypatch):
+    """An epoch of 12 steps."""
+    monkeypatch.setattr(datasets.shapes, "NUM_TRAIN", 12)
+    monkeypatch.setattr(datasets.shapes, "NUM_TEST", 3)
+
+
+def tensors(run_dir):
+    path = newest_checkpoint(run_dir)
+    return {
+        name: tf.train.load_variable(path, name)
+        for name, _ in tf.train.list_variables(path)
+        if "OBJECT_GRAPH" not in name and "save_counter" not in name
+    }
+
+
+def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path):
+    config = tiny(log_every_steps=5, save_every_steps=100)
+    whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
+    broken = dataclasses.replace(config, run_dir=str(tmp_path / "broken"))
+    training.train(whole)
+    for max_steps in (7, 15, 0):
+        training.train(dataclasses.replace(broken, max_steps=max_steps))
+    ours, theirs = tensors(broken.run_dir), tensors(whole.run_dir)
+    assert ours.keys() == theirs.keys()
+    assert (
+        ours["optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"] == 24
+    )
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+# Too small to change a weight.
+NO_LEARNING = 1e-30
+
+
+def test_run_begins_with_the_networks_of_another_once(tiny, tmp_path, capsys):
+    before = tiny(run_dir=str(tmp_path / "before"), max_steps=3)
+    training.train(before)
+    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
+    config = tiny(**fields, seed=5, learning_rate=NO_LEARNING, max_steps=2)
+    capsys.readouterr()
+    training.train(config)
+    told = f"From {before.run_dir}: generator_g, generator_f, discriminator_x, "
+    assert told + "discriminator_y.\n" in capsys.readouterr().out
+    shutil.rmtree(before.run_dir + "/checkpoints/")
+    training.train(dataclasses.replace(config, max_steps=4))
+    assert "From" not in capsys.readouterr().out
+    ours = tensors(config.run_dir)
+    iteration = "optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"
+    assert ours[iteration] == 4
+    assert newest_checkpoint(config.run_dir).endswith("step-4")
+
+
+def test_weights_to_begin_with_are_those_of_the_other_run(tiny, tmp_path):
+    before = tiny(run_dir=str(tmp_path / "before"), max_steps=3)
+    training.train(before)
+    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
+    config = tiny(**fields, seed=5, learning_rate=NO_LEARNING, max_steps=2)
+    training.train(config)
+    ours, theirs = tensors(config.run_dir), tensors(before.run_dir)
+    networks = [name for name in theirs if name.startswith(NETWORKS)]
+    assert len(networks) == 2 * 9 + 2 * 6
+    for name in networks:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_run_that_can_not_begin_leaves_nothing(tiny, tmp_path):
+    config = tiny(run_dir=str(tmp_path / "run"), initialize_from=str(tmp_path / "no"))
+    with pytest.raises(UserError, match="`initialize_from` .*no has no checkpoint"):
+        training.train(config)
+    with pytest.raises(UserError, match="`initialize_from` .*no has no checkpoint"):
+        training.describe(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):
+    config = tiny(run_dir=str(tmp_path), log_every_steps=6, num_grid_images=2)
+    training.train(config)
+    grids = sorted(p.name for p in (tmp_path / "grids").iterdir())
+    assert grids == ["epoch_0000.png", "epoch_0001.png", "epoch_0002.png"]
+    assert load_config(tmp_path) == config
+    records = read_log(tmp_path / "log.jsonl")
+    assert [r["step"] for r in records if "disc_x_loss" in r] == [6, 12, 18, 24]
+    rates = [r["learning_rate"] for r in records if "learning_rate" in r]
+    # The rate of the next step: the decay starts with the second epoch.
+    assert rates == pytest.approx([2e-4, 1e-4, 1e-4, 1e-4])
+    assert [r["epoch"] for r in records if "epoch" in r] == [1, 1, 2, 2]
+    errors = [r for r in records if "error_x_to_y" in r]
+    assert [r["step"] for r in errors] == [0, 12, 24]
+    assert errors[0]["error_x_to_y"] != errors[-1]["error_x_to_y"]
+    assert errors[0]["error_doing_nothing_x_to_y"] > 10
+    assert (tmp_path / "losses.png").exists()
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert not list(tmp_path.rglob("*.tmp"))
+    told = capsys.readouterr().out
+    for name in ("grids", "epoch_0002.png", "losses.png", str(tmp_path)):
+        assert name in told
+
+
+def test_records_are_means_of_whole_windows_whatever_is_saved_between(
+    tiny, tmp_path, monkeypatch
+):
+    steps = iter(range(1, 100))
+    monkeypatch.setattr(
+        CycleGAN,
+        "train_step",
+        lambda self, x, y: {"gen_g_loss": tf.constant(float(next(steps)))},
+    )
+    monkeypatch.setattr(training.Reporter, "curves", lambda self, panels: None)
+    config = tiny(run_dir=str(tmp_path), log_every_steps=5, save_every_steps=4)
+    training.train(config)
+    records = [r for r in read_log(tmp_path / "log.jsonl") if "gen_g_loss" in r]
+    assert [(r["step"], r["gen_g_loss"]) for r in records] == [
+        (5, 3.0),
+        (10, 8.0),
+        (15, 13.0),
+        (20, 18.0),
+        (24, 22.5),
+    ]
+
+
+def test_finished_run_is_left_as_it_is(tiny, tmp_path, capsys):
+    config = tiny(run_dir=str(tmp_path), max_steps=3)
+    training.train(config)
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.index")}
+    training.train(config)
+    assert "at step 3 of 3: nothing to train" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.index")}
+
+
+def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
+    tiny, tmp_path, monkeypatch
+):
+    original = CycleGAN.train_step
+
+    def broken(self, real_x, real_y):
+        losses = original(self, real_x, real_y)
+        if self.step >= 9:
+            losses["disc_x_loss"] = tf.constant(float("nan"))
+        return losses
+
+    monkeypatch.setattr(CycleGAN, "train_step", broken)
+    config = tiny(run_dir=str(tmp_path), save_every_steps=4, log_every_steps=50)
+    with pytest.raises(
+        NonFiniteLossError,
+        match="disc_x_loss is nan at step 9. The last good checkpoint is of step 8",
+    ):
+        training.train(config)
+    assert newest_checkpoint(tmp_path).endswith("step-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, number):
+    original = CycleGAN.train_step
+
+    def interrupted(self, real_x, real_y):
+        if self.step == 4:
+            os.kill(os.getpid(), number)
+        return original(self, real_x, real_y)
+
+    monkeypatch.setattr(CycleGAN, "train_step", interrupted)
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="Stopped and saved at step 5"):
+        training.train(tiny(run_dir=str(tmp_path)))
+    assert newest_checkpoint(tmp_path).endswith("step-5")
+    assert handlers == (
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+    )
+
+
+def test_two_replicas_train_and_go_on(tiny, tmp_path):
+    config = tiny(run_dir=str(tmp_path), batch_size=2, strategy="cpu:2")
+    training.train(dataclasses.replace(config, max_steps=4))
+    training.train(dataclasses.replace(config, max_steps=8))
+    records = read_log(tmp_path / "log.jsonl")
+    assert newest_checkpoint(tmp_path).endswith("step-8")
+    assert all(np.isfinite(r.get("gen_g_loss", 0)) for r in records)
+
+
+def test_grid_shows_what_the_generators_make(tiny):
+    config = tiny(num_grid_images=2)
+    data = datasets.load(config)
+    model = CycleGAN(config, 10)
+    columns = evaluation.grid_pictures(model, data)
+    assert list(columns) == [
+        "real_x",
+        "fake_y",
+        "cycled_x",
+        "same_x",
+        "real_y",
+        "fake_x",
+        "cycled_y",
+        "same_y",
+    ]
+    np.testing.assert_array_equal(columns["real_x"][1], data.test_x.read(1))
+    real_y = images.to_float(data.test_y.read(1)[None])
+    same_y = images.to_uint8(model.generator_g(real_y))[0]
+    difference = columns["same_y"][1].astype(int) - same_y.numpy()
+    assert np.abs(difference).max() <= 1
+
+
+def test_plan_tells_configuration_parameters_and_steps(tiny):
+    plan = training.describe(tiny(batch_size=5))
+    config, rest = plan.rsplit("}\n", 1)
+    assert json.loads(config + "}")["batch_size"] == 5
+    assert "generator_g: 8,667 parameters" in rest
+    assert "discriminator_y: 3,013 parameters" in rest
+    assert "steps: 6 (3 an epoch, 12 and 12 training pictures)" in rest
+    plan = training.describe(tiny(max_steps=4))
+    assert "steps: 4 (12 an epoch" in plan
