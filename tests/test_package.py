@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -29,9 +30,15 @@ def run(*command, cwd: pathlib.Path) -> str:
 
 @pytest.mark.slow
 def test_wheel_trains_in_an_empty_environment(tmp_path):
-    wheels = tmp_path / "wheels"
+    wheels, source = tmp_path / "wheels", tmp_path / "source"
+    # A copy, since a build leaves folders behind.
+    names = "README.md", "LICENSE", "pyproject.toml", "requirements.txt"
+    shutil.copytree(ROOT / "cyclegan_tf", source / "cyclegan_tf")
+    for name in names:
+        shutil.copy(ROOT / name, source)
     pip = sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"
-    run(*pip, "--wheel-dir", wheels, ROOT, cwd=tmp_path)
+    run(*pip, "--wheel-dir", wheels, source, cwd=tmp_path)
+    shutil.rmtree(source)
     (wheel,) = wheels.iterdir()
     assert wheel.name.startswith(f"cyclegan_tf-{cyclegan_tf.__version__}-")
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
