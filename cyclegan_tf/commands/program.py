@@ -43,7 +43,7 @@ def start(
 
     def parse(argv: list[str]) -> list[str]:
         if {"--help", "-help", "-h"} & set(argv[1:]):
-            print(help_text())
+            _show(help_text())
             sys.exit(0)
         try:
             return flags.FLAGS(argv)
@@ -63,6 +63,15 @@ def start(
             sys.exit(130)
 
     app.run(guarded, argv=argv, flags_parser=parse)
+
+
+def _show(text: str) -> None:
+    """Prints for a reader that may leave early, such as `head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Or Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def no_arguments(arguments: list[str]) -> None:

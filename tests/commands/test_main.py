@@ -65,6 +65,15 @@ def test_help_of_a_command_is_its_own(name):
     assert "--help " in result.stdout
 
 
+def test_reader_of_a_help_may_leave_early():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "cyclegan_tf", "train", "--help"]
+    result = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     "typed, meant",
     [("tranlate", "translate"), ("exprot", "export"), ("pytorch-import", "pytorch_im")],
