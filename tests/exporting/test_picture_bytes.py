@@ -47,9 +47,6 @@ def picture(mode: str = "RGB") -> Image.Image:
     return Image.fromarray(smooth()).convert(mode)
 
 
-# --- GIFs by hand
-
-
 # --- What is read
 
 
