@@ -69,8 +69,8 @@ def run(values: flags.FlagValues) -> None:
     with without_native_messages():
         from cyclegan_tf.data import picture_files
         from cyclegan_tf.exporting import translators
-
-        files = picture_files.find(source, output)
+    files = picture_files.find(source, output)
+    with without_native_messages():
         if values["model"].value:
             translator = translators.of_model(model)
         else:

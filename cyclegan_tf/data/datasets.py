@@ -81,7 +81,7 @@ def load(config: Config) -> UnpairedData:
     """
     if config.dataset == "shapes":
         return _load_shapes(config)
-    items = encoded(config)
+    items = encoded(config, tell=True)
     in_memory = _keeps_in_memory(config, len(items["trainA"]) + len(items["trainB"]))
     train_x, train_y = (
         _readable(config.dataset, split, items[split], config.load_size, in_memory)
@@ -122,8 +122,14 @@ def count(config: Config) -> tuple[int, int] | None:
     return splits["trainA"].num_examples, splits["trainB"].num_examples
 
 
-def encoded(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
+def encoded(
+    config: Config, tell: bool = False
+) -> dict[str, dict[str, bytes | pathlib.Path]]:
     """The pictures of a data set that is not drawn, still encoded.
+
+    Args:
+      config: Its data fields are read.
+      tell: Whether to say on stderr which files of a folder are no pictures.
 
     Returns:
       Their bytes or paths, by split and name.
@@ -133,14 +139,16 @@ def encoded(config: Config) -> dict[str, dict[str, bytes | pathlib.Path]]:
     """
     name = configuration_name(config.dataset)
     if name is None:
-        return _folder_files(config.dataset)
+        return _folder_files(config.dataset, tell)
     return encoded_pictures(name, config.data_dir)
 
 
 # --- Folders
 
 
-def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
+def _folder_files(
+    dataset: str, tell: bool = False
+) -> dict[str, dict[str, pathlib.Path]]:
     """Picture files below each split's folder, by their path in it, sorted."""
     root = pathlib.Path(os.path.expanduser(dataset))
     if not root.is_dir():
@@ -153,7 +161,7 @@ def _folder_files(dataset: str) -> dict[str, dict[str, pathlib.Path]]:
         )
     files = {}
     for split in SPLITS:
-        files[split] = pictures_below(root / split)
+        files[split] = pictures_below(root / split, tell)
         if split.startswith("train") and not files[split]:
             if (root / split).is_dir():
                 raise no_picture(root / split)

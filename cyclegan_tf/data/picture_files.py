@@ -22,14 +22,17 @@ class PictureFile(NamedTuple):
     target: pathlib.Path
 
 
-def pictures_below(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+def pictures_below(folder: pathlib.Path, tell: bool = False) -> dict[str, pathlib.Path]:
     """Picture files in a folder and below, by their path in it, sorted.
 
-    Files of other endings are left out, and told on stderr with their number. Links to
-    nowhere are pictures that can't be read.
+    Links to nowhere are pictures that can't be read.
+
+    Args:
+      folder: The folder.
+      tell: Whether to say on stderr how many files of other endings are left out.
     """
     found, others = _sorted_out(folder)
-    if found and others:
+    if tell and found and others:
         told = f"Left out of {folder}, no pictures: {_numbers(others)}."
         print(told, file=sys.stderr)
     return found
@@ -94,7 +97,7 @@ def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
 
 
 def _below(source: pathlib.Path, output: pathlib.Path) -> dict[str, pathlib.Path]:
-    found = pictures_below(source)
+    found = pictures_below(source, tell=True)
     made = output.resolve()
     if source.resolve() not in made.parents:
         return found

@@ -83,9 +83,13 @@ def test_broken_link_is_counted_as_unreadable(run, tmp_path, capsys):
 def test_program_translates_and_says_so(model, tmp_path):
     save(tmp_path / "in", a__png=picture(33, 47), b__png=picture(8, 8))
     damage(tmp_path / "in/b.png")
+    (tmp_path / "in/c.heic").touch()
     run_dir = f"--run_dir={model.config.run_dir}"
     result = program(tmp_path, run_dir, "--input", "in", "--output", "out")
-    assert result.stderr == "Skipped: 1 of 2 pictures can't be read: b.png.\n"
+    assert result.stderr == (
+        "Left out of in, no pictures: 1 .heic.\n"
+        "Skipped: 1 of 2 pictures can't be read: b.png.\n"
+    )
     assert (result.returncode, result.stdout) == (0, "Translated 1 picture to out\n")
     made = load(tmp_path / "out/a.png")
     assert_near(made, direct(model.generator_g, picture(33, 47)))

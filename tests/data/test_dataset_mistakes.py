@@ -24,6 +24,20 @@ def test_damaged_picture_is_skipped_named_and_counted(tmp_path, tiny, capsys, ca
         np.testing.assert_array_equal(image, resized(tmp_path / "trainA" / name, 36))
 
 
+def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsys):
+    for name in ("trainA/a.heic", "trainA/b.HEIC", "testB/notes.txt"):
+        (folder / name).touch()
+    config = tiny(dataset=str(folder))
+    datasets.count(config)
+    assert capsys.readouterr().err == ""
+    datasets.load(config)
+    told = [line for line in capsys.readouterr().err.splitlines() if "Left out" in line]
+    assert told == [
+        f"Left out of {folder}/trainA, no pictures: 2 .heic.",
+        f"Left out of {folder}/testB, no pictures: 1 .txt.",
+    ]
+
+
 def test_good_pictures_are_not_reported(from_folder, capsys):
     from_folder()
     assert "Skipped" not in capsys.readouterr().err

@@ -252,7 +252,7 @@ def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
         ".hidden",
         "x/.DS_Store",
     )
-    assert list(pictures_below(tmp_path / "in")) == [
+    assert list(pictures_below(tmp_path / "in", tell=True)) == [
         "a.jpg",
         "b.webp",
         "c.TIFF",
@@ -261,6 +261,8 @@ def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     make(tmp_path / "in", "a.heic", "x/B.HEIC", "notes.txt", "LICENSE")
     assert len(pictures_below(tmp_path / "in")) == 4
+    assert capsys.readouterr().err == ""
+    assert len(pictures_below(tmp_path / "in", tell=True)) == 4
     told = f"Left out of {tmp_path}/in, no pictures: "
     assert capsys.readouterr().err == f"{told}2 .heic, 1 without ending, 1 .txt.\n"
 
@@ -271,7 +273,7 @@ def test_many_endings_are_told_in_short(tmp_path, capsys):
         UserError, match=r"\. Left out: (1 \.\w, ){7}1 \.\w and others\.$"
     ):
         find(tmp_path / "in", tmp_path / "out")
-    assert pictures_below(tmp_path / "in") == {}
+    assert pictures_below(tmp_path / "in", tell=True) == {}
     assert capsys.readouterr().err == ""
 
 
