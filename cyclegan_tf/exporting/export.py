@@ -224,10 +224,10 @@ def _add_reference(references: dict, model: Model, size: Size) -> str:
     name = f"{model.name}/{size[0]}x{size[1]}"
     if name not in references:
         pictures = [images.resize(picture, size) for picture in model.pictures]
-        outputs = [
-            translate(model.generator, images.to_float(p[np.newaxis]), model.multiple)
-            for p in pictures
-        ]
+        # The bars are for the arithmetic of a CPU; in Python a GPU may be in use.
+        with tf.device("CPU:0"):
+            batches = [images.to_float(picture[np.newaxis]) for picture in pictures]
+            outputs = [translate(model.generator, x, model.multiple) for x in batches]
         references[name] = np.stack(pictures), np.concatenate(outputs)
     return name
 
