@@ -1,6 +1,9 @@
 """The pages: tables, links, names, and the examples in them."""
 
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -92,6 +95,27 @@ def test_every_preset_data_set_and_command_is_named():
 
 def test_no_page_has_the_old_form_of_a_command():
     assert not re.findall(r"python -m cyclegan_tf\.\w+", ALL)
+
+
+def test_files_that_the_pages_name_are_there():
+    named = set(re.findall(r"(?<![\w/])(?:tests|cyclegan_tf)/[\w/]+\.\w+", ALL))
+    assert named
+    for name in named:
+        assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted((ROOT / "tests/measuring").glob("*.py")))
+def test_script_that_measures_runs(script, tmp_path):
+    done = subprocess.run(
+        [sys.executable, script, "tiny", "2"],
+        cwd=tmp_path,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d m?s, ", done.stdout)
 
 
 # --- The example in Python

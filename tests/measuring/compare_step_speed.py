@@ -1,6 +1,6 @@
-"""Times our step against the plain one: `python tests/compare_step_speed.py PRESET`.
+"""Times our step against the plain one.
 
-Gradients of one batch, both as graphs, alternating, without image pools; prints the
+`python tests/measuring/compare_step_speed.py PRESET`: gradients of one batch, both as graphs, alternating, without image pools; prints the
 medians and their ratio.
 """
 
@@ -11,7 +11,8 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import tensorflow as tf  # noqa: E402
 from helpers.reference_step import reference_gradients  # noqa: E402

@@ -1,7 +1,7 @@
 """Times TFLite files against the Keras generator, alternating, on two threads.
 
-`python tests/compare_tflite_speed.py PRESET`: random weights, which take the same time
-as trained ones. Prints medians, and ratios to Keras.
+`python tests/measuring/compare_tflite_speed.py PRESET`: random weights, which take the
+same time as trained ones. Prints medians, and ratios to Keras.
 """
 
 import os
@@ -11,7 +11,8 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import tensorflow as tf  # noqa: E402
 
