@@ -1,7 +1,7 @@
 """Times our step against the plain one.
 
-`python tests/measuring/compare_step_speed.py PRESET`: gradients of one batch, both as graphs, alternating, without image pools; prints the
-medians and their ratio.
+`python tests/measuring/compare_step_speed.py PRESET`: gradients of one batch,
+both as graphs, alternating, without image pools; prints the medians and their ratio.
 """
 
 import os
