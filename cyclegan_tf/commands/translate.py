@@ -1,4 +1,4 @@
-"""Translates picture files: `python -m cyclegan_tf.translate`, `--help` for its flags.
+"""`translate`: its flags, and picture files through a translator.
 
 TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
 once.

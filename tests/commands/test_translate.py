@@ -1,4 +1,4 @@
-"""`python -m cyclegan_tf.translate`: from files to files, and every refusal."""
+"""`python -m cyclegan_tf translate`: from files to files, and every refusal."""
 
 import os
 import pathlib
