@@ -1,4 +1,4 @@
-"""Has exported files run in a fresh process, `run_exported.py`, and told apart by bars.
+"""Has exported files run in a fresh process, `run_exported.py`, and tells the results.
 
 Imports no TensorFlow.
 """
