@@ -65,6 +65,13 @@ def random_images():
     return make
 
 
+@pytest.fixture
+def few_shapes(monkeypatch):
+    """An epoch of 12 steps, and 3 test pictures."""
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 3)
+
+
 # --- Exports
 
 

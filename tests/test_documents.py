@@ -121,6 +121,7 @@ def test_script_that_measures_runs(script, tmp_path):
 # --- The example in Python
 
 
+@pytest.mark.usefixtures("few_shapes")
 def test_python_example_runs(tiny, tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", PAGES["README.md"], re.DOTALL)
     assert set(re.findall(r"\bcg\.(\w+)", code)) <= {*cg.__all__}

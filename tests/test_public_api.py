@@ -100,6 +100,7 @@ def test_unknown_preset_and_field_are_refused():
 # --- Training
 
 
+@pytest.mark.usefixtures("few_shapes")
 def test_train_works_in_another_thread_and_goes_on(tiny, tmp_path):
     config = tiny(run_dir=str(tmp_path / "run"), max_steps=2)
     given = []
@@ -110,6 +111,7 @@ def test_train_works_in_another_thread_and_goes_on(tiny, tmp_path):
     assert newest_checkpoint(tmp_path / "run").endswith("step-2")
 
 
+@pytest.mark.usefixtures("few_shapes")
 def test_train_without_a_run_dir_takes_the_data_sets(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cg.train(tiny(max_steps=1)) == pathlib.Path("runs/shapes")
