@@ -21,7 +21,6 @@ SUMMARY = (
     "a run."
 )
 
-
 GENERAL = {
     "preset": ("", "one of the presets below; other flags override it"),
     "dry_run": (False, "print the configuration, parameters and steps, and stop"),
