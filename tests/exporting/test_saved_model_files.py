@@ -25,6 +25,11 @@ from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """None here: drawing has its own seeds, and this one clears TensorFlow's caches."""
+
+
 def meta_graph(model: Exported):
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((model.folder / "saved_model.pb").read_bytes())
