@@ -14,12 +14,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cyclegan_tf.config import Config, UserError
+    from cyclegan_tf.config import Config
     from cyclegan_tf.exporting.export import export
     from cyclegan_tf.exporting.translators import load
     from cyclegan_tf.models.cyclegan import CycleGAN
     from cyclegan_tf.presets import preset
     from cyclegan_tf.training.train import train
+    from cyclegan_tf.validation import UserError
 
 __version__ = "0.1.0"
 
@@ -28,7 +29,7 @@ __all__ = ["Config", "CycleGAN", "UserError", "export", "load", "preset", "train
 _MODULES = {
     "Config": "config",
     "CycleGAN": "models.cyclegan",
-    "UserError": "config",
+    "UserError": "validation",
     "export": "exporting.export",
     "load": "exporting.translators",
     "preset": "presets",

@@ -5,9 +5,8 @@ Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 
 import dataclasses
 import json
-import math
-import re
-from collections.abc import Iterable
+
+from cyclegan_tf.validation import check
 
 TFDS_CONFIGS = (
     "apple2orange",
@@ -25,18 +24,6 @@ TFDS_CONFIGS = (
 
 # What each direction of a training is called, with its generator.
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
-
-
-class UserError(ValueError):
-    """A mistake that the user can mend; the commands print it as one line."""
-
-
-def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    """Refuses a value that is none of its choices, with a `UserError`."""
-    if value not in choices:
-        raise UserError(
-            f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}."
-        )
 
 
 def _knob(default, group, text, *, choices=(), minimum=None, changeable=False):
@@ -211,11 +198,7 @@ class Config:
 
     def __post_init__(self):
         """Checks every field, then how they fit together."""
-        for field in dataclasses.fields(self):
-            _check_value(field, getattr(self, field.name))
-        _check_learning(self)
-        _check_sizes(self)
-        _check_strategy(self.strategy)
+        check(self)
 
     @property
     def size_multiple(self) -> int:
@@ -230,69 +213,3 @@ class Config:
     def to_json(self) -> str:
         """The fields as a JSON object, one line a field, in their order."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-
-def _check_value(field: dataclasses.Field, value) -> None:
-    """Refuses a value of another type than the field's, or outside its range."""
-    name, minimum = field.name, field.metadata["minimum"]
-    if field.type is float and type(value) is int:
-        value = float(value) if abs(value) < 1e300 else math.inf
-    if type(value) is not field.type:
-        raise UserError(f"`{name}` must be {field.type.__name__}. Received: {value!r}.")
-    choices = field.metadata["choices"]
-    if choices:
-        check_choice(name, value, choices)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"`{name}` must be a finite number. Received: {value}.")
-    if minimum is not None and value < minimum:
-        raise UserError(f"`{name}` must be at least {minimum}. Received: {value}.")
-
-
-def _check_learning(config: Config) -> None:
-    if config.learning_rate == 0:
-        raise UserError("`learning_rate` must be above 0. Received: 0.")
-    if config.beta_1 >= 1:
-        raise UserError(f"`beta_1` must be below 1. Received: {config.beta_1}.")
-    if config.total_epochs == 0:
-        raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
-    if config.seed >= 2**31:
-        raise UserError(f"`seed` must be below 2**31. Received: {config.seed}.")
-
-
-def _check_sizes(config: Config) -> None:
-    size, multiple = config.image_size, config.size_multiple
-    if size % multiple:
-        raise UserError(
-            f"`image_size` must be a multiple of {multiple} for a "
-            f"`{config.generator}` generator"
-            + (f" of {config.num_downs} halvings" if config.generator == "unet" else "")
-            + f". Received: {size}."
-        )
-    if 0 < config.load_size < size:
-        raise UserError(
-            "`load_size` must be 0 or at least `image_size` "
-            f"({size}). Received: {config.load_size}."
-        )
-    if (
-        config.discriminator == "patchgan"
-        and patchgan_size(size, config.discriminator_layers) < 1
-    ):
-        raise UserError(
-            f"`image_size` is too small for {config.discriminator_layers} "
-            f"discriminator_layers. Received: {size}."
-        )
-
-
-def _check_strategy(strategy: str) -> None:
-    if not re.fullmatch(r"auto|single|mirrored|cpu:0*[1-9][0-9]*", strategy):
-        raise UserError(
-            "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
-            f"Received: {strategy!r}."
-        )
-
-
-def patchgan_size(image_size: int, num_layers: int) -> int:
-    """Side of the logits a PatchGAN gives: 256 with 3 layers makes 30."""
-    for _ in range(num_layers):
-        image_size //= 2
-    return image_size - 2

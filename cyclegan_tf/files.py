@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ import dataclasses
 import os
 import pathlib
 
-from cyclegan_tf.config import Config, check_choice
+from cyclegan_tf.config import Config
+from cyclegan_tf.validation import check_choice
 
 
 @dataclasses.dataclass(frozen=True)

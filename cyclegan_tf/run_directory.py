@@ -8,8 +8,9 @@ import json
 import os
 import pathlib
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.files import written_whole
+from cyclegan_tf.validation import UserError
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS_FOLDER = "checkpoints"

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from helpers.config_values import CHOICES, FIELDS, refused
 
-from cyclegan_tf import config as configuration
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf import validation
+from cyclegan_tf.config import Config
+from cyclegan_tf.validation import UserError
 
 # arXiv 1703.10593, section 7 and the official code's defaults; then what is ours.
 OFFICIAL_RECIPE = {
@@ -115,7 +116,7 @@ def test_total_epochs_counts_both_parts():
     [(256, 3, 30), (70, 3, 6), (64, 2, 14), (32, 3, 2), (24, 3, 1), (16, 3, 0)],
 )
 def test_patchgan_size(image_size, num_layers, side):
-    assert configuration.patchgan_size(image_size, num_layers) == side
+    assert validation.patchgan_size(image_size, num_layers) == side
 
 
 # --- Refusals

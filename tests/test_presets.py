@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from cyclegan_tf import config as configuration
-from cyclegan_tf import presets
+from cyclegan_tf import presets, validation
 from cyclegan_tf.config import Config
 from cyclegan_tf.presets import PRESETS
 
@@ -32,7 +31,7 @@ def test_preset_builds_what_its_row_says(name):
         config.generator,
         config.num_filters,
         config.num_blocks,
-        configuration.patchgan_size(config.image_size, config.discriminator_layers),
+        validation.patchgan_size(config.image_size, config.discriminator_layers),
         config.total_epochs,
     ) == PRESET_ROWS[name]
 

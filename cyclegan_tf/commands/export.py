@@ -10,7 +10,6 @@ import re
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting.request import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
@@ -20,6 +19,7 @@ from cyclegan_tf.exporting.request import (
 )
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import check_run
+from cyclegan_tf.validation import UserError
 
 # Default and text of each flag, by name.
 FLAGS = {

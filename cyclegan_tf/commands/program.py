@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from absl import app, flags, logging
 
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 
 def run(name: str, program: str, argv: list[str]) -> None:

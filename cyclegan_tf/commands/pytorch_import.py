@@ -11,10 +11,11 @@ import re
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import DIRECTIONS, UserError, check_choice
+from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.pytorch.finder import split
 from cyclegan_tf.pytorch.importing import files_in, import_networks
 from cyclegan_tf.pytorch.networks import NETWORKS
+from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Makes a run directory of the weights of the official PyTorch code (.pth, or "

@@ -11,10 +11,11 @@ import sys
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import GROUPS, Config, check_choice
+from cyclegan_tf.config import GROUPS, Config
 from cyclegan_tf.presets import PRESETS, default_run_dir
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import CONFIG_FILE, check_same, load_config
+from cyclegan_tf.validation import check_choice
 
 SUMMARY = (
     "Trains CycleGAN on two sets of pictures. Run the same command again to go on with "

@@ -13,9 +13,10 @@ import numpy as np
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import DIRECTIONS, UserError, check_choice
+from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.process import progress_bar, without_native_messages
 from cyclegan_tf.run_directory import check_run
+from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "

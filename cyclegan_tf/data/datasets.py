@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cyclegan_tf.config import TFDS_CONFIGS, Config, UserError
+from cyclegan_tf.config import TFDS_CONFIGS, Config
 from cyclegan_tf.data import images, shapes
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.data.tfds_pictures import (
@@ -24,6 +24,7 @@ from cyclegan_tf.data.tfds_pictures import (
     encoded_pictures,
 )
 from cyclegan_tf.process import progress_bar
+from cyclegan_tf.validation import UserError
 
 MAX_UNREADABLE = 0.05
 

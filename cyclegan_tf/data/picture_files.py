@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
+from cyclegan_tf.validation import UserError
 
 
 class PictureFile(NamedTuple):

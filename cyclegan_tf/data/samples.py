@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets, images, shapes
 from cyclegan_tf.data.picture_files import pictures_below
+from cyclegan_tf.validation import UserError
 
 # Of a drawn pair, the part of the data set it belongs to and which of the two it is.
 _DRAWN = {"trainA": (0, 0), "trainB": (1, 1), "testA": (2, 0), "testB": (3, 1)}

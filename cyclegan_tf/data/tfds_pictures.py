@@ -13,7 +13,8 @@ import threading
 import requests
 import tensorflow as tf
 
-from cyclegan_tf.config import TFDS_CONFIGS, UserError
+from cyclegan_tf.config import TFDS_CONFIGS
+from cyclegan_tf.validation import UserError
 
 NETWORK_SECONDS = 15
 SPLITS = ("trainA", "trainB", "testA", "testB")

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import DIRECTIONS, Config, UserError
+from cyclegan_tf.config import DIRECTIONS, Config
 from cyclegan_tf.data import images, samples
 from cyclegan_tf.exporting import records, saved_model, verification
 from cyclegan_tf.exporting.formats import WRITERS, Model
@@ -31,6 +31,7 @@ from cyclegan_tf.run_directory import (
 )
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.reporting import read_log
+from cyclegan_tf.validation import UserError
 
 _NUM_TEST_PICTURES = 8
 

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
 from cyclegan_tf.networks.layers import InstanceNormalization, ReflectionPadding2D
 from cyclegan_tf.process import signals_after, without_native_messages
+from cyclegan_tf.validation import UserError
 
 
 @dataclasses.dataclass(frozen=True)

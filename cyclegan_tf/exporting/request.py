@@ -6,7 +6,8 @@ Imports no TensorFlow, so that a refused value is told at once.
 import dataclasses
 import re
 
-from cyclegan_tf.config import DIRECTIONS, UserError, check_choice
+from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.validation import UserError, check_choice
 
 Size = tuple[int, int]
 

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.exporting.verification import (
@@ -25,6 +24,7 @@ from cyclegan_tf.exporting.verification import (
     REFERENCES_FILE,
     RESULTS_FILE,
 )
+from cyclegan_tf.validation import UserError
 
 _ROUNDS = 5
 _SECONDS_A_FILE = 20

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from PIL import ExifTags, Image, ImageOps
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.validation import UserError
 
 _NAME = "image_bytes"  # Of the signature's input and of its output.
 _SENT = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # What the server decodes.

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 METADATA_NAME = "CYCLEGAN_TF"
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import DIRECTIONS, UserError, check_choice
+from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
 from cyclegan_tf.run_directory import CONFIG_FILE, check_run, load_config
 from cyclegan_tf.training.checkpoints import load_network
+from cyclegan_tf.validation import UserError, check_choice
 
 SIGNATURE = "translate_float"
 

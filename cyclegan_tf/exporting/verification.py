@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 PLAN_FILE = "plan.json"
 REFERENCES_FILE = "references.npz"

@@ -8,7 +8,7 @@ section 3). Names of networks, images and losses are those of the TensorFlow tut
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import make_pools, step_seed
 from cyclegan_tf.learning.losses import (
@@ -22,6 +22,7 @@ from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
 from cyclegan_tf.networks.generators import GENERATORS
+from cyclegan_tf.validation import UserError
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 

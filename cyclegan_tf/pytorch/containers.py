@@ -15,9 +15,9 @@ import zlib
 import ml_dtypes
 import numpy as np
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch import pickles
 from cyclegan_tf.pytorch.pickles import Storage
+from cyclegan_tf.validation import UserError
 
 # For the official networks both are below 50 kB.
 _MAX_PICKLE = 4 * 2**20

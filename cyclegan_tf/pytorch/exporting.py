@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cyclegan_tf.config import Config, UserError, check_choice
+from cyclegan_tf.config import Config
 from cyclegan_tf.files import put_in_place, staging
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.pytorch import files as pytorch_files
@@ -17,6 +17,7 @@ from cyclegan_tf.pytorch import networks as pytorch_networks
 from cyclegan_tf.pytorch.finder import MIN_HALVINGS
 from cyclegan_tf.pytorch.networks import NETWORKS
 from cyclegan_tf.run_directory import check_run, load_config
+from cyclegan_tf.validation import UserError, check_choice
 
 FORMATS = {
     "pth": pytorch_files.write_pth,

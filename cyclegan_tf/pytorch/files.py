@@ -20,7 +20,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch.containers import (
     FileError,
     Region,
@@ -31,6 +30,7 @@ from cyclegan_tf.pytorch.containers import (
     read_zip,
 )
 from cyclegan_tf.pytorch.pickles import PickleError, View, is_possible
+from cyclegan_tf.validation import UserError
 
 _MAX_HEADER = 2**20
 _MAX_NAME = 512

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.learning.state import Shapes, mismatches, shown
 from cyclegan_tf.pytorch import files
 from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes, to_ours
+from cyclegan_tf.validation import UserError
 
 # Where the names of a network may begin.
 _ROOT = re.compile(r"(?<=\.)(?=(?:model\.)+\d+\.|net\.\d+\.)")

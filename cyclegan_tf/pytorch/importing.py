@@ -7,12 +7,13 @@ imported where it is used, so that a file that is refused is refused at once.
 import os
 import pathlib
 
-from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config, UserError
+from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config
 from cyclegan_tf.files import put_in_place, staging
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.pytorch.finder import read_network, split
 from cyclegan_tf.pytorch.networks import NETWORKS, Architecture
 from cyclegan_tf.run_directory import CONFIG_FILE
+from cyclegan_tf.validation import UserError
 
 _TRANSLATE = "python -m cyclegan_tf translate"
 

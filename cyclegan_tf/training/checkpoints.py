@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.learning.state import State, mismatches, named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, build_network
 from cyclegan_tf.run_directory import (
@@ -22,6 +21,7 @@ from cyclegan_tf.run_directory import (
     load_config,
     newest_checkpoint,
 )
+from cyclegan_tf.validation import UserError
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 
 def devices() -> str:

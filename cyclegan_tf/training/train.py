@@ -8,7 +8,7 @@ import tempfile
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets
 from cyclegan_tf.data.input_pipeline import steps_per_epoch, training_batches
 from cyclegan_tf.models.cyclegan import CycleGAN
@@ -24,6 +24,7 @@ from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, initi
 from cyclegan_tf.training.loop import Loop, Views, peak_gigabytes
 from cyclegan_tf.training.reporting import Reporter
 from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.validation import UserError
 
 _CURVES = {
     "Adversarial": ("gen_g_loss", "gen_f_loss", "disc_x_loss", "disc_y_loss"),

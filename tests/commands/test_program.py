@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import UserError, check_choice
+from cyclegan_tf.validation import UserError, check_choice
 
 
 def test_argument_that_is_no_flag_is_refused():

@@ -11,11 +11,11 @@ from PIL import Image
 
 from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.translate import in_batches, translate_files
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images
 from cyclegan_tf.data.picture_files import PictureFile, find
 from cyclegan_tf.exporting.saved_model import write_saved_model
 from cyclegan_tf.process import progress_bar
+from cyclegan_tf.validation import UserError
 
 
 def invert(pictures):

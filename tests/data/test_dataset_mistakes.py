@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from helpers.dataset_folders import fill, read_all, resized, truncated_jpeg
 
-from cyclegan_tf.config import TFDS_CONFIGS, UserError
+from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets
+from cyclegan_tf.validation import UserError
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])

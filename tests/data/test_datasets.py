@@ -15,8 +15,8 @@ from helpers.dataset_folders import (
     resized,
 )
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import datasets, images, shapes
+from cyclegan_tf.validation import UserError
 
 # --- Folders
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import picture_files
 from cyclegan_tf.data.picture_files import find, pictures_below, target_names, write_png
+from cyclegan_tf.validation import UserError
 
 
 def make(folder: pathlib.Path, *names: str) -> pathlib.Path:

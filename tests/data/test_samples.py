@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import datasets, samples, shapes
+from cyclegan_tf.validation import UserError
 
 
 def write_pictures(folder, numbers, side=4):

@@ -14,8 +14,8 @@ from tensorflow_datasets.core import file_adapters
 from tensorflow_datasets.core.download import extractor
 from tensorflow_datasets.image_classification import cycle_gan
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import datasets, tfds_pictures
+from cyclegan_tf.validation import UserError
 
 
 def files_below(folder: pathlib.Path) -> list[str]:

@@ -16,8 +16,9 @@ from helpers.dataset_folders import (
 )
 from tensorflow_datasets.image_classification import cycle_gan
 
-from cyclegan_tf.config import TFDS_CONFIGS, UserError
+from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets, tfds_pictures
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from helpers.exporting_samples import (
     write_pictures,
 )
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting import formats as export_formats
 from cyclegan_tf.exporting import verification
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.training import checkpoints
+from cyclegan_tf.validation import UserError
 
 # --- Failures, of which nothing is left
 

@@ -14,9 +14,9 @@ from helpers.exporting_samples import (
     write_pictures,
 )
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting import verification
 from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.validation import UserError
 
 
 def test_versions_follow_the_last_one(light, request_of, versions_of):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from helpers.exporting_samples import nothing_changes, read, write_pictures
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images, shapes
 from cyclegan_tf.exporting import tflite
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
+from cyclegan_tf.validation import UserError
 
 # --- The pictures that files are tried on and calibrated with
 

@@ -11,9 +11,10 @@ import pytest
 from absl import flags
 
 from cyclegan_tf.commands import export, program
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.run_directory import save_config
+from cyclegan_tf.validation import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -16,8 +16,8 @@ from helpers.serving_cases import (
 from helpers.serving_stand_in import ServingStandIn
 from tensorflow_serving.apis import predict_pb2
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting import serving_client
+from cyclegan_tf.validation import UserError
 
 
 def unused_port() -> int:

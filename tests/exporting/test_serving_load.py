@@ -10,9 +10,9 @@ import pytest
 from helpers.serving_stand_in import ServingStandIn
 from PIL import Image
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting import saved_model, serving_client
 from cyclegan_tf.networks import generators
+from cyclegan_tf.validation import UserError
 
 MODEL = "horse2zebra_A2B"
 KINDS = [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA")]

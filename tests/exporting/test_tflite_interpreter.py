@@ -7,8 +7,8 @@ import tensorflow as tf
 from helpers import tflite_samples as samples
 from helpers.tflite_samples import OBLONG, SQUARE, converted, to_float
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
+from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.filterwarnings(samples.INTERPRETER_ENDS)
 

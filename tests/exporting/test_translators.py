@@ -10,7 +10,7 @@ import tensorflow as tf
 from helpers.translations import assert_near, direct, picture
 from PIL import Image
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.exporting.saved_model import write_saved_model
 from cyclegan_tf.exporting.tflite import convert
@@ -19,6 +19,7 @@ from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.validation import UserError
 
 SIZES = [(32, 32), (3, 50), (33, 47), (7, 8), (61, 5), (2, 1)]
 FIXED = (24, 40)

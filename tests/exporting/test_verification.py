@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.exporting import records, verification
 from cyclegan_tf.exporting.verification import verify
 from cyclegan_tf.networks.generators import GENERATORS
+from cyclegan_tf.validation import UserError
 
 SIZE = (6, 8)
 

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
+from cyclegan_tf.validation import UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_tf.config import Config, UserError
+from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.validation import UserError
 
 LOG = [
     {"step": 0, "error_x_to_y": 50.0, "error_y_to_x": 60.0},

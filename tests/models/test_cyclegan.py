@@ -5,11 +5,11 @@ from helpers.precision import floats
 from helpers.python_pool import PythonPool
 from helpers.reference_step import reference_gradients
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.learning.image_pool import pool_draws
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.networks.generators import resnet, translate
 from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.validation import UserError
 
 
 def flat(tensors) -> np.ndarray:

@@ -3,10 +3,11 @@ import pytest
 import tensorflow as tf
 from helpers.contract import check_network
 
-from cyclegan_tf.config import Config, patchgan_size
+from cyclegan_tf.config import Config
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS, patchgan, pixel
 from cyclegan_tf.networks.layers import InstanceNormalization
 from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.validation import patchgan_size
 
 
 def test_contract_of_patchgan(tmp_path):

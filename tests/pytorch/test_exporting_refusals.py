@@ -9,13 +9,13 @@ from helpers.exporting_samples import nothing_changes
 from helpers.official_files import RESNET, files_end_at, imported, refuses
 
 from cyclegan_tf.commands import pytorch_export
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch import exporting
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch.exporting import export_networks
 from cyclegan_tf.pytorch.networks import to_ours
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training.checkpoints import save_networks
+from cyclegan_tf.validation import UserError
 
 RUN = ["--run_dir=run", "--output=out"]
 

@@ -40,8 +40,8 @@ from helpers.random_tensors import (
     save_zip,
 )
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch.files import read
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from helpers.hostile_cases import IN_FILE, REFUSE, UNCHANGED, Case
 from helpers.hostile_pytorch_files import GROUPS
 from helpers.pytorch_samples import GOOD, VALUES, good_pth
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch import files as pytorch_files
+from cyclegan_tf.validation import UserError
 
 MIB = 2**20
 
@@ -258,7 +258,7 @@ def test_unreadable_file_is_refused_by_name(place):
 READ_WITH_LITTLE_MEMORY = """
 import resource, sys
 from cyclegan_tf.pytorch import files as pytorch_files
-from cyclegan_tf.config import UserError
+from cyclegan_tf.validation import UserError
 
 def read(path):
     try:

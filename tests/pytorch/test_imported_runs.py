@@ -19,7 +19,6 @@ from helpers.official_files import (
 from helpers.translations import assert_near, direct, picture
 
 from cyclegan_tf.commands import pytorch_import, translate
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import images
 from cyclegan_tf.data.picture_files import write_png
 from cyclegan_tf.exporting.export import carry_out
@@ -29,6 +28,7 @@ from cyclegan_tf.pytorch.networks import Architecture
 from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)

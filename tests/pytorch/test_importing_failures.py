@@ -15,10 +15,10 @@ from helpers.official_files import (
 )
 
 from cyclegan_tf.commands import pytorch_import
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training import checkpoints
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from helpers.official_files import (
 )
 
 from cyclegan_tf.commands import pytorch_import
-from cyclegan_tf.config import UserError
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.pytorch.networks import Architecture
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)

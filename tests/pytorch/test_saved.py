@@ -18,12 +18,12 @@ from helpers.torch_transfers import (
 )
 from safetensors.torch import save_file
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.pytorch.importing import import_networks
 from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training.checkpoints import load_network
+from cyclegan_tf.validation import UserError
 
 # --- One network
 

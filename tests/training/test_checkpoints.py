@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.run_directory import newest_checkpoint, save_config
@@ -17,6 +16,7 @@ from cyclegan_tf.training.checkpoints import (
     save_networks,
 )
 from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.validation import UserError
 
 
 def trained(config, images, steps=3):

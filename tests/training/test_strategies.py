@@ -1,7 +1,7 @@
 import pytest
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.training.strategies import devices, make_strategy
+from cyclegan_tf.validation import UserError
 
 
 def test_strategy_by_name():

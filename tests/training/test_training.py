@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.config import UserError
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.quality import evaluation
@@ -16,6 +15,7 @@ from cyclegan_tf.run_directory import load_config, newest_checkpoint
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.loop import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)
