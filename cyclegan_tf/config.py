@@ -192,6 +192,21 @@ class Config:
         minimum=1,
         changeable=True,
     )
+    evaluate_every_epochs: int = _knob(
+        0,
+        _RUN,
+        "epochs between two evaluations by a judge, which is trained first; one more "
+        "at the end; 0: none",
+        minimum=0,
+        changeable=True,
+    )
+    keep_best: str = _knob(
+        "",
+        _RUN,
+        "number of the evaluations whose best checkpoint is kept beside the newest: "
+        "such as kernel_distance, or B2A/kernel_distance for one direction",
+        changeable=True,
+    )
     num_grid_images: int = _knob(
         4, _RUN, "pictures of each domain in a grid", minimum=1, changeable=True
     )

@@ -14,6 +14,8 @@ from cyclegan_tf.validation import UserError
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS_FOLDER = "checkpoints"
+BEST_FOLDER = "best"
+BEST_FILE = "best.json"
 GRIDS_FOLDER = "grids"
 CURVES_FILE = "losses.png"
 LOG_FILE = "log.jsonl"
@@ -70,20 +72,55 @@ def checkpoint_steps(run_dir: str | os.PathLike) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def check_run(run_dir: str | os.PathLike) -> str:
-    """Makes sure that a run is there, with a checkpoint.
+def best_checkpoint(run_dir: str | os.PathLike) -> tuple[str, dict] | None:
+    """The checkpoint that `keep_best` kept.
 
     Returns:
-      The newest checkpoint's path prefix.
+      Its path prefix, and its `metric`, `value` and `step`; None if none was kept.
+    """
+    folder = pathlib.Path(run_dir) / BEST_FOLDER
+    try:
+        record = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
+        path = folder / f"step-{int(record['step'])}"
+        found = {name: record[name] for name in ("metric", "value", "step")}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return (str(path), found) if path.with_suffix(".index").exists() else None
+
+
+def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
+    """Makes sure that a run is there, with a checkpoint.
+
+    Args:
+      run_dir: The run directory.
+      checkpoint: `latest`, `best` (see `keep_best`) or a step.
+
+    Returns:
+      The checkpoint's path prefix.
 
     Raises:
-      UserError: there is no run, or it has no checkpoint yet.
+      UserError: there is no run, or it has no such checkpoint.
     """
     load_config(run_dir)
-    checkpoint = newest_checkpoint(run_dir)
-    if checkpoint is None:
-        raise UserError(f"{run_dir} has no checkpoint yet.")
-    return checkpoint
+    best, steps = best_checkpoint(run_dir), checkpoint_steps(run_dir)
+    if checkpoint == "latest":
+        if not steps:
+            raise UserError(f"{run_dir} has no checkpoint yet.")
+        return newest_checkpoint(run_dir)
+    if checkpoint == "best" and best is None:
+        raise UserError(f"{run_dir} has no best checkpoint: train with --keep_best.")
+    if checkpoint == "best":
+        return best[0]
+    if checkpoint.isdecimal() and int(checkpoint) in steps:
+        folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
+        return str(folder / f"step-{int(checkpoint)}")
+    if best and checkpoint.isdecimal() and int(checkpoint) == best[1]["step"]:
+        return best[0]
+    there = ", ".join([*map(str, steps), "latest"] + ["best"] * (best is not None))
+    raise UserError(
+        f"`checkpoint` must be one that {run_dir} has: {there}. Received: "
+        f"{checkpoint!r}."
+    )
 
 
 def load_config(run_dir: str | os.PathLike) -> Config:

@@ -8,6 +8,20 @@ import math
 import re
 from collections.abc import Iterable
 
+# Numbers of an evaluation by which a checkpoint can be called the best.
+METRICS_TO_KEEP = (
+    "taken_for_target",
+    "log_odds_moved",
+    "kernel_distance",
+    "frechet_distance",
+    "cycle_error",
+    "identity_error",
+    "structure",
+    "paired_error",
+    "paired_psnr",
+    "paired_ssim",
+)
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; the commands print it as one line."""
@@ -32,6 +46,7 @@ def check(config) -> None:
     _check_learning(config)
     _check_sizes(config)
     _check_strategy(config.strategy)
+    _check_evaluation(config)
 
 
 def _check_value(field: dataclasses.Field, value) -> None:
@@ -90,6 +105,25 @@ def _check_strategy(strategy: str) -> None:
         raise UserError(
             "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
             f"Received: {strategy!r}."
+        )
+
+
+def _check_evaluation(config) -> None:
+    metric = config.keep_best.rpartition("/")[2]
+    if not config.keep_best:
+        return
+    names = "|".join(METRICS_TO_KEEP)
+    if not re.fullmatch(f"((A2B|B2A)/)?({names})", config.keep_best):
+        raise UserError(
+            f"`keep_best` must be one of {', '.join(METRICS_TO_KEEP)}, or one of these "
+            f"after A2B/ or B2A/. Received: {config.keep_best!r}."
+        )
+    if not config.evaluate_every_epochs:
+        raise UserError("`keep_best` needs `evaluate_every_epochs` of at least 1.")
+    if metric.startswith("paired") and config.dataset != "shapes":
+        raise UserError(
+            f"`keep_best` {config.keep_best} needs the true translations, which only "
+            "`shapes` has in a training."
         )
 
 

@@ -38,6 +38,14 @@ from cyclegan_tf.exporting.request import Request  # noqa: E402
 from cyclegan_tf.run_directory import save_config  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def judges(tmp_path_factory):
+    """Judges are kept here, and not in the user's folder."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    return folder / "cyclegan_tf"
+
+
 @pytest.fixture(autouse=True)
 def fixed_seed():
     """Weights are the same in each run of a test."""

@@ -42,6 +42,8 @@ OTHER_DEFAULTS = {
     "run_dir": "",
     "log_every_steps": 100,
     "save_every_steps": 1000,
+    "evaluate_every_epochs": 0,
+    "keep_best": "",
     "num_grid_images": 4,
 }
 
@@ -65,6 +67,7 @@ MINIMA = {
     "seed": 0,
     "log_every_steps": 1,
     "save_every_steps": 1,
+    "evaluate_every_epochs": 0,
     "num_grid_images": 1,
 }
 FLOATS = ("lambda_cycle", "lambda_identity", "learning_rate", "beta_1")

@@ -20,6 +20,8 @@ CHANGEABLE = {
     "log_every_steps",
     "save_every_steps",
     "num_grid_images",
+    "evaluate_every_epochs",
+    "keep_best",
 }
 
 

@@ -9,6 +9,7 @@ has `main(arguments)`, `define_flags()` and `help_text(called)`. Begin with
 COMMANDS = {
     "train": "Train CycleGAN on two sets of pictures, or go on with a run.",
     "export": "Write a run's generators as SavedModel, TFLite and Keras files.",
+    "evaluate": "Say how good a run, a model or anybody's pictures are.",
     "translate": "Translate pictures with a run or an exported model.",
     "serving_client": "Have TF Serving translate a picture.",
     "pytorch_import": "Make a run of the official PyTorch code's weights.",

@@ -24,6 +24,7 @@ from cyclegan_tf.validation import UserError
 # Default and text of each flag, by name.
 FLAGS = {
     "run_dir": ("", "the run to export"),
+    "checkpoint": ("latest", "of the run: latest, best (see --keep_best) or a step"),
     "formats": (",".join(FORMATS), "which of these to write"),
     "direction": (
         "",
@@ -79,7 +80,7 @@ def main(arguments: list[str]) -> None:
     """Makes a request of the flags, and exports it."""
     program.no_arguments(arguments)
     request = from_flags(flags.FLAGS)
-    check_run(request.run_dir)
+    check_run(request.run_dir, request.checkpoint)
     # Exports are compared in a CPU's arithmetic; a GPU that trains stays free.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
@@ -95,6 +96,7 @@ def from_flags(values: flags.FlagValues) -> Request:
     """
     return Request(
         run_dir=values.run_dir,
+        checkpoint=values.checkpoint,
         output=values.output,
         formats=_listed(values.formats),
         directions=_listed(values.direction),

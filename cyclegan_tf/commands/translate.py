@@ -25,8 +25,12 @@ SUMMARY = (
 )
 
 FLAGS = {
-    "run_dir": ("", "a run of train.py; its newest generators are used"),
-    "model": ("", "instead of a run: a .tflite file, or the folder of a SavedModel"),
+    "run_dir": ("", "a run of train.py"),
+    "checkpoint": ("latest", "of the run: latest, best (see --keep_best) or a step"),
+    "model": (
+        "",
+        "instead of a run: a .tflite or .keras file, or the folder of a SavedModel",
+    ),
     "direction": ("A2B", "of a run's two, A2B (X to Y) or B2A; a model has but one"),
     "input": ("", "a picture, or a folder of pictures and folders"),
     "output": ("", "a folder to write to; below --input it is left out"),
@@ -65,8 +69,9 @@ def run(values: flags.FlagValues) -> None:
         pathlib.Path(os.path.expanduser(values[name].value))
         for name in ("input", "output", "run_dir", "model")
     )
+    checkpoint = None
     if values["run_dir"].value:
-        check_run(run_dir)
+        checkpoint = check_run(run_dir, values["checkpoint"].value)
     with without_native_messages():
         from cyclegan_tf.data import picture_files
         from cyclegan_tf.exporting import translators
@@ -76,7 +81,7 @@ def run(values: flags.FlagValues) -> None:
             translator = translators.of_model(model)
         else:
             translator = translators.of_run(
-                run_dir, DIRECTIONS[values["direction"].value]
+                run_dir, DIRECTIONS[values["direction"].value], checkpoint
             )
     unreadable = translate_files(
         files,

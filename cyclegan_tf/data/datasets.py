@@ -57,6 +57,7 @@ class UnpairedData:
       test_y: Test pictures of Y.
       true_y: The true translations of `test_x`, where they are known.
       true_x: The true translations of `test_y`, where they are known.
+      without_pictures: Test splits that training pictures stand in for.
     """
 
     train_x: Domain
@@ -65,6 +66,7 @@ class UnpairedData:
     test_y: Domain
     true_y: Domain | None = None
     true_x: Domain | None = None
+    without_pictures: tuple[str, ...] = ()
 
 
 def load(config: Config) -> UnpairedData:
@@ -95,10 +97,11 @@ def load(config: Config) -> UnpairedData:
             config.dataset, split, items[split], config.image_size, in_memory=False
         )
         if items[split]
-        else _resized(train, config.image_size)
+        else resized(train, config.image_size)
         for split, train in (("testA", train_x), ("testB", train_y))
     )
-    return UnpairedData(train_x, train_y, test_x, test_y)
+    empty = tuple(split for split in ("testA", "testB") if not items[split])
+    return UnpairedData(train_x, train_y, test_x, test_y, without_pictures=empty)
 
 
 def count(config: Config) -> tuple[int, int] | None:
@@ -244,7 +247,8 @@ def _check_covers_crop(domain: Domain, config: Config) -> None:
             )
 
 
-def _resized(domain: Domain, size: int) -> Domain:
+def resized(domain: Domain, size: int) -> Domain:
+    """The same pictures as squares, resized when they are read."""
     return Domain(domain.names, lambda i: images.resize(domain.read(i), size))
 
 

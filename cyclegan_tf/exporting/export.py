@@ -78,7 +78,7 @@ def carry_out(request: Request) -> list[dict]:
     """
     config = load_config(request.run_dir)
     # Looked up once: a training that goes on may save another one meanwhile.
-    checkpoint = check_run(request.run_dir)
+    checkpoint = check_run(request.run_dir, request.checkpoint)
     output = pathlib.Path(
         os.path.expanduser(request.output or f"{request.run_dir}/{EXPORT_FOLDER}")
     )

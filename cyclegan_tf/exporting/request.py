@@ -37,6 +37,7 @@ class Request:
       pictures: Folder of pictures to calibrate and verify on; empty: the data set's.
       max_pixels: Largest picture that the serving signature decodes.
       licence: Told in the model card and in the files.
+      checkpoint: `latest`, `best` (see `keep_best`) or a step.
 
     Raises:
       UserError: a value is not one of its choices, or out of range.
@@ -55,6 +56,7 @@ class Request:
     pictures: str = ""
     max_pixels: int = DEFAULT_MAX_PIXELS
     licence: str = "not stated"
+    checkpoint: str = "latest"
 
     def __post_init__(self):
         """Checks every field."""

@@ -4,6 +4,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -36,18 +37,19 @@ class LoadedModel:
     """The generators of a run, or one that was exported, ready to translate.
 
     Args:
-      path: A run directory, a TFLite file, or the folder of a SavedModel.
+      path: A run directory, a TFLite or Keras file, or the folder of a SavedModel.
+      checkpoint: Of a run: `latest`, `best` or a step.
 
     Raises:
       UserError: there is no run with a checkpoint, and no model.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, checkpoint: str = "latest"):
         path = pathlib.Path(os.path.expanduser(path))
         self._path, self._is_run = path, (path / CONFIG_FILE).is_file()
         self._translators = {}
         if self._is_run:
-            check_run(path)
+            self._checkpoint = check_run(path, checkpoint)
         else:
             self._translators[None] = of_model(path)
 
@@ -87,20 +89,21 @@ class LoadedModel:
             direction = direction or "A2B"
             check_choice("direction", direction, DIRECTIONS)
         if direction not in self._translators:
-            translator = of_run(self._path, DIRECTIONS[direction])
+            translator = of_run(self._path, DIRECTIONS[direction], self._checkpoint)
             self._translators[direction] = translator
         return self._translators[direction]
 
 
-def load(path: str | os.PathLike) -> LoadedModel:
+def load(path: str | os.PathLike, checkpoint: str = "latest") -> LoadedModel:
     """Loads a run's generators, or an exported one.
 
         zebra = cg.load("runs/mine").translate(horse)
         horse = cg.load("runs/mine").translate(zebra, direction="B2A")
 
     Args:
-      path: A run directory, a .tflite file, or the folder of a SavedModel or of its
-        versions.
+      path: A run directory, a .tflite or .keras file, or the folder of a SavedModel or
+        of its versions.
+      checkpoint: Of a run: `latest`, `best` (see `keep_best`) or a step.
 
     Returns:
       A model; its `translate` takes uint8 [height, width, 3] or a batch of them.
@@ -108,7 +111,7 @@ def load(path: str | os.PathLike) -> LoadedModel:
     Raises:
       UserError: there is no run with a checkpoint there, and no model.
     """
-    return LoadedModel(path)
+    return LoadedModel(path, checkpoint)
 
 
 def _not_pictures(array: np.ndarray) -> UserError:
@@ -118,17 +121,20 @@ def _not_pictures(array: np.ndarray) -> UserError:
     )
 
 
-def of_run(run_dir: str | os.PathLike, name: str) -> Translator:
-    """The newest generator of a run.
+def of_run(
+    run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
+) -> Translator:
+    """A generator of a run.
 
     Args:
       run_dir: The run directory.
       name: `generator_g` (X to Y) or `generator_f` (Y to X).
+      checkpoint: One that `check_run` gave; None for the newest.
 
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.
     """
-    generator = load_network(run_dir, name)
+    generator = load_network(run_dir, name, checkpoint)
     multiple = load_config(run_dir).size_multiple
     return _on_pixels(lambda pictures: translate(generator, pictures, multiple))
 
@@ -137,18 +143,22 @@ def of_model(path: pathlib.Path) -> Translator:
     """An exported generator.
 
     Args:
-      path: A TFLite file; or a SavedModel's folder, or the folder above, whose newest
-        version is taken.
+      path: A TFLite or a Keras file; or a SavedModel's folder, or the folder above,
+        whose newest version is taken.
 
     Raises:
       UserError: there is no model, or it does not map images to images.
     """
     if path.suffix.lower() == ".tflite" and os.path.isfile(path):
         return _of_tflite(path)
+    if path.suffix.lower() == ".keras" and os.path.isfile(path):
+        return _of_keras_file(path)
     if os.path.isdir(path):
         return _of_saved_model(_newest_version(path))
     if os.path.exists(path):
-        raise UserError(f"{path} is neither a .tflite file nor a SavedModel's folder.")
+        raise UserError(
+            f"{path} is neither a .tflite or .keras file nor a SavedModel's folder."
+        )
     raise UserError(f"No such model: {path}.")
 
 
@@ -190,6 +200,27 @@ def _of_saved_model(folder: pathlib.Path) -> Translator:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(f"{folder} can't be used: {reason}") from error
     raise UserError(f"{folder} has no signature `{SIGNATURE}`.")
+
+
+# --- Keras files
+
+
+def _of_keras_file(path: pathlib.Path) -> Translator:
+    try:
+        generator = keras.models.load_model(path, compile=False)
+        shape = generator.input_shape, generator.output_shape
+    except _NOT_LOADED as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise UserError(f"{path} can't be used: {reason}") from error
+    if shape != ((None, None, None, 3),) * 2:
+        raise UserError(f"{path} does not map images of any size to images.")
+    # Each convolution with a stride of 2 halves the picture.
+    halvings = sum(
+        layer.strides == (2, 2)
+        for layer in generator.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    return _on_pixels(lambda images: translate(generator, images, 2**halvings))
 
 
 # --- TFLite files

@@ -1,106 +1,279 @@
-"""What a CycleGAN makes of test pictures: a grid to look at, and errors."""
+"""Evaluation: all numbers of a direction, beside those of doing nothing and of reality.
 
-import keras
+Each domain's training pictures are cut into two halves. One half is the reference: the
+judge learns from it, and distances are measured to it. The other half is *real against
+real*: what a perfect translation would get, on as many pictures as are translated.
+"""
+
+import dataclasses
+
 import numpy as np
 
-from cyclegan_tf.data import images
-from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.networks.generators import translate
+from cyclegan_tf.data.datasets import Domain
+from cyclegan_tf.process import progress_bar
+from cyclegan_tf.quality import detectors, distances, likeness, metrics
+from cyclegan_tf.quality.features import Extractor, check_finite, of_judge
+from cyclegan_tf.quality.judge import Judge, digest
+from cyclegan_tf.quality.pictures import Translations
+from cyclegan_tf.validation import UserError
+
+_MIN_PICTURES = 4
+_MAX_SUBSET = 50
+_MAX_REFERENCE = 2000
+
+# The judge gives log-odds of Y.
+_SIGN = {"A2B": 1, "B2A": -1}
 
 
-def translate_pictures(
-    generator: keras.Model, pictures: np.ndarray, multiple: int
-) -> np.ndarray:
-    """Translates uint8 pictures, one at a time to keep memory low.
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Real pictures of one domain, as a target.
+
+    Attributes:
+      moments: Of the features of one half.
+      features: Those features, for the kernel distance.
+      others: The other half.
+      checkerboard: Of some of these; see `detectors.checkerboard`.
+    """
+
+    moments: distances.Moments
+    features: np.ndarray
+    others: Domain
+    checkerboard: float
+
+
+def halves(domain: Domain) -> tuple[Domain, Domain]:
+    """Every other picture, and the rest."""
+
+    def part(start: int) -> Domain:
+        places = range(start, len(domain), 2)
+        return Domain(
+            [domain.names[i] for i in places], lambda i: domain.read(places[i])
+        )
+
+    return part(0), part(1)
+
+
+class Evaluator:
+    """Measures translations into one or two domains, all by the same protocol.
 
     Args:
-      generator: A generator.
-      pictures: uint8 [number, height, width, 3].
-      multiple: What the generator's sides must be a multiple of.
+      targets: Real pictures by direction, all of one size: the two halves.
+      judge: Tells Y from X; None leaves out what it would say.
+      extractor: Of features; None for those of the judge.
+      subset_size: Pictures of each side in a subset of the kernel distance; 0: half of
+        the smaller side, at most 50.
+      seed: Of the subsets.
 
-    Returns:
-      uint8 of the same shape.
+    Raises:
+      UserError: there are too few pictures for the distances.
     """
-    return np.concatenate(
-        [
-            images.to_uint8(
-                translate(generator, images.to_float(picture[None]), multiple)
+
+    def __init__(
+        self,
+        targets: dict[str, tuple[Domain, Domain]],
+        judge: Judge | None,
+        extractor: Extractor | None = None,
+        subset_size: int = 0,
+        seed: int = 0,
+    ):
+        self.judge = judge
+        self._features_are_the_judges = extractor is None
+        self.extractor = extractor or of_judge(judge)
+        self._subset_size, self._seed = subset_size, seed
+        check_targets(targets, subset_size)
+        self._references = {
+            direction: self._reference(direction, *domains)
+            for direction, domains in targets.items()
+        }
+        self._constant, self._input_log_odds = {}, {}
+
+    def _reference(self, direction: str, half: Domain, other: Domain) -> Reference:
+        moments, features = distances.Moments(), []
+        number = min(len(half), _MAX_REFERENCE)
+        bar = progress_bar(
+            total=number, desc=f"Real pictures, {direction}", unit="picture",
+            leave=False, delay=1,
+        )  # fmt: skip
+        with bar:
+            for start in range(0, number, 64):
+                pictures = [half.read(i) for i in range(start, min(start + 64, number))]
+                for batch in self.extractor.batches(np.stack(pictures)):
+                    moments.add(batch)
+                    features.append(batch)
+                bar.update(len(pictures))
+        some = np.stack([other.read(i) for i in range(min(len(other), 64))])
+        return Reference(
+            moments, np.concatenate(features), other, detectors.checkerboard(some)
+        )
+
+    def numbers(self, made: Translations) -> dict[str, dict[str, float | None]]:
+        """All numbers of a direction.
+
+        Returns:
+          By full name (`metrics.full_name`), then by `metrics.MODELS`; None where a
+          number has no meaning or was not measured.
+
+        Raises:
+          UserError: there are too few pictures, or features that are not finite.
+        """
+        number = len(made.outputs)
+        _check_enough(made.direction, "outputs", number, self._subset_size)
+        held = [p for p in (made.inputs, made.targets, made.truth) if p is not None]
+        key = made.direction, number, len(held), digest(held)
+        if key not in self._constant:
+            # The same however often a training is evaluated.
+            self._constant[key] = self._of_others(made)
+        columns = {"model": self._measured(made), **self._constant[key]}
+        against = f"{number}-vs-{self._references[made.direction].moments.count}"
+        protocols = {
+            "judge": of_judge(self.judge).name if self.judge else "",
+            "features": f"{self.extractor.name}/{against}",
+            "": "",
+        }
+        return {
+            metrics.full_name(made.direction, name, protocols[metric.protocol]): {
+                model: found.get(name) for model, found in columns.items()
+            }
+            for name, metric in metrics.METRICS.items()
+            if columns["model"].get(name) is not None
+        }
+
+    def _of_others(self, made: Translations) -> dict[str, dict[str, float]]:
+        """The numbers of doing nothing, and of real pictures of the target."""
+        columns = {"doing_nothing": {}, "real": {}}
+        if made.inputs is not None:
+            nothing = dataclasses.replace(
+                made,
+                outputs=made.inputs,
+                cycled=made.inputs,
+                cycled_blurred=None,
+                same=made.targets,
             )
-            for picture in pictures
-        ]
-    )
+            columns["doing_nothing"] = self._measured(nothing)
+        others = self._references[made.direction].others
+        number = min(len(others), len(made.outputs))
+        chosen = np.linspace(0, len(others) - 1, number).round().astype(int)
+        real = Translations(
+            made.direction,
+            inputs=None if made.inputs is None else made.inputs[:number],
+            outputs=np.stack([others.read(int(i)) for i in chosen]),
+            truth=None if made.truth is None else made.truth[:number],
+        )
+        columns["real"] = self._measured(real)
+        return columns
+
+    def log_odds(self, direction: str, pictures: np.ndarray) -> np.ndarray:
+        """Log-odds of the target that the judge gives, float64 [number]."""
+        return _SIGN[direction] * self.judge.ask(pictures)[0]
+
+    def distances_to_mean(self, made: Translations) -> np.ndarray:
+        """How far each output's features are from the mean of real ones."""
+        mean = self._references[made.direction].moments.mean
+        return np.linalg.norm(self.extractor(made.outputs) - mean, axis=1)
+
+    def _measured(self, made: Translations) -> dict[str, float]:
+        """Numbers by short name, those that can be measured."""
+        reference = self._references[made.direction]
+        log_odds, features = self._asked(made)
+        found = self._of_judge(made, log_odds)
+        found |= self._distances(features, reference)
+        found |= _likeness(made)
+        found["diversity"] = distances.diversity(features) / max(
+            distances.diversity(reference.features), 1e-9
+        )
+        found |= detectors.numbers(made, reference.checkerboard)
+        return found
+
+    def _asked(self, made: Translations) -> tuple[np.ndarray | None, np.ndarray]:
+        """The judge's log-odds of the target, if there is one, and features."""
+        if self.judge is None:
+            return None, self.extractor(made.outputs)
+        log_odds, features = self.judge.ask(made.outputs)
+        if self._features_are_the_judges:
+            check_finite(features, self.extractor.name)
+        else:
+            features = self.extractor(made.outputs)
+        return _SIGN[made.direction] * log_odds, features
+
+    def _of_judge(self, made: Translations, log_odds: np.ndarray | None) -> dict:
+        if log_odds is None:
+            return {}
+        found = {"taken_for_target": float((log_odds > 0).mean())}
+        if made.inputs is not None:
+            before = self._mean_log_odds(made.direction, made.inputs)
+            found["log_odds_moved"] = float(log_odds.mean() - before)
+        return found
+
+    def _mean_log_odds(self, direction: str, pictures: np.ndarray) -> float:
+        """Asks once, since a training has the same inputs at each evaluation."""
+        key = direction, digest([pictures])
+        if key not in self._input_log_odds:
+            self._input_log_odds[key] = self.log_odds(direction, pictures).mean()
+        return self._input_log_odds[key]
+
+    def _distances(self, features: np.ndarray, reference: Reference) -> dict:
+        smaller = min(len(features), len(reference.features))
+        size = self._subset_size or min(_MAX_SUBSET, smaller // 2)
+        mean, deviation = distances.kernel_distance(
+            features, reference.features, size, seed=self._seed
+        )
+        moments = distances.Moments()
+        moments.add(features)
+        return {
+            "kernel_distance": mean,
+            "kernel_distance_deviation": deviation,
+            "frechet_distance": distances.frechet_distance(moments, reference.moments),
+        }
 
 
-def paired_errors(model: CycleGAN, data: UnpairedData) -> dict[str, float] | None:
-    """Errors against the true translations, where these are known.
-
-    Args:
-      model: Its two generators are measured.
-      data: Test pictures and truth.
-
-    Returns:
-      Mean absolute errors in levels of [0, 255]: `x_to_y` and `y_to_x` of the
-      generators, and `doing_nothing_x_to_y` and `doing_nothing_y_to_x` of returning
-      the picture as it is. None where no truth is known.
-    """
-    if data.true_y is None or data.true_x is None:
-        return None
-    errors = {}
-    for name, generator, source, truth in (
-        ("x_to_y", model.generator_g, data.test_x, data.true_y),
-        ("y_to_x", model.generator_f, data.test_y, data.true_x),
-    ):
-        pictures, true = first(source), first(truth)
-        translated = translate_pictures(generator, pictures, model.config.size_multiple)
-        errors[name] = _mean_absolute_error(translated, true)
-        errors[f"doing_nothing_{name}"] = _mean_absolute_error(pictures, true)
-    return errors
-
-
-def told(errors: dict[str, float]) -> str:
-    """What `paired_errors` found, in a line."""
-    return (
-        "mean absolute error to the true translation in levels of 255: "
-        f"X to Y {errors['x_to_y']:.1f} "
-        f"(doing nothing: {errors['doing_nothing_x_to_y']:.1f}), "
-        f"Y to X {errors['y_to_x']:.1f} ({errors['doing_nothing_y_to_x']:.1f})"
-    )
+def _likeness(made: Translations) -> dict[str, float]:
+    """Numbers that compare pictures with pictures."""
+    found, inputs, outputs = {}, made.inputs, made.outputs
+    if made.same is not None:
+        found["identity_error"] = likeness.error(made.same, made.targets).mean()
+    if made.truth is not None:
+        errors = likeness.errors_inside_outside(outputs, inputs, made.truth)
+        inside, outside = errors.T
+        found |= {
+            "paired_error": likeness.error(outputs, made.truth).mean(),
+            "paired_psnr": likeness.psnr(outputs, made.truth).mean(),
+            "paired_ssim": likeness.ssim(outputs, made.truth).mean(),
+            "error_inside": _mean_of_some(inside),
+            "error_outside": _mean_of_some(outside),
+        }
+    if inputs is not None:
+        found["structure"] = likeness.structure(inputs, outputs).mean()
+    if made.cycled is not None:
+        found |= {
+            "cycle_error": likeness.error(made.cycled, inputs).mean(),
+            "cycle_psnr": likeness.psnr(made.cycled, inputs).mean(),
+            "cycle_ssim": likeness.ssim(made.cycled, inputs).mean(),
+        }
+    return {name: None if x is None else float(x) for name, x in found.items()}
 
 
-def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
-    """Test pictures with what the generators make of them, as columns of a grid.
-
-    Returns:
-      uint8 [rows, height, width, 3] by title, in the order real, fake, cycled, same of
-      X, then of Y.
-    """
-    multiple = model.config.size_multiple
-    columns = {}
-    rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
-    for x, y, forward, back, domain in (
-        ("x", "y", model.generator_g, model.generator_f, data.test_x),
-        ("y", "x", model.generator_f, model.generator_g, data.test_y),
-    ):
-        made = {f"real_{x}": [], f"fake_{y}": [], f"cycled_{x}": [], f"same_{x}": []}
-        for picture in first(domain, rows):
-            real = images.to_float(picture[None])
-            fake = translate(forward, real, multiple)
-            cycled = translate(back, fake, multiple)
-            same = translate(back, real, multiple)
-            for column, image in zip(
-                made.values(), (real, fake, cycled, same), strict=True
-            ):
-                column.append(images.to_uint8(image)[0].numpy())
-        columns.update(made)
-    return columns
+def _mean_of_some(values: np.ndarray) -> float | None:
+    """Mean of those that are numbers, if any is."""
+    return None if np.isnan(values).all() else np.nanmean(values)
 
 
-def first(domain: Domain, number: int | None = None) -> np.ndarray:
-    """The first pictures of a domain, or all, as uint8 [number, height, width, 3]."""
-    number = len(domain) if number is None else min(number, len(domain))
-    return np.stack([domain.read(i) for i in range(number)])
+def check_targets(
+    targets: dict[str, tuple[Domain, Domain]], subset_size: int = 0
+) -> None:
+    """Refuses targets with too few pictures; arguments as of `Evaluator`."""
+    for direction, pair in targets.items():
+        where, number = f"The target of {direction}", min(map(len, pair))
+        _check_enough(where, "pictures in a half", number, subset_size)
 
 
-def _mean_absolute_error(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a.astype(np.float64) - b).mean())
+def _check_enough(where: str, what: str, number: int, subset_size: int) -> None:
+    if subset_size and number < subset_size:
+        raise UserError(
+            f"{where} has {number} {what}, fewer than the subset size "
+            f"{subset_size}. Give a smaller --subset_size."
+        )
+    if number < _MIN_PICTURES:
+        raise UserError(
+            f"{where} has {number} {what}; an evaluation needs {_MIN_PICTURES} or more."
+        )

@@ -4,18 +4,24 @@ Every variable is saved under a name of ours, `group/name`, so that what is miss
 unexpected or of another shape can be told before anything is changed.
 """
 
+import json
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.files import written_whole
 from cyclegan_tf.learning.state import State, mismatches, named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, build_network
 from cyclegan_tf.run_directory import (
+    BEST_FILE,
+    BEST_FOLDER,
     CHECKPOINTS_FOLDER,
+    best_checkpoint,
     check_run,
     checkpoint_steps,
     load_config,
@@ -54,6 +60,36 @@ class Checkpoints:
         if step != self.last_step:
             self._manager.save(checkpoint_number=step)
             self.last_step = step
+
+    def keep_best(self, metric: str, value: float, higher: bool) -> bool:
+        """Keeps a copy of the checkpoint just saved, if none was better.
+
+        Args:
+          metric: Name of a number; the best by another one is replaced.
+          value: Of this checkpoint.
+          higher: Whether a higher one is better.
+
+        Returns:
+          Whether it is the best so far.
+        """
+        held = best_checkpoint(self._run_dir)
+        if held and held[1]["metric"] == metric and held[1]["step"] != self.last_step:
+            before = held[1]["value"]
+            if value == before or (value > before) != higher:
+                return False
+        name, folder = f"step-{self.last_step}", self._run_dir / BEST_FOLDER
+        folder.mkdir(exist_ok=True)
+        for file in (self._run_dir / CHECKPOINTS_FOLDER).glob(f"{name}.*"):
+            with written_whole(folder / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        record = {"metric": metric, "value": value, "step": self.last_step}
+        # From here on this one is the best; a crash before leaves the one before.
+        with written_whole(folder / BEST_FILE) as temporary:
+            temporary.write_text(json.dumps(record) + "\n")
+        for file in folder.glob("step-*"):
+            if file.stem != name:
+                file.unlink()
+        return True
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one.
@@ -152,7 +188,7 @@ def load_network(
       run_dir: The run directory.
       name: `generator_g` (X to Y), `generator_f` (Y to X), `discriminator_x` or
         `discriminator_y`.
-      checkpoint: One that `newest_checkpoint` gave; None for the newest now.
+      checkpoint: One that `check_run` gave; None for the newest now.
 
     Returns:
       The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same, a

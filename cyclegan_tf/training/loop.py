@@ -44,20 +44,28 @@ class Trainable(Protocol):
         """Everything that training changes, by group and name."""
 
 
+# Numbers, lines, and the number to keep the best by, if any is.
+Evaluation = tuple[dict[str, float], list[str], tuple[float, bool] | None]
+
+
 @dataclasses.dataclass(frozen=True)
 class Views:
     """What is shown of a model now and then.
 
     Attributes:
       pictures: Gives the columns of a grid by title, uint8 [rows, height, width, 3].
-      numbers: Gives numbers by name, and a line that tells them; no numbers if there
-        is nothing to measure.
+      numbers: Gives numbers by name, and lines to say; none if there is nothing to
+        measure.
       curves: The losses that share a panel of the plot, by its title.
+      evaluation: Gives the numbers of an evaluation by name, lines that tell them, and
+        the one by which the best checkpoint is kept, with whether higher is better;
+        None if there are no evaluations.
     """
 
     pictures: Callable[[], dict[str, np.ndarray]]
-    numbers: Callable[[], tuple[dict[str, float], str]]
+    numbers: Callable[[], tuple[dict[str, float], list[str]]]
     curves: dict[str, tuple[str, ...]]
+    evaluation: Callable[[], Evaluation] | None = None
 
 
 class Loop:
@@ -94,6 +102,7 @@ class Loop:
         self._unread = []
         self._window = []
         self._window_start = time.monotonic()
+        self._evaluated = model.step
         self.newest_grid = None
 
     def run(self, batches: Iterable[tuple]) -> bool:
@@ -115,7 +124,7 @@ class Loop:
                 self._train_step(batch)
                 if stop.requested:
                     break
-            self._finish()
+            self._finish(stop.requested)
         return stop.requested
 
     def _train_step(self, batch: tuple) -> None:
@@ -130,13 +139,19 @@ class Loop:
             self._save()
         if within == 0:
             self._show(f"epoch_{epoch:04d}")
+            every = self._config.evaluate_every_epochs
+            if every and epoch % every == 0:
+                self._evaluate()
 
-    def _finish(self) -> None:
+    def _finish(self, stopped: bool) -> None:
         """Saves and reports where the last step left off."""
         self._record_losses()
         self._save()
         if self._step % self._epoch_steps:
             self._show(f"step_{self._step:07d}")
+        due = self._config.evaluate_every_epochs and self._evaluated != self._step
+        if due and not stopped:
+            self._evaluate()
 
     def _save(self) -> None:
         # Losses first: weights made by a non-finite one must not replace good ones.
@@ -173,11 +188,26 @@ class Loop:
         self._reporter.grid(name, self._step, self._views.pictures())
         self._reporter.curves(self._views.curves)
         self.newest_grid = f"{name}.png"
-        numbers, line = self._views.numbers()
+        numbers, lines = self._views.numbers()
         if numbers:
             self._reporter.scalars(self._step, numbers)
+        for line in lines:
             self._reporter.say(f"Step {self._step:,}, {line}")
         # Not a part of the time that the steps took.
+        self._window_start += time.monotonic() - start
+
+    def _evaluate(self) -> None:
+        """Writes the numbers of an evaluation, and keeps the best checkpoint."""
+        self._evaluated = self._step
+        if self._views.evaluation is None:
+            return
+        start = time.monotonic()
+        numbers, lines, kept = self._views.evaluation()
+        self._reporter.scalars(self._step, numbers)
+        self._reporter.say("\n".join([f"Step {self._step:,}, evaluated:", *lines]))
+        metric = self._config.keep_best
+        if metric and kept and self._checkpoints.keep_best(metric, *kept):
+            self._reporter.say(f"The best {metric} so far, {kept[0]:.4g}: kept.")
         self._window_start += time.monotonic() - start
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import math
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -13,16 +15,24 @@ from cyclegan_tf.data import datasets
 from cyclegan_tf.data.input_pipeline import steps_per_epoch, training_batches
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import default_run_dir
-from cyclegan_tf.quality import evaluation
+from cyclegan_tf.quality import (
+    checks,
+    detectors,
+    metrics,
+    pictures,
+    protocol,
+    report,
+)
 from cyclegan_tf.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,
+    LOG_FILE,
     check_same,
     save_config,
 )
 from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, initialize
-from cyclegan_tf.training.loop import Loop, Views, peak_gigabytes
-from cyclegan_tf.training.reporting import Reporter
+from cyclegan_tf.training.loop import Evaluation, Loop, Views, peak_gigabytes
+from cyclegan_tf.training.reporting import Reporter, read_log
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
@@ -72,6 +82,7 @@ def train(config: Config) -> pathlib.Path:
     start = checkpoints.restore()
     if start == 0 and config.initialize_from:
         print(_initialized(model), flush=True)
+    evaluation = _evaluation(model, data) if start < num_steps else None
     # Only now, so that nothing is left of a run that could not start.
     run_dir.mkdir(parents=True, exist_ok=True)
     save_config(config)
@@ -80,32 +91,82 @@ def train(config: Config) -> pathlib.Path:
     if start >= num_steps:
         print(f"{run_dir} is at step {start:,} of {num_steps:,}: nothing to train.")
         return run_dir
-    reporter, views = Reporter(run_dir, start, num_steps), _views(model, data)
+    reporter = Reporter(run_dir, start, num_steps)
+    views = _views(model, data, evaluation)
     loop = Loop(model, config, checkpoints, reporter, views, epoch_steps)
     stopped = loop.run(training_batches(data, config, strategy, start, num_steps))
     if stopped and model.step < num_steps:
         raise KeyboardInterrupt(f"Stopped and saved at step {model.step:,}.")
     print(f"Trained {model.step:,} of {num_steps:,} steps, {peak_gigabytes():.1f} GB.")
+    told = metrics.spread_table(*metrics.last_five(read_log(run_dir / LOG_FILE)))
+    if evaluation:
+        print(f"Mean and deviation of the last five evaluations:\n{told}")
     print(f"Pictures: {run_dir / GRIDS_FOLDER / loop.newest_grid}")
     print(f"Losses: {run_dir / CURVES_FILE}\nAll of the run: {run_dir}")
     return run_dir
 
 
-def _views(model: CycleGAN, data: datasets.UnpairedData) -> Views:
+def _views(
+    model: CycleGAN,
+    data: datasets.UnpairedData,
+    evaluation: Callable[[], Evaluation] | None,
+) -> Views:
     """What is shown of a CycleGAN while it trains."""
     return Views(
-        functools.partial(evaluation.grid_pictures, model, data),
-        functools.partial(_errors, model, data),
+        functools.partial(pictures.grid_pictures, model, data),
+        functools.partial(_checked, model, data),
         _CURVES,
+        evaluation,
     )
 
 
-def _errors(model: CycleGAN, data: datasets.UnpairedData) -> tuple[dict, str]:
-    """Errors where the truth is known, as the log calls them, and a line of them."""
-    errors = evaluation.paired_errors(model, data)
-    if errors is None:
-        return {}, ""
-    return {f"error_{k}": v for k, v in errors.items()}, evaluation.told(errors)
+def _checked(
+    model: CycleGAN, data: datasets.UnpairedData
+) -> tuple[dict[str, float], list[str]]:
+    """Errors where the truth is known, as the log calls them; what is said of them."""
+    numbers, lines = {}, []
+    errors = checks.paired_errors(model, data)
+    if errors:
+        numbers = {f"error_{name}": error for name, error in errors.items()}
+        lines.append(checks.told(errors))
+    if model.step and not model.config.evaluate_every_epochs:
+        lines += checks.problems(model, data) + _won(model)
+    return numbers, lines
+
+
+def _won(model: CycleGAN) -> list[str]:
+    log = read_log(pathlib.Path(model.config.run_dir) / LOG_FILE)
+    return detectors.discriminator_won(log, model.config.adversarial_loss)
+
+
+def _evaluation(
+    model: CycleGAN, data: datasets.UnpairedData
+) -> Callable[[], Evaluation] | None:
+    """What evaluates the model as it is then; trains a judge first if need be."""
+    config = model.config
+    if not config.evaluate_every_epochs:
+        return None
+    run_dir = pathlib.Path(config.run_dir)
+    evaluator, judge = protocol.of_data(data, config.image_size)
+    print(report.judge_line(judge), flush=True)
+
+    def evaluate() -> Evaluation:
+        made = pictures.of_test_pictures(data, pictures.translators_of(model))
+        table, problems = protocol.evaluate(evaluator, made)
+        problems += _won(model)
+        values = {name: row["model"] for name, row in table.items()}
+        # A PSNR of equals is no number of JSON.
+        numbers = {name: v for name, v in values.items() if math.isfinite(v)}
+        records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
+        about = {"run_dir": str(run_dir), "step": model.step, "judge": judge}
+        protocol.write(run_dir, evaluator, made, table, problems, about, records)
+        value = metrics.value_of(config.keep_best, numbers)
+        kept = None
+        if value is not None:
+            kept = value, metrics.higher_is_better(config.keep_best)
+        return numbers, [*metrics.lines(table), *problems], kept
+
+    return evaluate
 
 
 def describe(config: Config) -> str:

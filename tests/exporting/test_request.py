@@ -33,6 +33,7 @@ DEFAULTS = {
     "pictures": "",
     "max_pixels": 4096 * 4096,
     "licence": "not stated",
+    "checkpoint": "latest",
 }
 
 # Every flag with a value that is not its default, its field, and the value there.
@@ -50,6 +51,7 @@ OTHER_VALUES = {
     "pictures": ("photos", "pictures", "photos"),
     "max_pixels": ("1000", "max_pixels", 1000),
     "licence": ("CC BY 4.0", "licence", "CC BY 4.0"),
+    "checkpoint": ("best", "checkpoint", "best"),
 }
 
 _FORMATS = "savedmodel, tflite, keras"

@@ -200,12 +200,14 @@ def test_signature_on_something_else_is_refused(tmp_path, other):
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    (tmp_path / "model.keras").write_text("x")
+    for name in ("model.h5", "model.keras"):
+        (tmp_path / name).write_text("x")
     (tmp_path / "folder.tflite").mkdir()
     for name, told in [
         ("missing", "No such model: .*/missing"),
         ("missing.tflite", "No such model: .*/missing.tflite"),
-        ("model.keras", "model.keras is neither a .tflite file nor a SavedModel's"),
+        ("model.h5", "model.h5 is neither a .tflite or .keras file nor a SavedModel's"),
+        ("model.keras", "model.keras can't be used: "),
         ("folder.tflite", "folder.tflite holds no SavedModel"),
     ]:
         with pytest.raises(UserError, match=told):

@@ -50,6 +50,8 @@ OTHER_VALUES = {
     "run_dir": "/elsewhere/run",
     "log_every_steps": 9,
     "save_every_steps": 11,
+    "evaluate_every_epochs": 2,
+    "keep_best": "B2A/structure",
     "num_grid_images": 2,
 }
 

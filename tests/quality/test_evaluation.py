@@ -1,47 +1,186 @@
-import keras
+"""Evaluations: three columns of numbers, by one protocol."""
+
+import dataclasses
+import re
+
 import numpy as np
 import pytest
+from helpers.config_values import refused
+from helpers.quality_samples import array, drawn
 
-from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.quality import evaluation
+from cyclegan_tf.data.datasets import UnpairedData
+from cyclegan_tf.quality import distances, likeness, protocol
+from cyclegan_tf.quality.evaluation import Evaluator, halves
+from cyclegan_tf.quality.features import Extractor
+from cyclegan_tf.quality.pictures import Translations, translations
+
+PICTURES = 12
 
 
-def domain(*levels):
-    pictures = [np.full((8, 8, 3), level, np.uint8) for level in levels]
-    return Domain([str(x) for x in levels], pictures.__getitem__)
-
-
-def test_paired_errors_by_hand(tiny):
-    model = CycleGAN(tiny(), 10)
-    identity = keras.layers.Identity()
-    model.generator_g = lambda x, training: x + 20 / 127.5
-    model.generator_f = lambda x, training: identity(x)
-    data = UnpairedData(
-        train_x=domain(0),
-        train_y=domain(0),
-        test_x=domain(100, 110),
-        test_y=domain(50),
-        true_y=domain(120, 140),
-        true_x=domain(80),
+def data(number=48, tests=PICTURES) -> UnpairedData:
+    return UnpairedData(
+        train_x=drawn(0, 0, number),
+        train_y=drawn(1, 1, number),
+        test_x=drawn(2, 0, tests),
+        test_y=drawn(3, 1, tests),
+        true_y=drawn(2, 1, tests),
+        true_x=drawn(3, 0, tests),
     )
-    errors = evaluation.paired_errors(model, data)
-    assert errors == {
-        "x_to_y": pytest.approx(5.0),
-        "doing_nothing_x_to_y": pytest.approx(25.0),
-        "y_to_x": pytest.approx(30.0),
-        "doing_nothing_y_to_x": pytest.approx(30.0),
-    }
 
 
-def test_no_truth_no_errors(tiny):
-    data = UnpairedData(domain(0), domain(0), domain(0), domain(0))
-    assert evaluation.paired_errors(CycleGAN(tiny(), 10), data) is None
+@pytest.fixture(scope="module")
+def evaluator(judges):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 30)
+        return protocol.of_data(data(), 32)[0]
 
 
-def test_pictures_of_any_size_are_translated_to_uint8(tiny):
-    model = CycleGAN(tiny(), 10)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 17, 10, 3), np.uint8)
-    translated = evaluation.translate_pictures(model.generator_g, pictures, 4)
-    assert translated.shape == pictures.shape
-    assert translated.dtype == np.uint8
+def measured(evaluator, outputs, **fields):
+    values = {"inputs": array(drawn(2, 0, PICTURES)), "outputs": outputs, **fields}
+    found = evaluator.numbers(Translations("A2B", **values))
+    return {name.split("/")[1]: row for name, row in found.items()}
+
+
+def test_halves_share_nothing_and_lose_nothing():
+    one, other = halves(drawn(0, 0, 7))
+    assert [*one.names] == ["0 0", "0 2", "0 4", "0 6"]
+    assert [*other.names] == ["0 1", "0 3", "0 5"]
+    np.testing.assert_array_equal(other.read(1), drawn(0, 0, 7).read(3))
+
+
+def test_true_translations_are_as_good_as_reality(evaluator):
+    truth = array(drawn(2, 1, PICTURES))
+    found = measured(evaluator, truth, truth=truth)
+    assert found["taken_for_target"]["model"] == 1
+    assert found["taken_for_target"]["doing_nothing"] == 0
+    near, far = found["frechet_distance"]["real"], found["frechet_distance"]
+    assert far["model"] < 3 * near + 0.1 < 0.2 * far["doing_nothing"]
+    kernel = found["kernel_distance"]
+    assert kernel["model"] < 0.1 * kernel["doing_nothing"]
+    assert found["paired_error"]["model"] == 0
+    assert found["paired_psnr"]["model"] == np.inf
+    assert found["error_outside"]["doing_nothing"] == 0
+    assert found["error_inside"]["doing_nothing"] > 50
+    assert found["structure"]["doing_nothing"] == pytest.approx(1)
+    assert found["structure"]["real"] < found["structure"]["model"] < 1
+
+
+def test_a_model_that_does_nothing_has_the_numbers_of_doing_nothing(evaluator):
+    inputs = array(drawn(2, 0, PICTURES))
+    targets = array(drawn(3, 1, PICTURES))
+    found = measured(evaluator, inputs, targets=targets, same=targets, cycled=inputs)
+    for name, row in found.items():
+        assert row["model"] == row["doing_nothing"], name
+    assert found["identity_error"]["model"] == found["cycle_error"]["model"] == 0
+
+
+def test_numbers_are_those_of_the_parts(evaluator):
+    inputs, outputs = (array(drawn(2, which, PICTURES)) for which in (0, 1))
+    cycled = np.clip(inputs.astype(int) + 7, 0, 255).astype(np.uint8)
+    found = measured(evaluator, outputs, cycled=cycled)
+    model = {name: row["model"] for name, row in found.items()}
+    assert model["cycle_error"] == likeness.error(cycled, inputs).mean()
+    log_odds, features = evaluator.judge.ask(outputs)
+    before = evaluator.judge.ask(inputs)[0].mean()
+    assert model["log_odds_moved"] == pytest.approx(log_odds.mean() - before)
+    half = evaluator.judge.ask(array(halves(data().train_y)[0]))[1]
+    expected = distances.Moments(), distances.Moments()
+    expected[0].add(features)
+    expected[1].add(half)
+    assert model["frechet_distance"] == pytest.approx(
+        distances.frechet_distance(*expected), rel=1e-4
+    )
+    ratio = distances.diversity(features) / distances.diversity(half)
+    assert model["diversity"] == pytest.approx(ratio, rel=1e-4)
+
+
+def test_the_other_direction_turns_the_judge_round(evaluator):
+    made = Translations(
+        "B2A", array(drawn(3, 1, PICTURES)), array(drawn(3, 0, PICTURES))
+    )
+    found = evaluator.numbers(made)
+    name = next(n for n in found if n.startswith("B2A/taken_for_target/"))
+    assert found[name] == {"model": 1, "doing_nothing": 0, "real": 1}
+
+
+def test_full_names_carry_extractor_digest_resize_and_counts(evaluator):
+    made = Translations("A2B", None, array(drawn(2, 1, PICTURES)))
+    names = [*evaluator.numbers(made)]
+    digest = evaluator.judge.digest
+    assert re.fullmatch("[0-9a-f]{8}", digest)
+    by_judge = f"judge-{digest}-32px-bicubic"
+    assert f"A2B/kernel_distance/{by_judge}/{PICTURES}-vs-24" in names
+    assert f"A2B/frechet_distance/{by_judge}/{PICTURES}-vs-24" in names
+    assert f"A2B/taken_for_target/{by_judge}" in names
+    assert not [name for name in names if "paired" in name or "structure" in name]
+
+
+def test_same_seed_same_numbers_and_another_seed_other_subsets(judges):
+    found = []
+    for seed in (0, 0, 1):
+        judged = protocol.of_data(data(), 32)[0].judge
+        targets = {"A2B": halves(drawn(1, 1, 48))}
+        fresh = Evaluator(targets, judged, subset_size=4, seed=seed)
+        found.append(measured(fresh, array(drawn(2, 1, PICTURES))))
+    assert found[0] == found[1]
+    assert found[0]["kernel_distance"] != found[2]["kernel_distance"]
+    assert found[0]["frechet_distance"] == found[2]["frechet_distance"]
+
+
+def test_without_a_judge_other_features_serve():
+    pixels = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)
+    evaluator = Evaluator({"A2B": halves(drawn(1, 1, 48))}, None, pixels)
+    found = evaluator.numbers(Translations("A2B", None, array(drawn(2, 1, PICTURES))))
+    assert "A2B/frechet_distance/pixels/12-vs-24" in found
+    assert not [name for name in found if "taken" in name]
+
+
+def test_detectors_speak_of_an_evaluation(evaluator):
+    inputs = array(drawn(2, 0, PICTURES))
+    collapsed = np.repeat(array(drawn(2, 1, 1)), PICTURES, axis=0)
+    for outputs, told in (
+        (inputs, "did nothing"),
+        (255 - inputs, "inverted colours"),
+        (collapsed, "mode collapse"),
+    ):
+        _, problems = protocol.evaluate(
+            evaluator, [Translations("A2B", inputs, outputs)]
+        )
+        assert any(told in line for line in problems), told
+    made = translations("A2B", inputs, lambda p: array(drawn(2, 1, PICTURES))[: len(p)])
+    assert protocol.evaluate(evaluator, [made])[1] == []
+
+
+# --- Too little to say anything
+
+
+def test_fewer_pictures_than_the_subset_are_an_error():
+    targets = {"A2B": halves(drawn(1, 1, 48))}
+    pixels = Extractor("pixels", lambda p: p[:, 0, 0] / 255.0)
+    told = "The target of A2B has 24 pictures in a half, fewer than the subset size 25."
+    with refused(told):
+        Evaluator(targets, None, pixels, subset_size=25)
+    evaluator = Evaluator(targets, None, pixels, subset_size=20)
+    with refused("A2B has 12 outputs, fewer than the subset size 20. Give a smaller"):
+        measured(evaluator, array(drawn(2, 1, PICTURES)))
+
+
+def test_very_few_pictures_are_an_error(evaluator):
+    with refused("A2B has 3 outputs; an evaluation needs 4 or more."):
+        measured(evaluator, array(drawn(2, 1, 3)), inputs=array(drawn(2, 0, 3)))
+    with refused("3 pictures in a half; an evaluation needs 4 or more."):
+        protocol.of_data(data(number=7), 32)
+
+
+def test_data_without_test_pictures_are_an_error():
+    held = data()
+    none = dataclasses.replace(held, without_pictures=("testA",))
+    with refused("An evaluation needs test pictures: testA has none."):
+        protocol.of_data(none, 32)
+
+
+def test_judge_is_described_by_pictures_it_never_saw(judges):
+    _, told = protocol.of_data(data(), 32)
+    assert told["accuracy"]["x"] > 0.9 and told["accuracy"]["y"] > 0.9
+    assert told["pictures"] == {"x": PICTURES, "y": PICTURES}
+    assert told["side"] == 32

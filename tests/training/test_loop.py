@@ -43,7 +43,7 @@ def loop_of(model, tiny, run_dir, num_steps=8):
         pictures=lambda: {"line": np.full((1, 8, 8, 3), model.step, np.uint8)},
         numbers=lambda: (
             {"slope": float(model.slope)},
-            f"slope {float(model.slope):.2f}",
+            [f"slope {float(model.slope):.2f}"],
         ),
         curves={"Loss": ("loss",)},
     )

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.quality import evaluation
+from cyclegan_tf.quality import pictures
 from cyclegan_tf.run_directory import load_config, newest_checkpoint
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.loop import NonFiniteLossError
@@ -203,7 +203,7 @@ def test_grid_shows_what_the_generators_make(tiny):
     config = tiny(num_grid_images=2)
     data = datasets.load(config)
     model = CycleGAN(config, 10)
-    columns = evaluation.grid_pictures(model, data)
+    columns = pictures.grid_pictures(model, data)
     assert list(columns) == [
         "real_x",
         "fake_y",

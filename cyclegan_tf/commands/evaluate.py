@@ -1,0 +1,240 @@
+"""`evaluate`: its flags, and what they put beside one another.
+
+TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
+once.
+"""
+
+import dataclasses
+import os
+import pathlib
+
+from absl import flags
+
+from cyclegan_tf.commands import program
+from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config
+from cyclegan_tf.validation import UserError, check_choice
+
+SUMMARY = (
+    "Says how good translations are: whether they change domain, look like the target, "
+    "keep the picture, and what goes wrong; each number beside that of doing nothing "
+    "and of real pictures. A judge is trained once for a data set and kept."
+)
+
+FLAGS = {
+    "run_dir": ("", "a run of train.py: both directions, on its test pictures"),
+    "checkpoint": ("latest", "of the run: latest, best (see --keep_best) or a step"),
+    "model": (
+        "",
+        "a SavedModel's folder, a .tflite or a .keras file: in place of one of the "
+        "run's generators, or on --input and --real",
+    ),
+    "direction": ("A2B", "with --run_dir, what --model translates: A2B or B2A"),
+    "fake": ("", "a folder of outputs, of whatever program, as `translate` writes it"),
+    "real": ("", "a folder of real pictures of the target"),
+    "input": ("", "a folder of what was translated; names match those of --fake"),
+    "paired": (
+        False,
+        "test pictures of the same name in both domains, or in --input and --real, "
+        "belong together: errors to the truth",
+    ),
+    "features": ("judge", "what distances compare: judge, or inception (InceptionV3)"),
+    "feature_weights": (
+        "",
+        "file of weights for InceptionV3(include_top=False); empty: Keras fetches them",
+    ),
+    "subset_size": (
+        0,
+        "pictures in a subset of the kernel distance; 0: half of them, at most 50",
+    ),
+    "num_pictures": (0, "the first so many test pictures of a domain; 0: all"),
+    "size": (0, "side that pictures of folders are resized to; 0: their own, to 256"),
+    "seed": (0, "of the judge and of the subsets"),
+    "data_dir": ("", "where tfds keeps its data sets; empty: as in the run"),
+    "output": ("", "folder of evaluation.json and .png; empty: RUN_DIR, or ."),
+}
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Makes the flags."""
+    program.define_flags(FLAGS, values)
+
+
+def help_text(called: str) -> str:
+    """What `--help` prints."""
+    usage = f"""{called} --run_dir RUN
+       {called} --run_dir RUN --model MODEL --direction A2B
+       {called} --model MODEL --input PICTURES --real PICTURES
+       {called} --fake PICTURES --real PICTURES [--input PICTURES]"""
+    return program.help_of_flags(usage, SUMMARY, FLAGS)
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluates what the flags name."""
+    program.no_arguments(arguments)
+    run(flags.FLAGS)
+
+
+def run(values: flags.FlagValues) -> None:
+    """Checks the flags, evaluates, prints a table and writes both files.
+
+    Raises:
+      UserError: the flags do not go together, or something they name can't be used.
+    """
+    check_flags(values)
+    if values.run_dir:
+        check_run(values.run_dir, values.checkpoint)
+    with without_native_messages():
+        from cyclegan_tf.quality import metrics, protocol, report
+    if values.run_dir:
+        evaluator, judge, made, about = _of_run(values)
+    else:
+        evaluator, judge, made, about = _of_folders(values)
+    numbers, problems = protocol.evaluate(evaluator, made)
+    if values.run_dir and not values.model:
+        problems += _of_discriminators(values.run_dir)
+    about |= {"judge": judge, "seed": values.seed, "checkpoint": values.checkpoint}
+    output = pathlib.Path(os.path.expanduser(values.output or values.run_dir or "."))
+    paths = protocol.write(output, evaluator, made, numbers, problems, about)
+    if judge:
+        print(report.judge_line(judge))
+    print(f"Distances by {evaluator.extractor.name}: no FID, see the page on quality.")
+    print(metrics.table(numbers))
+    for problem in problems:
+        print(problem)
+    print(f"Numbers: {paths[0]}\nPictures: {paths[1]}")
+
+
+def _of_discriminators(run_dir: str) -> list[str]:
+    """Which have won, says the run's log."""
+    from cyclegan_tf.quality import detectors
+    from cyclegan_tf.training.reporting import read_log
+
+    log = read_log(pathlib.Path(run_dir) / LOG_FILE)
+    return detectors.discriminator_won(log, load_config(run_dir).adversarial_loss)
+
+
+def check_flags(values: flags.FlagValues) -> None:
+    """Refuses values out of range, and flags that do not go together."""
+    check_choice("features", values.features, ("judge", "inception"))
+    check_choice("direction", values.direction, DIRECTIONS)
+    for name in ("subset_size", "num_pictures", "size", "seed"):
+        if values[name].value < 0:
+            raise UserError(
+                f"`{name}` must be at least 0. Received: {values[name].value}."
+            )
+    if values.subset_size == 1:
+        raise UserError("`subset_size` must be 0 or at least 2. Received: 1.")
+    if 0 < values.size < 16:
+        raise UserError(f"`size` must be 0 or at least 16. Received: {values.size}.")
+    sources = ("run_dir", "model", "fake", "real", "input")
+    given = {name for name in sources if values[name].value}
+    allowed = (
+        {"run_dir"},
+        {"run_dir", "model"},
+        {"model", "input", "real"},
+        {"fake", "real"},
+        {"fake", "real", "input"},
+    )
+    if given not in allowed:
+        named = ", ".join(f"--{name}" for name in sorted(given)) or "nothing"
+        raise UserError(
+            "Give --run_dir, with or without --model; or --model with --input and "
+            f"--real; or --fake with --real. Received: {named}. See --help."
+        )
+    if given == {"fake", "real"} and values.features == "judge":
+        raise UserError(
+            "Without --input there is no other domain to train a judge on: give "
+            "--input, or --features inception."
+        )
+    if values.paired and given == {"fake", "real"}:
+        raise UserError("`paired` needs --input.")
+    if values.feature_weights and values.features != "inception":
+        raise UserError("`feature_weights` is for --features inception.")
+
+
+def _of_run(values: flags.FlagValues) -> tuple:
+    """The evaluator of a run's data set, and what its generators make of it."""
+    from cyclegan_tf.data import datasets
+    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.quality import folders, pictures, protocol
+    from cyclegan_tf.training.checkpoints import networks_in
+
+    config = load_config(values.run_dir)
+    if values.data_dir:
+        config = dataclasses.replace(config, data_dir=values.data_dir)
+    checkpoint = check_run(values.run_dir, values.checkpoint)
+    # An imported run may have one direction only.
+    generators = {
+        direction: translators.of_run(values.run_dir, name, checkpoint)
+        for direction, name in DIRECTIONS.items()
+        if name in networks_in(checkpoint)
+    }
+    directions = tuple(generators)
+    about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
+    if values.model:
+        path = pathlib.Path(os.path.expanduser(values.model))
+        generators[values.direction] = translators.of_model(path)
+        directions = (values.direction,)
+        about["model"] = values.model
+    data = datasets.load(config)
+    if values.paired:
+        true_y, true_x = folders.paired(data)
+        data = dataclasses.replace(data, true_y=true_y, true_x=true_x)
+    evaluator, judge = protocol.of_data(
+        data,
+        config.image_size,
+        values.features,
+        values.feature_weights,
+        values.subset_size,
+        values.seed,
+    )
+    made = pictures.of_test_pictures(
+        data, generators, values.num_pictures, directions=directions
+    )
+    return evaluator, judge, made, about
+
+
+def _of_folders(values: flags.FlagValues) -> tuple:
+    """The evaluator of some folders, and the pictures that lie there."""
+    from cyclegan_tf.data import datasets
+    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.quality import folders, pictures, protocol
+
+    real = folders.of_folder(values.real, "real")
+    inputs = folders.of_folder(values.input, "input") if values.input else None
+    fakes = folders.of_folder(values.fake, "fake") if values.fake else inputs
+    all_inputs, size = inputs, values.size or folders.common_size(fakes)
+    truth = None
+    if inputs and values.fake:
+        inputs = folders.matched(fakes, inputs, "input")
+    if values.paired:
+        truth = folders.matched(fakes, real, "real picture")
+    evaluator, judge = protocol.of_folders(
+        all_inputs,
+        real,
+        size,
+        values.features,
+        values.feature_weights,
+        values.subset_size,
+        values.seed,
+    )
+
+    def some(domain):
+        if domain is None:
+            return None
+        number = values.num_pictures or None
+        return pictures.first(datasets.resized(domain, size), number)
+
+    if values.model:
+        path = pathlib.Path(os.path.expanduser(values.model))
+        made = pictures.translations(
+            "A2B", some(inputs), translators.of_model(path), truth=some(truth)
+        )
+    else:
+        made = pictures.Translations(
+            "A2B", some(inputs), some(fakes), truth=some(truth)
+        )
+    about = {n: values[n].value for n in ("model", "fake", "real", "input")}
+    return evaluator, judge, [made], {**about, "size": size}

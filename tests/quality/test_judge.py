@@ -1,0 +1,145 @@
+"""The judge: what it learns, that noise does not fool it, and that it is kept."""
+
+import numpy as np
+import pytest
+from helpers.attacks import LEVELS, perturbed, plain_log_odds
+from helpers.quality_samples import array, drawn
+
+from cyclegan_tf.data.datasets import Domain
+from cyclegan_tf.quality import judge
+from cyclegan_tf.validation import UserError
+
+
+def quiet(line):
+    pass
+
+
+def prepared(seed=0, say=quiet, **fields):
+    values = {"domain_x": drawn(0, 0), "domain_y": drawn(1, 1), "image_size": 32}
+    return judge.prepare(**{**values, **fields}, seed=seed, say=say)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training changes the weights, and takes no time."""
+
+    def fit(network, *rest):
+        network.set_weights([w + 1 for w in network.get_weights()])
+
+    monkeypatch.setattr(judge, "fit", fit)
+
+
+def test_it_learns_the_domains_and_is_right_on_pictures_it_never_saw():
+    trained = prepared()
+    for which, sign in ((0, -1), (1, 1)):
+        log_odds, features = trained.ask(array(drawn(2, which)))
+        assert (sign * log_odds > 0).mean() > 0.9
+        assert features.shape == (24, judge.NUM_FEATURES)
+
+
+def test_it_looks_at_pictures_of_any_size():
+    trained = prepared()
+    pictures = array(drawn(2, 1, 3, side=48))
+    resized = array(drawn(2, 1, 3))
+    # The same animals, drawn at two sizes.
+    apart = np.abs(trained.ask(pictures)[0] - trained.ask(resized)[0])
+    assert apart.max() < 1
+
+
+def test_answer_for_a_picture_does_not_depend_on_the_others():
+    trained, pictures = prepared(), array(drawn(2, 0))
+    alone = trained.ask(pictures[:1])[0]
+    np.testing.assert_allclose(trained.ask(pictures)[0][:1], alone, atol=1e-4)
+
+
+def test_it_is_trained_once_and_kept_and_always_the_same(judges):
+    said = []
+    first = prepared(seed=5, say=said.append)
+    again = prepared(seed=5, say=said.append)
+    assert said == ["No judge of these pictures yet: training one on 24 + 24."]
+    assert (first.digest, first.fingerprint) == (again.digest, again.fingerprint)
+    pictures = array(drawn(2, 0))
+    np.testing.assert_array_equal(first.ask(pictures)[0], again.ask(pictures)[0])
+    (judges / f"judge-32px-{first.fingerprint}.npz").unlink()
+    # The same seed trains the same judge.
+    assert prepared(seed=5).digest == first.digest
+
+
+@pytest.mark.usefixtures("untrained")
+def test_other_pictures_sizes_and_seeds_have_another_judge():
+    held = [
+        prepared(),
+        prepared(seed=1),
+        prepared(image_size=48),
+        prepared(domain_x=drawn(0, 0, 23)),
+        prepared(domain_x=drawn(2, 0)),
+    ]
+    assert len({one.fingerprint for one in held}) == len(held)
+    assert prepared(image_size=500).side == judge.MAX_SIDE
+
+
+@pytest.mark.parametrize("damage", [b"", b"no archive at all", "truncated"])
+@pytest.mark.usefixtures("untrained")
+def test_damaged_file_is_told_and_trained_again(judges, damage):
+    first = prepared(seed=7)
+    path = judges / f"judge-32px-{first.fingerprint}.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else damage)
+    said = []
+    assert prepared(seed=7, say=said.append).digest == first.digest
+    assert said == [f"{path} is damaged: training one on 24 + 24."]
+    assert prepared(seed=7, say=said.append).digest == first.digest
+    assert len(said) == 1
+
+
+@pytest.mark.usefixtures("untrained")
+def test_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    said = []
+    prepared(say=said.append)
+    assert said[-1].startswith(f"The judge can't be kept in {tmp_path / 'file'}")
+
+
+def test_no_pictures_are_an_error():
+    with pytest.raises(UserError, match="needs pictures of both domains"):
+        prepared(domain_x=Domain([], [].__getitem__))
+
+
+# --- Noise that no eye sees
+
+
+def domains(number=32, side=32):
+    """Y is brighter in its middle, which is seen; and has a grid of 1 level, unseen."""
+    random = np.random.default_rng(0)
+    grounds = random.uniform(60, 160, (2 * number, 1, 1, 3))
+    x, y = np.split(np.broadcast_to(grounds, (2 * number, side, side, 3)).copy(), 2)
+    middle = slice(side // 4, -side // 4)
+    # Seen of three in four: one in four has none, or has it though it is X.
+    y[number // 4 :, middle, middle] += 25
+    x[: number // 4, middle, middle] += 25
+    x, y = np.rint(x), np.rint(y)
+    y += (np.indices((side, side)).sum(axis=0) % 2)[..., None]
+    return x.astype(np.uint8), y.astype(np.uint8)
+
+
+def test_noise_of_two_levels_fools_a_plain_classifier_and_hardly_the_judge():
+    x, y = domains()
+    larger = [np.pad(p, ((0, 0), (2, 2), (2, 2), (0, 0)), "reflect") for p in (x, y)]
+    plain, robust = judge.build(32, 0), judge.build(32, 0)
+    judge.fit(plain, *larger, seed=0, num_steps=60, corrupted=False)
+    judge.fit(robust, *larger, seed=0, num_steps=120)
+    seen = judge.Judge(robust, 32, "", "")
+    gap = seen.ask(y)[0].mean() - seen.ask(x)[0].mean()
+    assert gap > 1
+    pictures = x[len(x) // 4 :]
+    fooling = perturbed(plain, pictures)
+    assert 0 < np.abs(fooling.astype(int) - pictures).max() <= LEVELS
+    assert (plain_log_odds(plain, pictures) < 0).mean() > 0.9
+    assert (plain_log_odds(plain, fooling) > 0).mean() > 0.4
+    before = seen.ask(pictures)[0]
+    assert (before < 0).mean() > 0.8
+    for noisy in (fooling, perturbed(robust, pictures)):
+        after = seen.ask(noisy)[0]
+        assert (after > 0).mean() < (before > 0).mean() + 0.1
+        assert (after - before).mean() < 0.25 * gap

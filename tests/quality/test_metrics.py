@@ -1,0 +1,102 @@
+"""Names of numbers, tables, and what a whole training is worth."""
+
+import math
+
+import pytest
+
+from cyclegan_tf.quality import metrics
+from cyclegan_tf.validation import METRICS_TO_KEEP
+
+KERNEL = "A2B/kernel_distance/judge-1a2b3c4d-64px-bicubic/120-vs-667"
+TAKEN = "B2A/taken_for_target/judge-1a2b3c4d-64px-bicubic"
+
+
+def test_full_name_carries_the_protocol():
+    protocol = "judge-1a2b3c4d-64px-bicubic/120-vs-667"
+    assert metrics.full_name("A2B", "kernel_distance", protocol) == KERNEL
+    assert metrics.full_name("A2B", "cycle_error") == "A2B/cycle_error"
+    assert metrics.short_name(KERNEL) == "A2B/kernel_distance"
+
+
+def test_no_number_is_called_fid():
+    told = " ".join([*metrics.METRICS, *(m.text for m in metrics.METRICS.values())])
+    assert "fid" not in told.lower()
+
+
+def test_every_number_to_keep_the_best_by_has_a_better():
+    for name in METRICS_TO_KEEP:
+        assert metrics.METRICS[name].better in ("higher", "lower")
+    assert metrics.higher_is_better("B2A/taken_for_target")
+    assert not metrics.higher_is_better("kernel_distance")
+
+
+@pytest.mark.parametrize(
+    "metric, value",
+    [
+        ("kernel_distance", 3.0),
+        ("A2B/kernel_distance", 1.0),
+        ("B2A/kernel_distance", 5.0),
+        ("frechet_distance", None),
+    ],
+)
+def test_value_is_of_one_direction_or_the_mean_of_both(metric, value):
+    numbers = {
+        KERNEL: 1.0,
+        KERNEL.replace("A2B", "B2A"): 5.0,
+        KERNEL.replace("distance", "distance_deviation"): 100.0,
+        "A2B/cycle_error": 7.0,
+    }
+    assert metrics.value_of(metric, numbers) == value
+
+
+def records(values, name=KERNEL):
+    log = [{"step": 0, "error_x_to_y": 60.0}]
+    for i, value in enumerate(values, start=1):
+        log += [{"step": 10 * i, "gen_g_loss": 1.0}, {"step": 10 * i, name: value}]
+    return log
+
+
+def test_a_training_is_worth_its_last_five_evaluations_not_its_best():
+    spread, best = metrics.last_five(records([9.0, 0.5, 4, 2, 4, 2, 4]))
+    found = spread[KERNEL]
+    assert found["mean"] == pytest.approx(3.2)
+    assert found["deviation"] == pytest.approx(math.sqrt(0.96))
+    assert found["count"] == 5
+    assert best == {KERNEL: {"value": 0.5, "step": 20}}
+
+
+def test_the_best_may_be_the_highest_and_few_evaluations_are_counted():
+    spread, best = metrics.last_five(records([0.25, 0.75], TAKEN))
+    assert spread[TAKEN] == {"mean": 0.5, "deviation": 0.25, "count": 2}
+    assert best == {TAKEN: {"value": 0.75, "step": 20}}
+    assert metrics.last_five(records([])) == ({}, {})
+
+
+def test_numbers_of_another_judge_are_not_mixed_in():
+    other = KERNEL.replace("1a2b3c4d", "ffffffff")
+    spread, _ = metrics.last_five([*records([1.0], other), *records([5.0])])
+    assert {name: s["mean"] for name, s in spread.items()} == {KERNEL: 5.0}
+
+
+def test_table_has_a_column_for_each_and_says_what_has_no_meaning():
+    numbers = {
+        KERNEL: {"model": 0.00831, "doing_nothing": 0.3235, "real": -0.0001},
+        "A2B/cycle_psnr": {"model": 18.44, "doing_nothing": math.inf, "real": None},
+        TAKEN: {"model": 0.914, "doing_nothing": 0.08, "real": 0.85},
+    }
+    heading, kernel, psnr, other, taken = metrics.table(numbers).splitlines()
+    assert heading.split() == "A2B, X to Y model doing nothing real".split()
+    assert kernel.split() == "kernel distance 0.0083 0.3235 -0.0001".split()
+    assert psnr.split() == "cycle PSNR, dB 18.4 exact -".split()
+    assert other.startswith("B2A, Y to X")
+    assert taken.split() == "taken for the target 91% 8% 85%".split()
+    assert len({len(line) for line in (heading, kernel, psnr, taken)}) == 1
+    told = metrics.lines(numbers)
+    assert told[0] == "A2B: kernel distance 0.0083 (doing nothing 0.3235, real -0.0001)"
+    assert told[1] == "B2A: taken for the target 91% (doing nothing 8%, real 85%)"
+
+
+def test_spread_is_told_with_the_best_named_as_such():
+    told = metrics.spread_table(*metrics.last_five(records([1.0, 3.0])))
+    words = "A2B/kernel_distance 2.0000 +- 1.0000 best 1.0000 at step 10"
+    assert told.split() == words.split()

@@ -1,0 +1,103 @@
+"""The files that an evaluation leaves."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from helpers.quality_samples import array, drawn
+from PIL import Image
+
+from cyclegan_tf.quality import protocol, report
+from cyclegan_tf.quality.evaluation import Evaluator, halves
+from cyclegan_tf.quality.features import Extractor
+from cyclegan_tf.quality.pictures import Translations
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    pixels = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)
+    return Evaluator({"A2B": halves(drawn(1, 1))}, None, pixels)
+
+
+def test_json_has_all_and_no_infinity(evaluator, tmp_path):
+    inputs, truth = array(drawn(2, 0, 6)), array(drawn(2, 1, 6))
+    made = [Translations("A2B", inputs, truth, cycled=inputs, truth=truth)]
+    numbers, problems = protocol.evaluate(evaluator, made)
+    log = [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
+    paths = protocol.write(
+        tmp_path / "new", evaluator, made, numbers, problems, {"step": 7}, log
+    )
+    text = paths[0].read_text()
+    assert "Infinity" not in text and "NaN" not in text
+    record = json.loads(text)
+    assert record["step"] == 7
+    assert record["pictures"] == {"A2B": 6}
+    assert record["features"] == "pixels"
+    assert record["numbers"]["A2B/cycle_psnr"]["model"] is None
+    assert record["numbers"]["A2B/paired_error"]["model"] == 0
+    assert record["problems"] == problems
+    assert record["last_five_evaluations"]["A2B/cycle_error"]["mean"] == 5
+    assert record["best_not_the_result"]["A2B/cycle_error"] == {"value": 1, "step": 1}
+    assert set(record["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "evaluation.json",
+        "evaluation.png",
+    ]
+
+
+def test_lists_and_numbers_deep_inside_are_kept_finite():
+    held = {"a": [1.5, math.inf, {"b": math.nan}], "c": "text", "d": None}
+    assert report._finite(held) == {
+        "a": [1.5, None, {"b": None}],
+        "c": "text",
+        "d": None,
+    }
+
+
+def shown(path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def has_colour(page: np.ndarray, colour) -> bool:
+    return bool((np.abs(page - colour).max(axis=-1) <= 1).any())
+
+
+def test_page_shows_the_best_the_median_and_the_worst(evaluator, tmp_path):
+    truth = np.full((5, 32, 32, 3), 128, np.uint8)
+    offsets = (10, 90, 0, 60, 30)
+    colours = [(128 + by, 128 - by, 128) for by in offsets]
+    outputs = np.stack([np.full((32, 32, 3), c, np.uint8) for c in colours])
+    made = Translations("A2B", truth, outputs, truth=truth)
+    page = shown(report.write_page(evaluator, [made], tmp_path))
+    seen = [by for by, c in zip(offsets, colours, strict=True) if has_colour(page, c)]
+    assert seen == [90, 0, 30]
+
+
+@pytest.mark.parametrize("inputs", [None, "given"])
+def test_page_without_judge_and_truth_is_ordered_by_features(
+    evaluator, tmp_path, inputs
+):
+    outputs = array(drawn(2, 1, 5))
+    outputs[3] = (255, 0, 255)
+    given = array(drawn(2, 0, 5)) if inputs else None
+    made = Translations("A2B", given, outputs)
+    order, texts = report._ranked(evaluator, made)
+    assert order[0] == 3
+    assert texts[3].startswith("distance ")
+    assert has_colour(
+        shown(report.write_page(evaluator, [made], tmp_path)), (255, 0, 255)
+    )
+
+
+def test_line_of_the_judge_tells_how_often_it_is_right():
+    told = {
+        "digest": "1a2b3c4d",
+        "side": 64,
+        "accuracy": {"x": 0.875, "y": 1.0},
+        "pictures": {"x": 120, "y": 140},
+    }
+    assert report.judge_line(told) == (
+        "The judge (1a2b3c4d, 64 px) is right on 88% of 120 real pictures of X and "
+        "100% of 140 real pictures of Y."
+    )

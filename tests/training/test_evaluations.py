@@ -1,0 +1,186 @@
+"""Evaluations during a training, and the best checkpoint."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.config_values import refused
+
+from cyclegan_tf.exporting import translators
+from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
+from cyclegan_tf.training import train
+from cyclegan_tf.training.checkpoints import Checkpoints, load_network
+from cyclegan_tf.training.reporting import read_log
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """An epoch of 8 steps, 4 test pictures, and a judge of few steps."""
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 8)
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 4)
+    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
+
+
+def evaluations(run_dir) -> dict[int, dict]:
+    log = read_log(pathlib.Path(run_dir) / "log.jsonl")
+    return {r["step"]: r for r in log if "A2B/cycle_error" in r}
+
+
+def tags(run_dir) -> set[str]:
+    found = set()
+    for path in (pathlib.Path(run_dir) / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            found |= {value.tag for value in event.summary.value}
+    return found
+
+
+def weights(run_dir) -> list[np.ndarray]:
+    return load_network(run_dir, "generator_g").get_weights()
+
+
+def test_training_is_evaluated_and_the_best_is_kept(tiny, tmp_path, capsys):
+    fields = {"num_epochs": 3, "num_decay_epochs": 0, "max_steps": 20}
+    config = tiny(
+        **fields,
+        run_dir=str(tmp_path / "run"),
+        evaluate_every_epochs=1,
+        keep_best="A2B/cycle_error",
+    )
+    train.train(config)
+    found = evaluations(config.run_dir)
+    assert [*found] == [8, 16, 20]
+    errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
+    best = min(errors, key=errors.get)
+    path, kept = best_checkpoint(config.run_dir)
+    metric = {"metric": "A2B/cycle_error", "value": errors[best], "step": best}
+    assert kept == metric
+    assert pathlib.Path(f"{path}.index").exists()
+    record = json.loads((tmp_path / "run/evaluation.json").read_text())
+    spread = record["last_five_evaluations"]["A2B/cycle_error"]
+    assert spread["mean"] == pytest.approx(np.mean([*errors.values()]))
+    assert spread["count"] == 3
+    named = record["best_not_the_result"]["A2B/cycle_error"]
+    assert named == {"value": errors[best], "step": best}
+    assert (record["step"], record["pictures"]) == (20, {"A2B": 4, "B2A": 4})
+    assert (tmp_path / "run/evaluation.png").exists()
+    assert set(record["numbers"]) <= tags(config.run_dir)
+    printed = capsys.readouterr().out
+    assert "The judge (" in printed
+    assert "Mean and deviation of the last five evaluations:" in printed
+    assert f"best {errors[best]:.1f} at step {best}" in printed
+    # The same without evaluations ends with the same weights.
+    plain = tiny(**fields, run_dir=str(tmp_path / "plain"))
+    train.train(plain)
+    for a, b in zip(weights(config.run_dir), weights(plain.run_dir), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # Epochs say what goes wrong: new generators give nearly one picture for all.
+    printed = capsys.readouterr().out
+    assert "Step 8, A2B mode collapse: outputs are 0." in printed
+    assert "The judge" not in printed
+    assert evaluations(plain.run_dir) == {}
+
+
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"keep_best": "kernel_distance"}, "needs `evaluate_every_epochs` of at least"),
+        ({"keep_best": "fid"}, "`keep_best` must be one of taken_for_target, "),
+        ({"keep_best": "B2C/structure"}, "after A2B/ or B2A/. Received: 'B2C/struct"),
+        ({"keep_best": "structure/A2B"}, "Received: 'structure/A2B'."),
+        (
+            {"keep_best": "A2B/paired_error", "dataset": "maps"},
+            "needs the true translations, which only `shapes` has in a training.",
+        ),
+        ({"evaluate_every_epochs": -1}, "must be at least 0. Received: -1."),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused(tiny, fields, told):
+    every = {} if "needs `eval" in told else {"evaluate_every_epochs": 1}
+    with refused(told):
+        tiny(**{**every, **fields})
+
+
+def test_too_few_pictures_are_told_before_anything_is_written(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 6)
+    config = tiny(run_dir=str(tmp_path / "run"), evaluate_every_epochs=1)
+    with refused("The target of A2B has 3 pictures in a half; an evaluation needs 4"):
+        train.train(config)
+    assert not (tmp_path / "run").exists()
+
+
+# --- The best checkpoint
+
+
+@pytest.fixture
+def kept(model, tmp_path):
+    """Checkpoints of a run, saved at steps with a value each."""
+
+    def keep(*values, higher=False, metric="kernel_distance"):
+        run_dir = tmp_path / "run"
+        if not run_dir.exists():
+            tf.io.gfile.makedirs(str(run_dir))
+            (run_dir / "config.json").write_text(model.config.to_json())
+        checkpoints = Checkpoints(model.state(), run_dir)
+        for step, value in values:
+            checkpoints.save(step)
+            checkpoints.keep_best(metric, value, higher)
+        return run_dir
+
+    return keep
+
+
+@pytest.mark.parametrize("higher, best", [(False, 2), (True, 3)])
+def test_best_stays_when_the_newest_have_moved_on(kept, higher, best):
+    values = [(1, 5.0), (2, 1.0), (3, 9.0), (4, 5.0), (5, 9.0), (6, 4.0)]
+    run_dir = kept(*values, higher=higher)
+    assert best_checkpoint(run_dir)[1]["step"] == best
+    assert check_run(run_dir) == newest_checkpoint(run_dir)
+    path = check_run(run_dir, "best")
+    assert path == check_run(run_dir, str(best)) == str(run_dir / f"best/step-{best}")
+    assert sorted(p.name for p in (run_dir / "best").iterdir()) == [
+        "best.json",
+        f"step-{best}.data-00000-of-00001",
+        f"step-{best}.index",
+    ]
+    assert check_run(run_dir, "5") == str(run_dir / "checkpoints/step-5")
+    assert load_network(run_dir, "generator_g", path).count_params()
+    with refused(f"has: 4, 5, 6, latest, best. Received: '{9 - best}9'."):
+        check_run(run_dir, f"{9 - best}9")
+
+
+def test_best_is_what_is_translated_and_loaded(kept, model):
+    kept((1, 1.0))
+    generator, picture = model.generator_g, np.full((1, 32, 32, 3), 70, np.uint8)
+    before = generator.get_weights()
+    at_best = translators.load(kept() / ".").translate(picture)
+    try:
+        generator.set_weights([w + 0.3 for w in before])
+        run_dir = kept((2, 3.0))
+    finally:
+        generator.set_weights(before)
+    best = translators.load(run_dir, checkpoint="best").translate(picture)
+    latest = translators.load(run_dir).translate(picture)
+    np.testing.assert_array_equal(best, at_best)
+    assert not np.array_equal(latest, best)
+
+
+def test_best_by_another_number_is_replaced_and_a_tie_is_not(kept):
+    kept((1, 5.0), (2, 5.0))
+    assert best_checkpoint(kept())[1]["step"] == 1
+    kept((3, 7.0), metric="cycle_error")
+    found = best_checkpoint(kept())[1]
+    assert found == {"metric": "cycle_error", "value": 7.0, "step": 3}
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"metric": 1, "value": 2, "step": "x"}'])
+def test_record_that_is_damaged_is_no_best_checkpoint(kept, damage):
+    run_dir = kept((1, 5.0))
+    (run_dir / "best/best.json").write_text(damage)
+    assert best_checkpoint(run_dir) is None
+    with refused("has no best checkpoint: train with --keep_best."):
+        check_run(run_dir, "best")
+    assert best_checkpoint(kept((2, 9.0)))[1]["step"] == 2
