@@ -52,7 +52,10 @@ FLAGS = {
     "size": (0, "side that pictures of folders are resized to; 0: their own, to 256"),
     "seed": (0, "of the judge and of the subsets"),
     "data_dir": ("", "where tfds keeps its data sets; empty: as in the run"),
-    "output": ("", "folder of evaluation.json and .png; empty: RUN_DIR, or ."),
+    "output": (
+        "",
+        "folder of evaluation.json and .png; empty: RUN_DIR, or . with the others",
+    ),
 }
 
 
@@ -86,33 +89,33 @@ def run(values: flags.FlagValues) -> None:
     if values.run_dir:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
-        from cyclegan_tf.quality import metrics, protocol, report
+        from cyclegan_tf.quality import detectors, metrics, protocol, report
+        from cyclegan_tf.training.reporting import read_log
     if values.run_dir:
         evaluator, judge, made, about = _of_run(values)
     else:
         evaluator, judge, made, about = _of_folders(values)
     numbers, problems = protocol.evaluate(evaluator, made)
+    log = []
     if values.run_dir and not values.model:
-        problems += _of_discriminators(values.run_dir)
+        log = read_log(pathlib.Path(values.run_dir) / LOG_FILE)
+        loss = load_config(values.run_dir).adversarial_loss
+        problems += detectors.discriminator_won(log, loss)
     about |= {"judge": judge, "seed": values.seed, "checkpoint": values.checkpoint}
-    output = pathlib.Path(os.path.expanduser(values.output or values.run_dir or "."))
-    paths = protocol.write(output, evaluator, made, numbers, problems, about)
+    # What a training wrote there is not replaced by numbers of another model.
+    place = values.output or ("." if values.model else values.run_dir) or "."
+    folder = pathlib.Path(os.path.expanduser(place))
+    paths = protocol.write(folder, evaluator, made, numbers, problems, about, log)
     if judge:
         print(report.judge_line(judge))
     print(f"Distances by {evaluator.extractor.name}: no FID, see the page on quality.")
     print(metrics.table(numbers))
+    told = metrics.spread_table(*metrics.last_five(log))
+    if told:
+        print(f"Mean and deviation of the last five evaluations in training:\n{told}")
     for problem in problems:
         print(problem)
     print(f"Numbers: {paths[0]}\nPictures: {paths[1]}")
-
-
-def _of_discriminators(run_dir: str) -> list[str]:
-    """Which have won, says the run's log."""
-    from cyclegan_tf.quality import detectors
-    from cyclegan_tf.training.reporting import read_log
-
-    log = read_log(pathlib.Path(run_dir) / LOG_FILE)
-    return detectors.discriminator_won(log, load_config(run_dir).adversarial_loss)
 
 
 def check_flags(values: flags.FlagValues) -> None:

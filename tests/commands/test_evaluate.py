@@ -1,6 +1,7 @@
 """`evaluate`: runs, exported models, anybody's folders, and what it refuses."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -243,6 +244,35 @@ def test_refused_of_a_run(run_dir, evaluated, tmp_path):
     dense.save(tmp_path / "dense.keras")
     with refused("dense.keras does not map images of any size to images."):
         evaluated(f"--run_dir={run_dir}", f"--model={tmp_path / 'dense.keras'}")
+
+
+def test_what_a_training_found_is_told_and_not_lost(
+    run_dir, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(run_dir, tmp_path / "run")
+    log = [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
+    lost = [{"step": s, "disc_x_loss": 0.5, "disc_y_loss": 0.001} for s in range(10)]
+    lines = "".join(json.dumps(record) + "\n" for record in [*lost, *log])
+    (tmp_path / "run/log.jsonl").write_text(lines)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        values = flags.FlagValues()
+        evaluate.define_flags(values)
+        values(["evaluate", "--run_dir=run", *arguments])
+        evaluate.run(values)
+        return capsys.readouterr().out
+
+    printed = call()
+    assert "discriminator_y has won: its loss stayed below 0.02" in printed
+    assert "A2B/cycle_error                    5.0 +- 1.4     best 1.0 at" in printed
+    before = (tmp_path / "run/evaluation.json").read_bytes()
+    spread = json.loads(before)["last_five_evaluations"]
+    assert spread["A2B/cycle_error"]["mean"] == 5
+    # Another model's numbers do not take the place of the run's.
+    call(f"--model={export('keras', run_dir, tmp_path)}")
+    assert (tmp_path / "run/evaluation.json").read_bytes() == before
+    assert (tmp_path / "evaluation.json").exists()
 
 
 def test_step_asked_for_is_evaluated(run_dir, evaluated):
