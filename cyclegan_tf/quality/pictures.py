@@ -28,8 +28,8 @@ class Translations:
       direction: `A2B` or `B2A`.
       inputs: What was translated.
       outputs: What became of it.
-      cycled: Outputs translated back.
-      cycled_blurred: Outputs translated back after a slight blur.
+      cycled: Outputs, as the 8 bit pictures that they are, translated back.
+      cycled_blurred: The same after a slight blur.
       targets: Test pictures of the target.
       same: These, translated by the same generator.
       truth: What the outputs ought to be.
@@ -156,16 +156,17 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
         ("y", "x", model.generator_f, model.generator_g, data.test_y),
     ):
         made = {f"real_{x}": [], f"fake_{y}": [], f"cycled_{x}": [], f"same_{x}": []}
-        for picture in first(domain, rows):
-            real = images.to_float(picture[None])
+        pictures = first(domain, rows)
+        for start in range(0, rows, _BATCH):
+            real = images.to_float(pictures[start : start + _BATCH])
             fake = translate(forward, real, multiple)
             cycled = translate(back, fake, multiple)
             same = translate(back, real, multiple)
             for column, image in zip(
                 made.values(), (real, fake, cycled, same), strict=True
             ):
-                column.append(images.to_uint8(image)[0].numpy())
-        columns.update(made)
+                column.append(images.to_uint8(image).numpy())
+        columns |= {name: np.concatenate(parts) for name, parts in made.items()}
     return columns
 
 
