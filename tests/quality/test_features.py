@@ -18,23 +18,19 @@ def pictures(number=5, side=20):
 
 
 @pytest.fixture(scope="module")
-def inception_file(tmp_path_factory):
-    """Random weights of InceptionV3."""
+def network():
+    """InceptionV3 with random weights."""
     keras.utils.set_random_seed(0)
-    network = keras.applications.InceptionV3(include_top=False, weights=None)
-    path = tmp_path_factory.mktemp("weights") / "inception.weights.h5"
-    network.save_weights(path)
-    return path
-
-
-def test_inception_takes_a_file_and_is_what_keras_makes_of_it(inception_file):
-    extractor = features.inception(str(inception_file))
-    assert re.fullmatch(r"inception-[0-9a-f]{8}-299px-bicubic", extractor.name)
-    found = extractor(pictures(2, side=299))
-    network = keras.applications.InceptionV3(
+    return keras.applications.InceptionV3(
         include_top=False, weights=None, pooling="avg", input_shape=(299, 299, 3)
     )
-    network.load_weights(inception_file)
+
+
+def test_inception_takes_a_file_and_is_what_keras_makes_of_it(network, tmp_path):
+    network.save_weights(tmp_path / "inception.weights.h5")
+    extractor = features.inception(str(tmp_path / "inception.weights.h5"))
+    assert re.fullmatch(r"inception-[0-9a-f]{8}-299px-bicubic", extractor.name)
+    found = extractor(pictures(2, side=299))
     # The preprocessing that Keras documents for its weights.
     floats = pictures(2, side=299).astype(np.float32)
     floats = keras.applications.inception_v3.preprocess_input(floats)
