@@ -80,6 +80,13 @@ class Config:
         "their own sizes",
         minimum=0,
     )
+    test_size: int = _knob(
+        0,
+        _DATA,
+        "side that test pictures are resized to; 0: image_size. The crops trained on "
+        "may be smaller: at half the side a step costs about a quarter",
+        minimum=0,
+    )
     flip: bool = _knob(True, _DATA, "mirror half of the training pictures at random")
     cache: str = _knob(
         "auto",
@@ -105,6 +112,18 @@ class Config:
         "halvings in a `unet` generator (8: U-Net 256); sides must be multiples of "
         "2**num_downs",
         minimum=2,
+    )
+    output_skip: bool = _knob(
+        False,
+        _NETWORKS,
+        "generators add to their input what they change, and begin as copies of it",
+    )
+    upsampling: str = _knob(
+        "transposed",
+        _NETWORKS,
+        "how generators double sides: `transposed` convolutions, or `resize` (nearest "
+        "neighbour) and a convolution, without checkerboards",
+        choices=("transposed", "resize"),
     )
     discriminator: str = _knob(
         "patchgan",
@@ -148,7 +167,17 @@ class Config:
         1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
     )
     learning_rate: float = _knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
+    discriminator_learning_rate: float = _knob(
+        0.0, _TRAINING, "of the discriminators' Adam; 0: learning_rate", minimum=0
+    )
     beta_1: float = _knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
+    average_decay: float = _knob(
+        0.0,
+        _TRAINING,
+        "the generators that are shown, evaluated and exported are moving averages, "
+        "with this decay, of those that are trained (0.999, say); 0: they are the same",
+        minimum=0,
+    )
     num_epochs: int = _knob(
         100, _TRAINING, "epochs with a constant learning rate", minimum=0
     )
@@ -219,6 +248,11 @@ class Config:
     def size_multiple(self) -> int:
         """What the sides of a picture must be a multiple of for this generator."""
         return 4 if self.generator == "resnet" else 2**self.num_downs
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures that are shown and evaluated."""
+        return self.test_size or self.image_size
 
     @property
     def total_epochs(self) -> int:

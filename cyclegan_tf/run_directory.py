@@ -82,7 +82,8 @@ def best_checkpoint(run_dir: str | os.PathLike) -> tuple[str, dict] | None:
     try:
         record = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
         path = folder / f"step-{int(record['step'])}"
-        found = {name: record[name] for name in ("metric", "value", "step")}
+        found = {name: record[name] for name in ("metric", "step")}
+        found["value"] = float(record["value"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return (str(path), found) if path.with_suffix(".index").exists() else None

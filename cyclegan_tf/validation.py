@@ -70,6 +70,10 @@ def _check_learning(config) -> None:
         raise UserError("`learning_rate` must be above 0. Received: 0.")
     if config.beta_1 >= 1:
         raise UserError(f"`beta_1` must be below 1. Received: {config.beta_1}.")
+    if config.average_decay >= 1:
+        raise UserError(
+            f"`average_decay` must be below 1. Received: {config.average_decay}."
+        )
     if config.total_epochs == 0:
         raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
     if config.seed >= 2**31:
@@ -89,6 +93,11 @@ def _check_sizes(config) -> None:
         raise UserError(
             "`load_size` must be 0 or at least `image_size` "
             f"({size}). Received: {config.load_size}."
+        )
+    if config.test_size and (config.test_size < size or config.test_size % multiple):
+        raise UserError(
+            f"`test_size` must be 0, or a multiple of {multiple} and at least "
+            f"`image_size` ({size}). Received: {config.test_size}."
         )
     if (
         config.discriminator == "patchgan"

@@ -14,11 +14,14 @@ OFFICIAL_RECIPE = {
     "dataset": "horse2zebra",
     "image_size": 256,
     "load_size": 286,
+    "test_size": 0,
     "flip": True,
     "generator": "resnet",
     "num_filters": 64,
     "num_blocks": 9,
     "num_downs": 8,
+    "output_skip": False,
+    "upsampling": "transposed",
     "discriminator": "patchgan",
     "discriminator_filters": 64,
     "discriminator_layers": 3,
@@ -28,7 +31,9 @@ OFFICIAL_RECIPE = {
     "pool_size": 50,
     "batch_size": 1,
     "learning_rate": 2e-4,
+    "discriminator_learning_rate": 0.0,
     "beta_1": 0.5,
+    "average_decay": 0.0,
     "num_epochs": 100,
     "num_decay_epochs": 100,
 }
@@ -50,6 +55,7 @@ OTHER_DEFAULTS = {
 MINIMA = {
     "image_size": 8,
     "load_size": 0,
+    "test_size": 0,
     "num_filters": 1,
     "num_blocks": 0,
     "num_downs": 2,
@@ -60,7 +66,9 @@ MINIMA = {
     "pool_size": 0,
     "batch_size": 1,
     "learning_rate": 0,
+    "discriminator_learning_rate": 0,
     "beta_1": 0,
+    "average_decay": 0,
     "num_epochs": 0,
     "num_decay_epochs": 0,
     "max_steps": 0,
@@ -70,7 +78,14 @@ MINIMA = {
     "evaluate_every_epochs": 0,
     "num_grid_images": 1,
 }
-FLOATS = ("lambda_cycle", "lambda_identity", "learning_rate", "beta_1")
+FLOATS = (
+    "lambda_cycle",
+    "lambda_identity",
+    "learning_rate",
+    "discriminator_learning_rate",
+    "beta_1",
+    "average_decay",
+)
 
 
 # --- Values and presets
@@ -189,6 +204,20 @@ WRONG_TYPES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"average_decay": 1.0}, "`average_decay` must be below 1. Received: 1.0."),
+        ({"test_size": 128}, "at least `image_size` (256). Received: 128."),
+        ({"test_size": 258}, "`test_size` must be 0, or a multiple of 4 and at least"),
+        ({"test_size": 384, "generator": "unet"}, "a multiple of 256 and at least"),
+    ],
+)
+def test_options_that_learn_sooner_refuse(fields, text):
+    with refused(text):
+        Config(**fields)
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_value_of_another_type_is_refused(name):
     kind = FIELDS[name].type
@@ -199,7 +228,7 @@ def test_value_of_another_type_is_refused(name):
 
 @pytest.mark.parametrize("name", FLOATS)
 def test_integer_is_accepted_for_a_float(name):
-    value = 0 if name == "beta_1" else 1
+    value = 0 if name in ("beta_1", "average_decay") else 1
     assert getattr(Config(**{name: value}), name) == value
 
 

@@ -13,6 +13,7 @@ from absl import flags
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.quality.metrics import FEATURES
 from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config
 from cyclegan_tf.validation import UserError, check_choice
 
@@ -120,7 +121,7 @@ def run(values: flags.FlagValues) -> None:
 
 def check_flags(values: flags.FlagValues) -> None:
     """Refuses values out of range, and flags that do not go together."""
-    check_choice("features", values.features, ("judge", "inception"))
+    check_choice("features", values.features, FEATURES)
     check_choice("direction", values.direction, DIRECTIONS)
     for name in ("subset_size", "num_pictures", "size", "seed"):
         if values[name].value < 0:
@@ -169,10 +170,11 @@ def _of_run(values: flags.FlagValues) -> tuple:
         config = dataclasses.replace(config, data_dir=values.data_dir)
     checkpoint = check_run(values.run_dir, values.checkpoint)
     # An imported run may have one direction only.
+    held = networks_in(checkpoint)
     generators = {
         direction: translators.of_run(values.run_dir, name, checkpoint)
         for direction, name in DIRECTIONS.items()
-        if name in networks_in(checkpoint)
+        if name in held
     }
     directions = tuple(generators)
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}

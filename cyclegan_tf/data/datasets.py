@@ -53,7 +53,7 @@ class UnpairedData:
     Attributes:
       train_x: Training pictures of X, at `load_size`.
       train_y: Training pictures of Y.
-      test_x: Test pictures of X, at `image_size`; training pictures if there are none.
+      test_x: Test pictures of X, at `picture_size`; training ones if there are none.
       test_y: Test pictures of Y.
       true_y: The true translations of `test_x`, where they are known.
       true_x: The true translations of `test_y`, where they are known.
@@ -94,10 +94,10 @@ def load(config: Config) -> UnpairedData:
         _check_covers_crop(domain, config)
     test_x, test_y = (
         _readable(
-            config.dataset, split, items[split], config.image_size, in_memory=False
+            config.dataset, split, items[split], config.picture_size, in_memory=False
         )
         if items[split]
-        else resized(train, config.image_size)
+        else resized(train, config.picture_size)
         for split, train in (("testA", train_x), ("testB", train_y))
     )
     empty = tuple(split for split in ("testA", "testB") if not items[split])
@@ -267,6 +267,6 @@ def _load_shapes(config: Config) -> UnpairedData:
     train_size = config.load_size or config.image_size
     train_x, _ = draw(0, shapes.NUM_TRAIN, train_size)
     _, train_y = draw(1, shapes.NUM_TRAIN, train_size)
-    test_x, true_y = draw(2, shapes.NUM_TEST, config.image_size)
-    true_x, test_y = draw(3, shapes.NUM_TEST, config.image_size)
+    test_x, true_y = draw(2, shapes.NUM_TEST, config.picture_size)
+    true_x, test_y = draw(3, shapes.NUM_TEST, config.picture_size)
     return UnpairedData(train_x, train_y, test_x, test_y, true_y, true_x)

@@ -86,7 +86,7 @@ def carry_out(request: Request) -> list[dict]:
         request,
         directions=request.directions or _directions(checkpoint),
         tflite_sizes=tuple(dict.fromkeys(request.tflite_sizes))
-        or ((config.image_size, config.image_size),),
+        or ((config.picture_size, config.picture_size),),
     )
     about = _about(request, config, checkpoint, output)
     request = dataclasses.replace(request, version=about["version"])
@@ -202,7 +202,7 @@ def _model(
             request.run_dir, DIRECTIONS[direction], checkpoint
         ),
         multiple=config.size_multiple,
-        size=(config.image_size, config.image_size),
+        size=(config.picture_size, config.picture_size),
         pictures=pictures(f"test{domain}", _NUM_TEST_PICTURES),
         calibration=functools.cache(
             lambda: pictures(f"train{domain}", request.num_calibration_pictures)

@@ -13,9 +13,19 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.networks.layers import InstanceNormalization
+from cyclegan_tf.networks.layers import InstanceNormalization, ResizeConvolution2D
 
 SIGNATURE = "translate"
+
+
+class _TransposedKernel(ResizeConvolution2D):
+    """Its 4x4 kernel ready-made: a file would compute it for each picture."""
+
+    def _kernel_shape(self, channels: int) -> tuple[int, ...]:
+        return 4, 4, self.filters, channels
+
+    def transposed_kernel(self) -> tf.Tensor:
+        return self.kernel
 
 
 class _SquaredNormalization(InstanceNormalization):
@@ -152,7 +162,7 @@ def _floats(pictures: Sequence[np.ndarray]):
 
 def _save_graph(generator, multiple: int, size, as_pixels: bool, folder: str) -> None:
     """Saves what is converted; a SavedModel, whose variables become constants."""
-    lean = with_lean_norm(generator)
+    lean = lean_generator(generator)
 
     def translate_image(image: tf.Tensor) -> dict[str, tf.Tensor]:
         floats = images.to_float(image) if as_pixels else image
@@ -168,15 +178,23 @@ def _save_graph(generator, multiple: int, size, as_pixels: bool, folder: str) ->
     tf.saved_model.save(module, folder, signatures={SIGNATURE: function})
 
 
-def with_lean_norm(generator: keras.Model) -> keras.Model:
-    """A generator of the same weights, its norms written for TFLite."""
+def lean_generator(generator: keras.Model) -> keras.Model:
+    """A generator that computes the same, its layers written for TFLite."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = type(layer)
         if kind is InstanceNormalization:
             kind = _SquaredNormalization
+        elif kind is ResizeConvolution2D:
+            kind = _TransposedKernel
         return kind.from_config(layer.get_config())
 
     lean = keras.models.clone_model(generator, clone_function=clone)
-    lean.set_weights(generator.get_weights())
+    for layer in generator.layers:
+        weights = layer.get_weights()
+        if not weights:
+            continue
+        if isinstance(layer, ResizeConvolution2D):
+            weights[0] = layer.transposed_kernel().numpy()
+        lean.get_layer(layer.name).set_weights(weights)
     return lean

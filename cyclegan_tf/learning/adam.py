@@ -34,13 +34,15 @@ class Adam(keras.optimizers.Adam):
 
 
 def make_optimizers(
-    networks: Mapping[str, keras.Model], learning_rate: Callable, beta_1: float
+    networks: Mapping[str, keras.Model],
+    learning_rates: Mapping[str, Callable],
+    beta_1: float,
 ) -> dict[str, Adam]:
     """An Adam for each network, built, so that a checkpoint can be restored at once.
 
     Args:
       networks: By name.
-      learning_rate: A Keras schedule.
+      learning_rates: A Keras schedule for each, by name.
       beta_1: Decay of the first moment; that of the second is 0.999, as in the paper.
 
     Returns:
@@ -48,7 +50,7 @@ def make_optimizers(
     """
     # Keras' own epsilon is 1e-7; the official code has PyTorch's 1e-8.
     optimizers = {
-        name: Adam(learning_rate, beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
+        name: Adam(learning_rates[name], beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
         for name in networks
     }
     for name, network in networks.items():

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.learning import averages
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import make_pools, step_seed
 from cyclegan_tf.learning.losses import (
@@ -25,6 +26,7 @@ from cyclegan_tf.networks.generators import GENERATORS
 from cyclegan_tf.validation import UserError
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
+GENERATOR_NAMES = NETWORKS[:2]
 
 
 class CycleGAN:
@@ -54,20 +56,28 @@ class CycleGAN:
                 f"Received: {config.batch_size}."
             )
         self._adversarial_loss = ADVERSARIAL_LOSSES[config.adversarial_loss]
-        self._schedule = ConstantThenLinearDecay(
-            config.learning_rate,
-            config.num_epochs,
-            config.num_decay_epochs,
-            steps_per_epoch,
-        )
+        self._schedules = {
+            name: ConstantThenLinearDecay(
+                learning_rate(config, name),
+                config.num_epochs,
+                config.num_decay_epochs,
+                steps_per_epoch,
+            )
+            for name in NETWORKS
+        }
         with self.strategy.scope():
             self.generator_g = build_network(config, "generator_g")
             self.generator_f = build_network(config, "generator_f")
             self.discriminator_x = build_network(config, "discriminator_x")
             self.discriminator_y = build_network(config, "discriminator_y")
             self.optimizers = make_optimizers(
-                self.networks, self._schedule, config.beta_1
+                self.networks, self._schedules, config.beta_1
             )
+            self._averages = {}
+            if config.average_decay:
+                names = GENERATOR_NAMES
+                self._averages = {name: build_network(config, name) for name in names}
+        self.start_averages()
         size = config.image_size, config.image_size, 3
         self.pools_x = make_pools(config.pool_size, size, self.strategy)
         self.pools_y = make_pools(config.pool_size, size, self.strategy)
@@ -78,14 +88,27 @@ class CycleGAN:
         return {name: getattr(self, name) for name in NETWORKS}
 
     @property
+    def shown_generators(self) -> dict[str, keras.Model]:
+        """The generators that pictures are made with: the averages where these are on.
+
+        (Yazici et al., ICLR 2019; the official code has none.)
+        """
+        trained = {name: getattr(self, name) for name in GENERATOR_NAMES}
+        return self._averages or trained
+
+    def start_averages(self) -> None:
+        """Makes the averages equal to the generators, if there are any."""
+        averages.start(self._averages, self.networks)
+
+    @property
     def step(self) -> int:
         """Steps trained so far."""
         return int(self.optimizers["generator_g"].iterations.numpy())
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate of the next step."""
-        return float(self._schedule(self.step))
+        """The generators' learning rate in the next step."""
+        return float(self._schedules["generator_g"](self.step))
 
     @tf.function
     def train_step(self, real_x: tf.Tensor, real_y: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -99,7 +122,11 @@ class CycleGAN:
         Returns:
           The losses by name, scalars, means over the whole batch.
         """
+        step = tf.identity(self.optimizers["generator_g"].iterations)
         losses = self.strategy.run(self._replica_step, args=(real_x, real_y))
+        if self._averages:
+            decay = averages.decay_at(step, self.config.average_decay)
+            averages.update(self._averages, self.networks, decay, self.strategy)
         total = tf.distribute.ReduceOp.SUM
         return {
             name: self.strategy.reduce(total, loss, axis=None)
@@ -215,7 +242,20 @@ class CycleGAN:
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
         pools = {"x": self.pools_x, "y": self.pools_y}
-        return state_of(self.networks, self.optimizers, pools)
+        averaged = {average_of(name): net for name, net in self._averages.items()}
+        return state_of(self.networks | averaged, self.optimizers, pools)
+
+
+def average_of(name: str) -> str:
+    """What a checkpoint calls the average of a generator."""
+    return f"average_of_{name}"
+
+
+def learning_rate(config: Config, name: str) -> float:
+    """The learning rate that a network starts with."""
+    if name in GENERATOR_NAMES:
+        return config.learning_rate
+    return config.discriminator_learning_rate or config.learning_rate
 
 
 def build_network(config: Config, name: str) -> keras.Model:

@@ -7,12 +7,14 @@ Both are fully convolutional, take and give float32 [batch, height, width, chann
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.config import Config
 from cyclegan_tf.networks.layers import (
     InstanceNormalization,
+    OutputSkip,
     ReflectionPadding2D,
     convolution,
+    doubling_convolution,
     residual_block,
-    transposed_convolution,
 )
 
 # The residual blocks see a quarter of it, and mirror a row at each side.
@@ -20,7 +22,13 @@ _MINIMUM_SIDE = 8
 
 
 def resnet(
-    num_filters: int = 64, num_blocks: int = 9, channels: int = 3, name: str = "resnet"
+    num_filters: int = 64,
+    num_blocks: int = 9,
+    channels: int = 3,
+    name: str = "resnet",
+    *,
+    output_skip: bool = False,
+    upsampling: str = "transposed",
 ) -> keras.Model:
     """The residual generator (arXiv 1703.10593, section 7.2; Johnson et al. 2016).
 
@@ -33,6 +41,9 @@ def resnet(
       num_blocks: Residual blocks; the paper takes 6 at 128 px and 9 at 256 px.
       channels: Channels of the images.
       name: Name of the model.
+      output_skip: Adds the last convolution's output to the input (`OutputSkip`), in
+        place of tanh; its weights start half as large. Ours, not the paper's.
+      upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 4, at least 8.
@@ -48,16 +59,24 @@ def resnet(
     for i in range(1, num_blocks + 1):
         x = residual_block(x, f"block_{i}")
     for i in (1, 2):
-        x = transposed_convolution(x, 4 * num_filters // 2**i, 3, f"up_{i}_conv")
+        filters = 4 * num_filters // 2**i
+        x = doubling_convolution(x, filters, 3, f"up_{i}_conv", upsampling=upsampling)
         x = _norm_relu(x, f"up_{i}")
     x = ReflectionPadding2D(3, name="last_pad")(x)
-    x = convolution(x, channels, 7, "last_conv", use_bias=True)
-    x = keras.layers.Activation("tanh", name="last_tanh")(x)
+    deviation = 0.01 if output_skip else 0.02
+    x = convolution(x, channels, 7, "last_conv", use_bias=True, deviation=deviation)
+    x = _output(inputs, x, output_skip)
     return keras.Model(inputs, x, name=name)
 
 
 def unet(
-    num_filters: int = 64, num_downs: int = 8, channels: int = 3, name: str = "unet"
+    num_filters: int = 64,
+    num_downs: int = 8,
+    channels: int = 3,
+    name: str = "unet",
+    *,
+    output_skip: bool = False,
+    upsampling: str = "transposed",
 ) -> keras.Model:
     """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
 
@@ -70,6 +89,8 @@ def unet(
       num_downs: Halvings; 8 is U-Net 256, 7 is U-Net 128.
       channels: Channels of the images.
       name: Name of the model.
+      output_skip: As for `resnet`; the last convolution starts as the others.
+      upsampling: As for `resnet`.
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 2**num_downs.
@@ -97,13 +118,21 @@ def unet(
             skips.append(x)
     for i, width in enumerate(reversed(widths[:-1]), start=1):
         x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
-        x = transposed_convolution(x, width, 4, f"up_{i}_conv")
+        x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
         x = InstanceNormalization(name=f"up_{i}_norm")(x)
         x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
     x = keras.layers.ReLU(name="last_relu")(x)
-    x = transposed_convolution(x, channels, 4, "last_conv", use_bias=True)
-    x = keras.layers.Activation("tanh", name="last_tanh")(x)
+    x = doubling_convolution(
+        x, channels, 4, "last_conv", upsampling=upsampling, use_bias=True
+    )
+    x = _output(inputs, x, output_skip)
     return keras.Model(inputs, x, name=name)
+
+
+def _output(inputs, x, output_skip: bool):
+    if output_skip:
+        return OutputSkip(name="last_skip")([inputs, x])
+    return keras.layers.Activation("tanh", name="last_tanh")(x)
 
 
 def _norm_relu(x, name: str):
@@ -111,11 +140,17 @@ def _norm_relu(x, name: str):
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
+def _options(config: Config) -> dict:
+    return {"output_skip": config.output_skip, "upsampling": config.upsampling}
+
+
 GENERATORS = {
     "resnet": lambda config, name: resnet(
-        config.num_filters, config.num_blocks, name=name
+        config.num_filters, config.num_blocks, name=name, **_options(config)
     ),
-    "unet": lambda config, name: unet(config.num_filters, config.num_downs, name=name),
+    "unet": lambda config, name: unet(
+        config.num_filters, config.num_downs, name=name, **_options(config)
+    ),
 }
 
 

@@ -65,6 +65,85 @@ class InstanceNormalization(keras.layers.Layer):
         return {**super().get_config(), "epsilon": self.epsilon}
 
 
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class ResizeConvolution2D(keras.layers.Layer):
+    """Doubles both sides (nearest neighbour), then a 3x3 convolution, zeros around.
+
+    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Both are one linear
+    map, the transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel,
+    mirrored, added to itself at the four places of a pixel's copies. It is computed so,
+    with 4 instead of 9 products a pixel; the weights are those of the 3x3 kernel.
+
+    Args:
+      filters: Channels of the result.
+      use_bias: False before a norm, which would cancel the bias.
+
+    Maps [batch, height, width, channels] to [batch, 2 * height, 2 * width, filters].
+    """
+
+    def __init__(self, filters: int, use_bias: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        """Makes the kernel [3, 3, channels, filters], and the bias if there is one."""
+        self.kernel = self.add_weight(
+            shape=self._kernel_shape(input_shape[-1]),
+            initializer=_weights(),
+            name="kernel",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer="zeros", name="bias"
+            )
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Doubles the sides of a batch of images."""
+        x = keras.ops.conv_transpose(
+            inputs, self.transposed_kernel(), strides=2, padding="valid"
+        )
+        x = x[:, 1:-1, 1:-1]
+        return x + self.bias if self.use_bias else x
+
+    def _kernel_shape(self, channels: int) -> tuple[int, ...]:
+        return 3, 3, channels, self.filters
+
+    def transposed_kernel(self) -> tf.Tensor:
+        """The kernel of the transposed convolution, [4, 4, filters, channels]."""
+        kernel = tf.transpose(tf.reverse(self.kernel, axis=[0, 1]), [0, 1, 3, 2])
+        down = tf.pad(kernel, [[1, 0], [0, 0], [0, 0], [0, 0]])
+        kernel = tf.pad(kernel, [[0, 1], [0, 0], [0, 0], [0, 0]]) + down
+        right = tf.pad(kernel, [[0, 0], [1, 0], [0, 0], [0, 0]])
+        return tf.pad(kernel, [[0, 0], [0, 1], [0, 0], [0, 0]]) + right
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        config = super().get_config()
+        return {**config, "filters": self.filters, "use_bias": self.use_bias}
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class OutputSkip(keras.layers.Layer):
+    """Adds a change to an image and cuts the sum at -1 and 1.
+
+    In training the gradient passes the cut as if there were none: a pixel that was
+    pushed out of the range can still be called back. (Through tanh(atanh(image) +
+    change), which keeps the range by itself, the same change is invisible in grey and
+    loud in the dark, where atanh is steep.) Only sums, minima and maxima: safe in
+    float16 and in int8.
+
+    Maps [image, change], both [batch, height, width, channels], to that shape.
+    """
+
+    def call(self, inputs: list[tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Adds and cuts."""
+        image, change = inputs
+        total = image + change
+        cut = tf.clip_by_value(total, -1.0, 1.0)
+        return total + tf.stop_gradient(cut - total) if training else cut
+
+
 def convolution(
     x,
     filters: int,
@@ -74,8 +153,9 @@ def convolution(
     strides: int = 1,
     zero_padding: int = 0,
     use_bias: bool = False,
+    deviation: float = 0.02,
 ):
-    """A convolution that pads with zeros on all four sides, weights from N(0, 0.02).
+    """A convolution that pads with zeros on all four sides.
 
     Args:
       x: Keras tensor [batch, height, width, channels].
@@ -85,6 +165,7 @@ def convolution(
       strides: 1, or 2 to halve even sides.
       zero_padding: Rows and columns of zeros added at each side.
       use_bias: False before a norm, which would cancel the bias.
+      deviation: Of the normal distribution that the weights start from.
 
     Returns:
       Keras tensor [batch, (height + 2 * zero_padding - kernel_size) // strides + 1,
@@ -98,7 +179,7 @@ def convolution(
         strides=strides,
         padding="valid",
         use_bias=use_bias,
-        kernel_initializer=_weights(),
+        kernel_initializer=_weights(deviation),
         name=name,
     )(x)
 
@@ -140,6 +221,33 @@ def transposed_convolution(
     return keras.layers.Cropping2D((cut, cut), name=f"{name}_crop")(x)
 
 
+def doubling_convolution(
+    x,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    upsampling: str = "transposed",
+    use_bias: bool = False,
+):
+    """Doubles both sides: `transposed_convolution`, or `ResizeConvolution2D`.
+
+    Args:
+      x: Keras tensor [batch, height, width, channels].
+      filters: Channels of the result.
+      kernel_size: Of the transposed convolution.
+      name: Name of the layer that holds the weights.
+      upsampling: `transposed` or `resize`.
+      use_bias: False before a norm, which would cancel the bias.
+
+    Returns:
+      Keras tensor [batch, 2 * height, 2 * width, filters].
+    """
+    if upsampling == "resize":
+        return ResizeConvolution2D(filters, use_bias, name=name)(x)
+    return transposed_convolution(x, filters, kernel_size, name, use_bias=use_bias)
+
+
 def residual_block(x, name: str):
     """Two reflect-padded 3x3 convolutions with norms, added to their input.
 
@@ -163,6 +271,6 @@ def residual_block(x, name: str):
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
-def _weights() -> keras.initializers.Initializer:
+def _weights(deviation: float = 0.02) -> keras.initializers.Initializer:
     # One object a layer: Keras warns when layers share an unseeded initializer.
-    return keras.initializers.RandomNormal(mean=0.0, stddev=0.02)
+    return keras.initializers.RandomNormal(mean=0.0, stddev=deviation)

@@ -17,7 +17,6 @@ from cyclegan_tf.data import images
 from cyclegan_tf.quality.judge import Judge, digest
 from cyclegan_tf.validation import UserError
 
-FEATURES = ("judge", "inception")
 _INCEPTION_SIDE = 299
 _BATCH = 16
 

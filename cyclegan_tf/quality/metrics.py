@@ -13,6 +13,9 @@ import numpy as np
 # it is, and of real pictures of the target.
 MODELS = ("model", "doing_nothing", "real")
 
+# What distances can compare.
+FEATURES = ("judge", "inception")
+
 
 @dataclasses.dataclass(frozen=True)
 class Metric:

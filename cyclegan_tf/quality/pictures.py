@@ -55,9 +55,10 @@ def translator_of(generator: keras.Model, multiple: int) -> Translator:
 def translators_of(model: CycleGAN) -> dict[str, Translator]:
     """Both generators of a model by direction."""
     multiple = model.config.size_multiple
+    shown = model.shown_generators
     return {
-        "A2B": translator_of(model.generator_g, multiple),
-        "B2A": translator_of(model.generator_f, multiple),
+        "A2B": translator_of(shown["generator_g"], multiple),
+        "B2A": translator_of(shown["generator_f"], multiple),
     }
 
 
@@ -149,11 +150,12 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
       X, then of Y.
     """
     multiple = model.config.size_multiple
+    generator_g, generator_f = model.shown_generators.values()
     columns = {}
     rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
     for x, y, forward, back, domain in (
-        ("x", "y", model.generator_g, model.generator_f, data.test_x),
-        ("y", "x", model.generator_f, model.generator_g, data.test_y),
+        ("x", "y", generator_g, generator_f, data.test_x),
+        ("y", "x", generator_f, generator_g, data.test_y),
     ):
         made = {f"real_{x}": [], f"fake_{y}": [], f"cycled_{x}": [], f"same_{x}": []}
         pictures = first(domain, rows)

@@ -23,7 +23,7 @@ def of_data(
     Args:
       data: Training pictures, of which one half is the reference, and test pictures.
       image_size: Side of the pictures that are evaluated.
-      kind: Of `features.FEATURES`.
+      kind: Of `metrics.FEATURES`.
       feature_weights: See `features.inception`.
       subset_size: See `Evaluator`.
       seed: Of the judge and of the subsets.
@@ -65,7 +65,7 @@ def of_folders(
         for no judge.
       real: Pictures of the target.
       size: Side at which all are compared.
-      kind: Of `features.FEATURES`.
+      kind: Of `metrics.FEATURES`.
       feature_weights: See `features.inception`.
       subset_size: See `Evaluator`.
       seed: Of the judge and of the subsets.

@@ -16,7 +16,12 @@ import tensorflow as tf
 
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.learning.state import State, mismatches, named_weights
-from cyclegan_tf.models.cyclegan import NETWORKS, build_network
+from cyclegan_tf.models.cyclegan import (
+    GENERATOR_NAMES,
+    NETWORKS,
+    average_of,
+    build_network,
+)
 from cyclegan_tf.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
@@ -182,7 +187,7 @@ def initialize(
 def load_network(
     run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
 ) -> keras.Model:
-    """Builds a network of a run with its weights.
+    """Builds a network of a run with its weights, of a generator the average if on.
 
     Args:
       run_dir: The run directory.
@@ -204,7 +209,10 @@ def load_network(
         others = f"; it holds {', '.join(held)}" if held else ""
         raise UserError(f"{path} does not hold {name}{others}.")
     network = build_network(config, name)
-    _restore(path, {name: named_weights(network)})
+    shown = name
+    if config.average_decay and name in GENERATOR_NAMES:
+        shown = average_of(name)
+    _restore(path, {shown: named_weights(network)})
     return network
 
 

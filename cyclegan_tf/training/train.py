@@ -147,7 +147,7 @@ def _evaluation(
     if not config.evaluate_every_epochs:
         return None
     run_dir = pathlib.Path(config.run_dir)
-    evaluator, judge = protocol.of_data(data, config.image_size)
+    evaluator, judge = protocol.of_data(data, config.picture_size)
     print(report.judge_line(judge), flush=True)
 
     def evaluate() -> Evaluation:
@@ -199,6 +199,7 @@ def _initialized(model: CycleGAN) -> str:
     """Takes over the networks that the configuration names; says which."""
     run_dir = model.config.initialize_from
     taken = initialize(model.networks, run_dir)
+    model.start_averages()
     random = [name for name in model.networks if name not in taken]
     told = f"From {run_dir}: {', '.join(taken)}."
     return f"{told} Random weights: {', '.join(random)}." if random else told

@@ -276,3 +276,9 @@ def test_shapes_are_unpaired_and_share_no_picture(tiny):
     ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(400)]
     assert len(set(animals)) == 400 + 40 + 40 + 400
     np.testing.assert_array_equal(data.train_y.read(3), shapes.draw_pair((1, 3), 32)[1])
+
+
+def test_test_pictures_may_be_larger_than_the_crops(tiny, few_shapes):
+    data = datasets.load(tiny(load_size=64, test_size=64))
+    for split in ("test_x", "test_y", "true_x", "true_y", "train_x"):
+        assert getattr(data, split).read(0).shape == (64, 64, 3), split

@@ -24,6 +24,16 @@ MAX_PIXELS = 3000
 GENERATORS = {
     "resnet": (functools.partial(generators.resnet, num_filters=4, num_blocks=1), 4),
     "unet": (functools.partial(generators.unet, num_filters=4, num_downs=3), 8),
+    "skip": (
+        functools.partial(
+            generators.resnet,
+            num_filters=4,
+            num_blocks=1,
+            output_skip=True,
+            upsampling="resize",
+        ),
+        4,
+    ),
 }
 
 

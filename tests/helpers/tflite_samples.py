@@ -18,7 +18,7 @@ PIXEL_KINDS = tflite.PIXEL_KINDS
 # A filter for warnings: `tf.lite.Interpreter` announces its end in favour of LiteRT.
 INTERPRETER_ENDS = r"ignore:\s+Warning"
 
-MULTIPLES = {"resnet": 4, "unet": 8}
+MULTIPLES = {"resnet": 4, "unet": 8, "skip": 4}
 SQUARE, OBLONG = (32, 32), (24, 40)
 
 # The network and the size that a file takes; None takes any.
@@ -28,6 +28,8 @@ CASES = [
     ("unet", OBLONG),
     ("resnet", None),
     ("unet", None),
+    ("skip", SQUARE),
+    ("skip", None),
 ]
 FILES = [
     (network, kind, size)
@@ -42,6 +44,8 @@ def generator(network: str) -> keras.Model:
     """A generator whose outputs fill [-1, 1] well and whose biases are not zero."""
     if network == "resnet":
         model = generators.resnet(num_filters=4, num_blocks=1)
+    elif network == "skip":
+        model = generators.resnet(4, 1, output_skip=True, upsampling="resize")
     else:
         model = generators.unet(num_filters=4, num_downs=3)
     random = np.random.default_rng(1)

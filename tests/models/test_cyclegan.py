@@ -87,6 +87,18 @@ def test_step_moves_each_network_by_its_own_adam(tiny, random_images):
             np.testing.assert_allclose((old - new)[clear], step[clear], rtol=2e-2)
 
 
+def test_discriminators_may_have_a_learning_rate_of_their_own(tiny, random_images):
+    model = CycleGAN(tiny(pool_size=0, discriminator_learning_rate=6e-4), 10)
+    before = {n: m.get_weights() for n, m in model.networks.items()}
+    model.train_step(random_images(1, 32, 32, 3), random_images(1, 32, 32, 3, seed=1))
+    for name, network in model.networks.items():
+        # Adam's first step is the rate, but for gradients near epsilon.
+        moved = flat(before[name]) - flat(network.get_weights())
+        rate = 6e-4 if name.startswith("discriminator") else 2e-4
+        assert np.abs(moved).max() == pytest.approx(rate, rel=1e-3), name
+    assert model.learning_rate == pytest.approx(2e-4)
+
+
 def test_training_one_batch_again_and_again_lowers_cycle_and_identity_losses(
     tiny, random_images
 ):

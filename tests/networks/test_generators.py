@@ -22,6 +22,27 @@ def test_contract_of_unet(tmp_path):
     check_network(network, [(8, 8), (24, 16), (16, 40)], tmp_path)
 
 
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_contract_with_a_skip_and_resizing(generator, tiny, tmp_path):
+    config = tiny(generator=generator, output_skip=True, upsampling="resize")
+    network = GENERATORS[generator](config, "generator")
+    check_network(network, [(32, 32), (64, 32)], tmp_path)
+    names = {layer.name: type(layer).__name__ for layer in network.layers}
+    assert names["last_skip"] == "OutputSkip" and "last_tanh" not in names
+    assert names["up_1_conv"] == "ResizeConvolution2D"
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_generator_with_a_skip_copies_where_its_last_layer_is_silent(generator, tiny):
+    network = GENERATORS[generator](tiny(output_skip=True), "generator")
+    x = tf.random.stateless_uniform((1, 32, 32, 3), (0, 1), -1, 1)
+    first = np.abs(network(x) - x).mean()
+    assert 0 < first < 0.5
+    last = network.get_layer("last_conv")
+    last.set_weights([0 * w for w in last.get_weights()])
+    np.testing.assert_array_equal(network(x), x)
+
+
 def test_contracts_cover_every_generator():
     assert set(GENERATORS) == {"resnet", "unet"}
     assert Config.__dataclass_fields__["generator"].metadata["choices"] == tuple(

@@ -5,7 +5,9 @@ import tensorflow as tf
 
 from cyclegan_tf.networks.layers import (
     InstanceNormalization,
+    OutputSkip,
     ReflectionPadding2D,
+    ResizeConvolution2D,
     convolution,
     residual_block,
     transposed_convolution,
@@ -50,7 +52,13 @@ def test_reflection_padding_equals_numpy():
 
 
 @pytest.mark.parametrize(
-    "layer", [ReflectionPadding2D(2, name="pad"), InstanceNormalization(1e-3, name="n")]
+    "layer",
+    [
+        ReflectionPadding2D(2, name="pad"),
+        InstanceNormalization(1e-3, name="n"),
+        ResizeConvolution2D(5, use_bias=True, name="up"),
+        OutputSkip(name="skip"),
+    ],
 )
 def test_layer_is_rebuilt_from_its_config(layer):
     rebuilt = type(layer).from_config(layer.get_config())
@@ -94,6 +102,41 @@ def test_transposed_convolution_scatters_as_the_official_one(kernel_size):
             window += x[0, i, j, 0] * kernel[:, :, 0, 0]
     expected = full[1 : 1 + 6, 1 : 1 + 4]
     np.testing.assert_allclose(model(x)[0, :, :, 0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_resize_convolution_is_nearest_neighbour_then_a_convolution(use_bias):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 5, 3, 4)).astype(np.float32)
+    layer = ResizeConvolution2D(6, use_bias)
+    layer.build(x.shape)
+    weights = [random.normal(size=w.shape) for w in layer.get_weights()]
+    layer.set_weights(weights)
+    expected = tf.nn.conv2d(
+        x.repeat(2, axis=1).repeat(2, axis=2), weights[0], 1, "SAME"
+    )
+    if use_bias:
+        expected += weights[1].astype(np.float32)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-5)
+
+
+def test_resize_convolution_of_one_colour_has_no_checkerboard():
+    inner = ResizeConvolution2D(2)(tf.ones((1, 6, 6, 3)))[0, 2:-2, 2:-2]
+    np.testing.assert_allclose(inner, np.broadcast_to(inner[0, 0], inner.shape), 1e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_output_skip_adds_and_cuts_and_its_gradient_passes_the_cut_in_training(
+    training,
+):
+    image = tf.constant([-0.9, 0.0, 0.5, 0.9])[tf.newaxis, tf.newaxis, :, tf.newaxis]
+    change = tf.constant([-0.5, 0.25, 1.5, 0.05])[tf.newaxis, tf.newaxis, :, tf.newaxis]
+    with tf.GradientTape() as tape:
+        tape.watch(change)
+        made = OutputSkip()([image, change], training=training)
+    np.testing.assert_allclose(np.ravel(made), [-1, 0.25, 1, 0.95], atol=1e-6)
+    passes = [1, 1, 1, 1] if training else [0, 1, 0, 1]
+    np.testing.assert_array_equal(np.ravel(tape.gradient(made, change)), passes)
 
 
 def test_residual_block_adds_its_input_without_an_activation():

@@ -170,3 +170,16 @@ def test_failure_of_a_move_leaves_nothing(folder, monkeypatch, number):
     monkeypatch.setattr(pathlib.Path, "replace", fails_once)
     with nothing_changes(folder), pytest.raises(UserError, match="Input/output error"):
         export_networks("run", "out")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"output_skip": True}, "output_skip"), ({"upsampling": "resize"}, "upsampling")],
+)
+def test_generators_that_the_official_code_lacks_are_refused(
+    tiny, folder, fields, told
+):
+    save_config(tiny(run_dir="run", **fields))
+    with pytest.raises(UserError, match=f"^The official code has no .* with {told}"):
+        export_networks("run", "out")
+    assert not (folder / "out").exists()

@@ -11,8 +11,9 @@ import tensorflow as tf
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.quality import pictures
-from cyclegan_tf.run_directory import load_config, newest_checkpoint
+from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
 from cyclegan_tf.training import train as training
+from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.training.loop import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
@@ -34,8 +35,11 @@ def tensors(run_dir):
     }
 
 
-def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path):
-    config = tiny(log_every_steps=5, save_every_steps=100)
+@pytest.mark.parametrize(
+    "fields", [{}, {"average_decay": 0.9, "output_skip": True, "upsampling": "resize"}]
+)
+def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields):
+    config = tiny(log_every_steps=5, save_every_steps=100, **fields)
     whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
     broken = dataclasses.replace(config, run_dir=str(tmp_path / "broken"))
     training.train(whole)
@@ -48,6 +52,35 @@ def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path):
     )
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def test_run_with_averages_is_shown_loaded_and_gone_on_from_with_them(tiny, tmp_path):
+    fields = {"average_decay": 0.9, "learning_rate": 1e-2, "max_steps": 4}
+    run = tiny(run_dir=str(tmp_path / "run"), **fields)
+    training.train(run)
+    held = tensors(run.run_dir)
+
+    def kernel(group):
+        return held[f"{group}/first_conv_kernel/.ATTRIBUTES/VARIABLE_VALUE"]
+
+    average, trained = kernel("average_of_generator_g"), kernel("generator_g")
+    assert np.abs(average - trained).max() > 1e-4
+    loaded = load_network(run.run_dir, "generator_g")
+    np.testing.assert_array_equal(loaded.get_layer("first_conv").kernel, average)
+    # One that begins with it goes on from the trained weights, and averages these.
+    after = tiny(initialize_from=run.run_dir, average_decay=0.9)
+    model = CycleGAN(after, 12)
+    training._initialized(model)
+    for network in (model.generator_g, model.shown_generators["generator_g"]):
+        np.testing.assert_array_equal(network.get_layer("first_conv").kernel, trained)
+
+
+def test_averages_are_not_asked_of_a_run_without_them(tiny, tmp_path):
+    run = tiny(run_dir=str(tmp_path / "run"), max_steps=1)
+    training.train(run)
+    save_config(dataclasses.replace(run, average_decay=0.9))
+    with pytest.raises(UserError, match="missing: average_of_generator_g/"):
+        load_network(run.run_dir, "generator_g")
 
 
 # Too small to change a weight.

@@ -1,0 +1,55 @@
+"""Moving averages of generators, which are shown in place of those that are trained.
+
+Yazici et al., "The unusual effectiveness of averaging in GAN training" (ICLR 2019).
+"""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+
+def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:
+    """Makes averages equal to the networks of the same names."""
+    for name, average in averages.items():
+        average.set_weights(networks[name].get_weights())
+
+
+def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
+    """min(decay, (1 + step) / (10 + step)): at first the average forgets sooner.
+
+    Args:
+      step: Steps before this one, an integer scalar.
+      decay: In [0, 1).
+
+    Returns:
+      What is kept of the average, a float64 scalar.
+    """
+    step = tf.cast(step, tf.float64)
+    return tf.minimum(tf.constant(decay, tf.float64), (1 + step) / (10 + step))
+
+
+def update(
+    averages: Mapping[str, keras.Model],
+    networks: Mapping[str, keras.Model],
+    decay: tf.Tensor,
+    strategy: tf.distribute.Strategy,
+) -> None:
+    """Moves averages to decay * average + (1 - decay) * weight, on each replica.
+
+    Args:
+      averages: By name; not in a replica's context.
+      networks: Those that are trained; others of other names may be there.
+      decay: What is kept, a scalar.
+      strategy: The networks'.
+    """
+
+    def towards(average, weight):
+        moved = tf.cast(1 - decay, average.dtype) * (average - weight)
+        return average.assign_sub(moved)
+
+    for name, network in averages.items():
+        for average, trained in zip(
+            network.weights, networks[name].weights, strict=True
+        ):
+            strategy.extended.update(average.value, towards, args=(trained.value,))
