@@ -12,7 +12,12 @@ import tensorflow as tf
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
-from cyclegan_tf.networks.layers import InstanceNormalization, ReflectionPadding2D
+from cyclegan_tf.networks.layers import (
+    InstanceNormalization,
+    OutputSkip,
+    ReflectionPadding2D,
+    ResizeConvolution2D,
+)
 from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.validation import UserError
 
@@ -72,8 +77,9 @@ def _keras_file(model: Model, request: Request, folder: pathlib.Path) -> list[di
 def portable(generator: keras.Model) -> keras.Model:
     """A generator of the same weights, made of Keras' own layers and operations.
 
-    `GroupNormalization(groups=-1)` is the same instance norm, and `keras.ops.pad` the
-    same padding, so `keras.models.load_model` finds all it needs, on any backend.
+    `GroupNormalization(groups=-1)` is the same instance norm, `keras.ops.pad` the same
+    padding, and a transposed convolution, cropped, the same resize convolution, so
+    `keras.models.load_model` finds all it needs, on any backend.
 
     Args:
       generator: A generator of ours.
@@ -81,8 +87,13 @@ def portable(generator: keras.Model) -> keras.Model:
     Returns:
       A model with the same inputs, outputs and names of weights.
     """
+    resized = {x.name: x for x in generator.layers if type(x) is ResizeConvolution2D}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if isinstance(layer, ResizeConvolution2D):
+            return keras.layers.Conv2DTranspose(
+                layer.filters, 4, strides=2, use_bias=layer.use_bias, name=layer.name
+            )
         if not isinstance(layer, InstanceNormalization):
             return type(layer).from_config(layer.get_config())
         return keras.layers.GroupNormalization(
@@ -94,6 +105,10 @@ def portable(generator: keras.Model) -> keras.Model:
         )
 
     def call(layer: keras.layers.Layer, *args, **kwargs):
+        if layer.name in resized:
+            return keras.layers.Cropping2D(1, name=f"{layer.name}_crop")(layer(*args))
+        if isinstance(layer, OutputSkip):
+            return keras.ops.clip(keras.ops.add(*args[0]), -1.0, 1.0)
         if not isinstance(layer, ReflectionPadding2D):
             return layer(*args, **kwargs)
         sides = (layer.padding, layer.padding)
@@ -102,7 +117,12 @@ def portable(generator: keras.Model) -> keras.Model:
     model = keras.models.clone_model(
         generator, clone_function=clone, call_function=call
     )
-    model.set_weights(generator.get_weights())
+    for layer in generator.layers:
+        weights = layer.get_weights()
+        if layer.name in resized:
+            weights[0] = layer.transposed_kernel().numpy()
+        if weights:
+            model.get_layer(layer.name).set_weights(weights)
     return model
 
 

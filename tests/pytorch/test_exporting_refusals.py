@@ -179,6 +179,7 @@ def test_failure_of_a_move_leaves_nothing(folder, monkeypatch, number):
 def test_generators_that_the_official_code_lacks_are_refused(
     tiny, folder, fields, told
 ):
+    (folder / "run").mkdir()
     save_config(tiny(run_dir="run", **fields))
     with pytest.raises(UserError, match=f"^The official code has no .* with {told}"):
         export_networks("run", "out")
