@@ -168,6 +168,22 @@ def fit(
       corrupted: Whether pictures suffer `corruptions.at_random`. Without, this is the
         plain classifier that invisible noise fools.
     """
+    step = _training_step(network, num_steps, corrupted)
+    orders = [_Order(len(p), (seed, i)) for i, p in enumerate((pictures_x, pictures_y))]
+    bar = progress_bar(
+        range(num_steps), desc="Training the judge", unit="step", leave=False
+    )
+    for number in bar:
+        batch = [
+            pictures[order.take(_BATCH // 2)]
+            for pictures, order in zip((pictures_x, pictures_y), orders, strict=True)
+        ]
+        seeds = [[seed, 3 * number + i] for i in range(3)]
+        step(tf.constant(np.concatenate(batch)), tf.constant(seeds))
+
+
+def _training_step(network: keras.Model, num_steps: int, corrupted: bool) -> Callable:
+    """From a batch of uint8 pictures, one half of each domain, and three seeds."""
     side = network.input_shape[1]
     rate = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, num_steps)
     optimizer = keras.optimizers.Adam(rate)
@@ -200,17 +216,7 @@ def fit(
         gradients = tape.gradient(loss, weights)
         optimizer.apply_gradients(zip(gradients, weights, strict=True))
 
-    orders = [_Order(len(p), (seed, i)) for i, p in enumerate((pictures_x, pictures_y))]
-    bar = progress_bar(
-        range(num_steps), desc="Training the judge", unit="step", leave=False
-    )
-    for number in bar:
-        batch = [
-            pictures[order.take(_BATCH // 2)]
-            for pictures, order in zip((pictures_x, pictures_y), orders, strict=True)
-        ]
-        seeds = [[seed, 3 * number + i] for i in range(3)]
-        step(tf.constant(np.concatenate(batch)), tf.constant(seeds))
+    return step
 
 
 class _Order:

@@ -45,8 +45,7 @@ def of_data(
         halves(data.train_x)[0], halves(data.train_y)[0], image_size, seed
     )
     evaluator = Evaluator(targets, trained, extractor, subset_size, seed)
-    tests = {"x": first(data.test_x), "y": first(data.test_y)}
-    return evaluator, report.describe_judge(trained, tests)
+    return evaluator, _described(trained, data.test_x, data.test_y)
 
 
 def of_folders(
@@ -78,8 +77,12 @@ def of_folders(
     x = halves(resized(inputs, size))
     trained = judge.prepare(x[0], y[0], size, seed)
     evaluator = Evaluator({"A2B": y}, trained, extractor, subset_size, seed)
-    tests = {"x": first(x[1]), "y": first(y[1])}
-    return evaluator, report.describe_judge(trained, tests)
+    return evaluator, _described(trained, x[1], y[1])
+
+
+def _described(trained: judge.Judge, test_x: Domain, test_y: Domain) -> dict:
+    """What is told of a judge, tried on pictures that it has not seen."""
+    return report.describe_judge(trained, {"x": first(test_x), "y": first(test_y)})
 
 
 def _extractor(kind: str, feature_weights: str) -> features.Extractor | None:

@@ -97,13 +97,20 @@ def train(config: Config) -> pathlib.Path:
     stopped = loop.run(training_batches(data, config, strategy, start, num_steps))
     if stopped and model.step < num_steps:
         raise KeyboardInterrupt(f"Stopped and saved at step {model.step:,}.")
+    _tell_end(model, num_steps, run_dir, loop.newest_grid)
+    return run_dir
+
+
+def _tell_end(
+    model: CycleGAN, num_steps: int, run_dir: pathlib.Path, newest_grid: str
+) -> None:
+    """Says how far a run came, and where to look."""
     print(f"Trained {model.step:,} of {num_steps:,} steps, {peak_gigabytes():.1f} GB.")
     told = metrics.spread_table(*metrics.last_five(read_log(run_dir / LOG_FILE)))
-    if evaluation:
+    if model.config.evaluate_every_epochs:
         print(f"Mean and deviation of the last five evaluations:\n{told}")
-    print(f"Pictures: {run_dir / GRIDS_FOLDER / loop.newest_grid}")
+    print(f"Pictures: {run_dir / GRIDS_FOLDER / newest_grid}")
     print(f"Losses: {run_dir / CURVES_FILE}\nAll of the run: {run_dir}")
-    return run_dir
 
 
 def _views(
