@@ -189,7 +189,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
         data = dataclasses.replace(data, true_y=true_y, true_x=true_x)
     evaluator, judge = protocol.of_data(
         data,
-        config.image_size,
+        config.picture_size,
         values.features,
         values.feature_weights,
         values.subset_size,

@@ -62,6 +62,14 @@ def pictures(folder, part, which, number, ending="png", side=32):
     return str(folder)
 
 
+def test_run_is_evaluated_at_its_test_size(run_dir, evaluated, tmp_path):
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "test_size": 40}))
+    _, printed = evaluated(f"--run_dir={run}")
+    assert ", 40 px) is right on" in printed
+
+
 def test_run_is_evaluated_in_both_directions(run_dir, evaluated, tmp_path):
     record, printed = evaluated(f"--run_dir={run_dir}")
     assert record["step"] == 3
