@@ -33,7 +33,7 @@ def of_split(config: Config, split: str, number: int) -> list[np.ndarray]:
     """
     if config.dataset == "shapes":
         part, which = _DRAWN[split]
-        size = config.load_size or config.image_size
+        size = max(config.load_size, config.picture_size)
         indices = range(min(number, shapes.NUM_TEST))
         if split.startswith("train"):
             indices = range(min(number, shapes.NUM_TRAIN))

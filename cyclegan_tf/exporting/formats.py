@@ -87,7 +87,8 @@ def portable(generator: keras.Model) -> keras.Model:
     Returns:
       A model with the same inputs, outputs and names of weights.
     """
-    resized = {x.name: x for x in generator.layers if type(x) is ResizeConvolution2D}
+    resizing = [x for x in generator.layers if isinstance(x, ResizeConvolution2D)]
+    resized = {layer.name for layer in resizing}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, ResizeConvolution2D):
@@ -117,12 +118,7 @@ def portable(generator: keras.Model) -> keras.Model:
     model = keras.models.clone_model(
         generator, clone_function=clone, call_function=call
     )
-    for layer in generator.layers:
-        weights = layer.get_weights()
-        if layer.name in resized:
-            weights[0] = layer.transposed_kernel().numpy()
-        if weights:
-            model.get_layer(layer.name).set_weights(weights)
+    tflite.copy_weights(generator, model)
     return model
 
 

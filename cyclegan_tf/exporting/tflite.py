@@ -190,11 +190,20 @@ def lean_generator(generator: keras.Model) -> keras.Model:
         return kind.from_config(layer.get_config())
 
     lean = keras.models.clone_model(generator, clone_function=clone)
+    copy_weights(generator, lean)
+    return lean
+
+
+def copy_weights(generator: keras.Model, copy: keras.Model) -> None:
+    """Fills a copy whose resize convolutions have their 4x4 kernels ready-made.
+
+    Args:
+      generator: A generator of ours.
+      copy: A model whose layers with weights have the same names.
+    """
     for layer in generator.layers:
         weights = layer.get_weights()
-        if not weights:
-            continue
         if isinstance(layer, ResizeConvolution2D):
             weights[0] = layer.transposed_kernel().numpy()
-        lean.get_layer(layer.name).set_weights(weights)
-    return lean
+        if weights:
+            copy.get_layer(layer.name).set_weights(weights)

@@ -16,17 +16,17 @@ def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:
 
 
 def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
-    """min(decay, (1 + step) / (10 + step)): at first the average forgets sooner.
+    """min(decay, step / (9 + step)): at first the average forgets sooner.
 
     Args:
-      step: Steps before this one, an integer scalar.
+      step: Steps so far, this one included, an integer scalar.
       decay: In [0, 1).
 
     Returns:
       What is kept of the average, a float64 scalar.
     """
     step = tf.cast(step, tf.float64)
-    return tf.minimum(tf.constant(decay, tf.float64), (1 + step) / (10 + step))
+    return tf.minimum(tf.constant(decay, tf.float64), step / (9 + step))
 
 
 def update(

@@ -93,8 +93,10 @@ class CycleGAN:
 
         (Yazici et al., ICLR 2019; the official code has none.)
         """
-        trained = {name: getattr(self, name) for name in GENERATOR_NAMES}
-        return self._averages or trained
+        return {
+            name: self._averages.get(name, getattr(self, name))
+            for name in GENERATOR_NAMES
+        }
 
     def start_averages(self) -> None:
         """Makes the averages equal to the generators, if there are any."""
@@ -122,10 +124,10 @@ class CycleGAN:
         Returns:
           The losses by name, scalars, means over the whole batch.
         """
-        step = tf.identity(self.optimizers["generator_g"].iterations)
         losses = self.strategy.run(self._replica_step, args=(real_x, real_y))
         if self._averages:
-            decay = averages.decay_at(step, self.config.average_decay)
+            steps = self.optimizers["generator_g"].iterations
+            decay = averages.decay_at(steps, self.config.average_decay)
             averages.update(self._averages, self.networks, decay, self.strategy)
         total = tf.distribute.ReduceOp.SUM
         return {

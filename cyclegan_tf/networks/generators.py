@@ -97,12 +97,28 @@ def unet(
     """
     widths = [num_filters * min(2**i, 8) for i in range(num_downs)]
     inputs = keras.Input((None, None, channels))
+    x, skips = _unet_down(inputs, widths)
+    for i, width in enumerate(reversed(widths[:-1]), start=1):
+        x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
+        x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
+        x = InstanceNormalization(name=f"up_{i}_norm")(x)
+        x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
+    x = keras.layers.ReLU(name="last_relu")(x)
+    x = doubling_convolution(
+        x, channels, 4, "last_conv", upsampling=upsampling, use_bias=True
+    )
+    x = _output(inputs, x, output_skip)
+    return keras.Model(inputs, x, name=name)
+
+
+def _unet_down(inputs, widths: list[int]):
+    """The innermost tensor, and those before it that the way up takes in again."""
     x = convolution(
         inputs, widths[0], 4, "down_1_conv", strides=2, zero_padding=1, use_bias=True
     )
     skips = [x]
     for i, width in enumerate(widths[1:], start=2):
-        innermost = i == num_downs
+        innermost = i == len(widths)
         x = keras.layers.LeakyReLU(0.2, name=f"down_{i}_relu")(x)
         x = convolution(
             x,
@@ -116,17 +132,7 @@ def unet(
         if not innermost:
             x = InstanceNormalization(name=f"down_{i}_norm")(x)
             skips.append(x)
-    for i, width in enumerate(reversed(widths[:-1]), start=1):
-        x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
-        x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
-        x = InstanceNormalization(name=f"up_{i}_norm")(x)
-        x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
-    x = keras.layers.ReLU(name="last_relu")(x)
-    x = doubling_convolution(
-        x, channels, 4, "last_conv", upsampling=upsampling, use_bias=True
-    )
-    x = _output(inputs, x, output_skip)
-    return keras.Model(inputs, x, name=name)
+    return x, skips
 
 
 def _output(inputs, x, output_skip: bool):

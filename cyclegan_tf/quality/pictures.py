@@ -150,7 +150,8 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
       X, then of Y.
     """
     multiple = model.config.size_multiple
-    generator_g, generator_f = model.shown_generators.values()
+    shown = model.shown_generators
+    generator_g, generator_f = shown["generator_g"], shown["generator_f"]
     columns = {}
     rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
     for x, y, forward, back, domain in (

@@ -13,7 +13,7 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets
 from cyclegan_tf.data.input_pipeline import steps_per_epoch, training_batches
-from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.presets import default_run_dir
 from cyclegan_tf.quality import (
     checks,
@@ -28,6 +28,7 @@ from cyclegan_tf.run_directory import (
     GRIDS_FOLDER,
     LOG_FILE,
     check_same,
+    load_config,
     save_config,
 )
 from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, initialize
@@ -206,6 +207,14 @@ def _initialized(model: CycleGAN) -> str:
     """Takes over the networks that the configuration names; says which."""
     run_dir = model.config.initialize_from
     taken = initialize(model.networks, run_dir)
+    # The one network field that weights of the same shapes do not tell.
+    skip, theirs = model.config.output_skip, load_config(run_dir).output_skip
+    if skip != theirs and any(name in GENERATOR_NAMES for name in taken):
+        raise UserError(
+            f"`initialize_from` {run_dir} has generators with `output_skip` "
+            f"{str(theirs).lower()}, this run {str(skip).lower()}: their weights mean "
+            "something else."
+        )
     model.start_averages()
     random = [name for name in model.networks if name not in taken]
     told = f"From {run_dir}: {', '.join(taken)}."

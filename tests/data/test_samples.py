@@ -167,3 +167,8 @@ def test_folder_without_a_readable_picture_is_refused(tmp_path, damaged):
         damage(tmp_path, range(2))
     with pytest.raises(UserError, match=f"^{tmp_path} has no picture .* we can read"):
         samples.of_folder(str(tmp_path), 2)
+
+
+def test_drawn_test_pictures_are_no_smaller_than_what_is_shown(tiny):
+    (picture,) = samples.of_split(tiny(test_size=64), "testA", 1)
+    np.testing.assert_array_equal(picture, shapes.draw_pair((2, 0), 64)[0])

@@ -8,7 +8,7 @@ from cyclegan_tf.training.strategies import make_strategy
 
 
 @pytest.mark.parametrize(
-    ("step", "expected"), [(0, 1 / 10), (10, 11 / 20), (989, 990 / 999), (10**6, 0.999)]
+    ("step", "expected"), [(1, 1 / 10), (11, 11 / 20), (990, 990 / 999), (10**6, 0.999)]
 )
 def test_decay_grows_to_what_was_asked_for(step, expected):
     decay = float(decay_at(tf.constant(step, tf.int64), 0.999))

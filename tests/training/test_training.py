@@ -83,6 +83,33 @@ def test_averages_are_not_asked_of_a_run_without_them(tiny, tmp_path):
         load_network(run.run_dir, "generator_g")
 
 
+def test_pictures_are_made_with_the_averages(tiny):
+    data = datasets.load(tiny())
+    model = CycleGAN(tiny(average_decay=0.9), 12)
+    for network in model.shown_generators.values():
+        network.set_weights([3 * w for w in network.get_weights()])
+    real_x = pictures.first(data.test_x)
+    translate = pictures.translators_of(model)
+    columns = pictures.grid_pictures(model, data)
+    trained, shown = (
+        images.to_uint8(networks["generator_g"](images.to_float(real_x)))
+        for networks in (model.networks, model.shown_generators)
+    )
+    assert np.abs(np.subtract(trained, shown, dtype=int)).max() > 20
+    np.testing.assert_array_equal(translate["A2B"](real_x), shown)
+    np.testing.assert_array_equal(columns["fake_y"], shown)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_weights_of_a_generator_with_another_output_are_refused(tiny, tmp_path, skip):
+    before = tiny(run_dir=str(tmp_path / "before"), max_steps=1, output_skip=not skip)
+    training.train(before)
+    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
+    with pytest.raises(UserError, match="`output_skip` .*: their weights mean"):
+        training.train(tiny(**fields, output_skip=skip))
+    assert not (tmp_path / "after").exists()
+
+
 # Too small to change a weight.
 NO_LEARNING = 1e-30
 
