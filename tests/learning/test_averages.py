@@ -42,6 +42,11 @@ def test_average_follows_the_rule_after_each_step(tiny, random_images, strategy)
             ]
     for name, averages in zip(GENERATOR_NAMES, expected, strict=True):
         shown = model.shown_generators[name]
+        for variable in shown.variables:
+            one, *others = model.strategy.experimental_local_results(variable.value)
+            assert len(others) == model.num_replicas - 1
+            for other in others:
+                np.testing.assert_array_equal(one, other)
         assert shown is not model.networks[name]
         for ours, theirs, trained in zip(
             shown.get_weights(),
