@@ -116,7 +116,8 @@ class Config:
     output_skip: bool = _knob(
         False,
         _NETWORKS,
-        "generators add to their input what they change, and begin as copies of it",
+        "generators say how far each value of their input moves towards white or "
+        "black, and begin as copies of it",
     )
     upsampling: str = _knob(
         "transposed",

@@ -109,7 +109,9 @@ def portable(generator: keras.Model) -> keras.Model:
         if layer.name in resized:
             return keras.layers.Cropping2D(1, name=f"{layer.name}_crop")(layer(*args))
         if isinstance(layer, OutputSkip):
-            return keras.ops.clip(keras.ops.add(*args[0]), -1.0, 1.0)
+            image, change = args[0]
+            towards = keras.ops.tanh(change)
+            return image + towards - keras.ops.absolute(towards) * image
         if not isinstance(layer, ReflectionPadding2D):
             return layer(*args, **kwargs)
         sides = (layer.padding, layer.padding)

@@ -41,8 +41,9 @@ def resnet(
       num_blocks: Residual blocks; the paper takes 6 at 128 px and 9 at 256 px.
       channels: Channels of the images.
       name: Name of the model.
-      output_skip: Adds the last convolution's output to the input (`OutputSkip`), in
-        place of tanh; its weights start half as large. Ours, not the paper's.
+      output_skip: The last convolution moves the input towards white or black
+        (`OutputSkip`), in place of tanh; its weights start half as large. Ours, not the
+        paper's.
       upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
 
     Returns:

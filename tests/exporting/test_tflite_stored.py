@@ -163,7 +163,7 @@ def test_type_of_pixels_leaves_the_activations(kind):
 def test_file_holds_no_op_that_phones_lack(network, kind, size):
     names = operations(converted(network, kind, size))
     assert {"CONV_2D", "TRANSPOSE_CONV", "RSQRT"} <= set(names)
-    assert ("TANH" in names) == (network != "skip")
+    assert "TANH" in names and ("ABS" in names) == (network == "skip")
     assert not {"REVERSE_V2", "TRANSPOSE"} & set(names)
     assert "SQUARED_DIFFERENCE" not in names
     assert all(hasattr(schema.BuiltinOperator, name) for name in names)
