@@ -157,6 +157,13 @@ class Config:
         "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
         minimum=0,
     )
+    cycle_start: float = _knob(
+        1.0,
+        _LOSSES,
+        "part of lambda_cycle, and so of the identity loss, in the first step; the rest "
+        "comes evenly over the epochs with a constant learning rate. Above 1 it falls",
+        minimum=0,
+    )
     pool_size: int = _knob(
         50,
         _LOSSES,
@@ -166,6 +173,13 @@ class Config:
 
     batch_size: int = _knob(
         1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
+    )
+    discriminator_pictures: int = _knob(
+        1,
+        _TRAINING,
+        "pictures that a discriminator is shown for each that a generator translates: "
+        "real ones that are new, fakes from its pool",
+        minimum=1,
     )
     learning_rate: float = _knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
     discriminator_learning_rate: float = _knob(
@@ -254,6 +268,11 @@ class Config:
     def picture_size(self) -> int:
         """Side of the pictures that are shown and evaluated."""
         return self.test_size or self.image_size
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures of each domain that a step reads, over all replicas."""
+        return self.batch_size * self.discriminator_pictures
 
     @property
     def total_epochs(self) -> int:

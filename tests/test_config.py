@@ -28,8 +28,10 @@ OFFICIAL_RECIPE = {
     "adversarial_loss": "least_squares",
     "lambda_cycle": 10.0,
     "lambda_identity": 0.5,
+    "cycle_start": 1.0,
     "pool_size": 50,
     "batch_size": 1,
+    "discriminator_pictures": 1,
     "learning_rate": 2e-4,
     "discriminator_learning_rate": 0.0,
     "beta_1": 0.5,
@@ -63,8 +65,10 @@ MINIMA = {
     "discriminator_layers": 1,
     "lambda_cycle": 0,
     "lambda_identity": 0,
+    "cycle_start": 0,
     "pool_size": 0,
     "batch_size": 1,
+    "discriminator_pictures": 1,
     "learning_rate": 0,
     "discriminator_learning_rate": 0,
     "beta_1": 0,
@@ -85,6 +89,7 @@ FLOATS = (
     "discriminator_learning_rate",
     "beta_1",
     "average_decay",
+    "cycle_start",
 )
 
 
@@ -208,6 +213,14 @@ WRONG_TYPES = {
     ("fields", "text"),
     [
         ({"average_decay": 1.0}, "`average_decay` must be below 1. Received: 1.0."),
+        (
+            {"discriminator_pictures": 2, "pool_size": 0},
+            "`discriminator_pictures` above 1 needs a `pool_size` above 0.",
+        ),
+        (
+            {"cycle_start": 0.5, "num_epochs": 0},
+            "`cycle_start` other than 1 needs `num_epochs` above 0.",
+        ),
         ({"test_size": 128}, "at least `image_size` (256). Received: 128."),
         ({"test_size": 258}, "`test_size` must be 0, or a multiple of 4 and at least"),
         ({"test_size": 384, "generator": "unet"}, "a multiple of 256 and at least"),

@@ -14,9 +14,9 @@ from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
 
 
-def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:
+def steps_per_epoch(num_x: int, num_y: int, pictures_per_step: int) -> int:
     """Steps that show every picture of the longer domain at least once."""
-    return -(-max(num_x, num_y) // batch_size)
+    return -(-max(num_x, num_y) // pictures_per_step)
 
 
 def picture_index(
@@ -31,7 +31,7 @@ def picture_index(
     Args:
       seed: Seed of the run.
       domain: 0 for X, 1 for Y.
-      position: Pictures of a domain seen before, step * batch_size + place in batch.
+      position: Pictures of a domain seen before, step * pictures_per_step + place.
       num_pictures: Pictures in this domain.
       epoch_size: Pictures of a domain shown in an epoch.
 
@@ -60,25 +60,23 @@ def training_batches(
 
     Args:
       data: The pictures.
-      config: Seed, sizes and batch size.
+      config: Seed, sizes and pictures of a step.
       strategy: Each of its replicas gets its part of a batch.
       start_step: The first step, from 0.
       num_steps: The step after the last one.
 
     Returns:
-      An iterable of (real_x, real_y), float32 [batch_size / replicas, image_size,
-      image_size, 3] in [-1, 1], distributed if there are several replicas.
+      An iterable of (real_x, real_y), float32 [pictures_per_step / replicas,
+      image_size, image_size, 3] in [-1, 1], distributed if there are several replicas.
     """
+
+    number = config.pictures_per_step
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return (
-            tf.data.Dataset.range(
-                start_step * config.batch_size, num_steps * config.batch_size
-            )
+            tf.data.Dataset.range(start_step * number, num_steps * number)
             .map(_picture_pair(data, config), num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(
-                config.batch_size // strategy.num_replicas_in_sync, drop_remainder=True
-            )
+            .batch(number // strategy.num_replicas_in_sync, drop_remainder=True)
             .prefetch(2 * strategy.num_replicas_in_sync)
         )
 
@@ -89,9 +87,8 @@ def _picture_pair(data: UnpairedData, config: Config):
     """From a position to one augmented picture of each domain."""
     domains = (data.train_x, data.train_y)
     size = config.image_size
-    epoch_size = config.batch_size * steps_per_epoch(
-        len(data.train_x), len(data.train_y), config.batch_size
-    )
+    number = config.pictures_per_step
+    epoch_size = number * steps_per_epoch(len(data.train_x), len(data.train_y), number)
 
     def read(domain: int, position) -> np.ndarray:
         pictures: Domain = domains[domain]

@@ -19,7 +19,7 @@ from cyclegan_tf.learning.losses import (
     generator_loss,
     identity_loss,
 )
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
+from cyclegan_tf.learning.schedules import ConstantThenLinearDecay, ramp
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
 from cyclegan_tf.networks.generators import GENERATORS
@@ -65,6 +65,7 @@ class CycleGAN:
             )
             for name in NETWORKS
         }
+        self._ramp_steps = config.num_epochs * steps_per_epoch
         with self.strategy.scope():
             self.generator_g = build_network(config, "generator_g")
             self.generator_f = build_network(config, "generator_f")
@@ -117,8 +118,9 @@ class CycleGAN:
         """Trains the four networks on one batch of each domain.
 
         Args:
-          real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1]; with
-            several replicas one such batch each, as the strategy's datasets give them.
+          real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1], where batch
+            is the configuration's `pictures_per_step`; with several replicas one such
+            batch each, as the strategy's datasets give them.
           real_y: As many images of Y.
 
         Returns:
@@ -183,26 +185,31 @@ class CycleGAN:
         nothing: instance norm treats each image for itself.
         """
         adversarial, config = self._adversarial_loss, self.config
+        lambda_cycle = self._lambda_cycle()
+        shown_x, shown_y = real_x, real_y
+        if config.discriminator_pictures > 1:
+            batch = real_x.shape[0] // config.discriminator_pictures
+            real_x, real_y = real_x[:batch], real_y[:batch]
         fake_y, same_y = self._fake_and_same(self.generator_g, real_x, real_y)
         fake_x, same_x = self._fake_and_same(self.generator_f, real_y, real_x)
         cycled_x = self.generator_f(fake_y, training=True)
         cycled_y = self.generator_g(fake_x, training=True)
 
         disc_real_x, disc_fake_x, disc_pool_x = self._judge(
-            self.discriminator_x, real_x, fake_x, self.pools_x, 0
+            self.discriminator_x, shown_x, fake_x, self.pools_x, 0
         )
         disc_real_y, disc_fake_y, disc_pool_y = self._judge(
-            self.discriminator_y, real_y, fake_y, self.pools_y, 1
+            self.discriminator_y, shown_y, fake_y, self.pools_y, 1
         )
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
         gen_f_loss = generator_loss(adversarial, disc_fake_x)
-        total_cycle_loss = cycle_loss(
-            real_x, cycled_x, config.lambda_cycle
-        ) + cycle_loss(real_y, cycled_y, config.lambda_cycle)
+        total_cycle_loss = cycle_loss(real_x, cycled_x, lambda_cycle) + cycle_loss(
+            real_y, cycled_y, lambda_cycle
+        )
         identity_g_loss = identity_f_loss = tf.zeros_like(gen_g_loss)
         if config.lambda_identity:
-            weights = config.lambda_cycle, config.lambda_identity
+            weights = lambda_cycle, config.lambda_identity
             identity_g_loss = identity_loss(real_y, same_y, *weights)
             identity_f_loss = identity_loss(real_x, same_x, *weights)
         return {
@@ -216,6 +223,14 @@ class CycleGAN:
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y),
         }
+
+    def _lambda_cycle(self) -> float | tf.Tensor:
+        """The weight of the cycle loss in this step."""
+        start, full = self.config.cycle_start, self.config.lambda_cycle
+        if start == 1:
+            return full
+        step = self.optimizers["generator_g"].iterations
+        return full * ramp(step, start, self._ramp_steps)
 
     def _fake_and_same(self, generator, source, target):
         """A generator on images of both domains; `same` is None without its loss."""
@@ -232,14 +247,20 @@ class CycleGAN:
             )
             return disc_real, disc_fake, disc_fake
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = self._pool_seed(domain, replica)
-        pooled = pools[tf.get_static_value(replica)].query(fake, seed)
+        pool = pools[tf.get_static_value(replica)]
+        pooled = pool.query(fake, self._pool_seed(domain, replica))
+        num_real, num_fake = real.shape[0], fake.shape[0]
+        if num_real > num_fake:
+            # Domains have seeds 0 and 1 above, 2 and 3 here.
+            more = pool.draw(num_real - num_fake, self._pool_seed(domain + 2, replica))
+            pooled = tf.concat([pooled, more], axis=0)
         images = tf.concat([real, fake, pooled], axis=0)
-        return tf.split(discriminator(images, training=True), 3)
+        logits = discriminator(images, training=True)
+        return tf.split(logits, [num_real, num_fake, num_real])
 
-    def _pool_seed(self, domain: int, replica: tf.Tensor) -> tf.Tensor:
+    def _pool_seed(self, number: int, replica: tf.Tensor) -> tf.Tensor:
         step = self.optimizers["generator_g"].iterations
-        return step_seed(self.config.seed, step, domain, replica)
+        return step_seed(self.config.seed, step, number, replica)
 
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""

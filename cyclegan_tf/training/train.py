@@ -76,7 +76,7 @@ def train(config: Config) -> pathlib.Path:
     keras.utils.set_random_seed(config.seed)
     data = datasets.load(config)
     counts = len(data.train_x), len(data.train_y)
-    epoch_steps = steps_per_epoch(*counts, config.batch_size)
+    epoch_steps = steps_per_epoch(*counts, config.pictures_per_step)
     num_steps = _num_steps(config, epoch_steps)
     model = CycleGAN(config, epoch_steps, strategy)
     checkpoints = Checkpoints(model.state(), run_dir)
@@ -185,7 +185,9 @@ def describe(config: Config) -> str:
     """
     check_can_go_on(config.run_dir)
     counts = datasets.count(config)
-    model = CycleGAN(dataclasses.replace(config, strategy="single", pool_size=0), 1)
+    # Without pools, which may take much memory.
+    small = {"strategy": "single", "pool_size": 0, "discriminator_pictures": 1}
+    model = CycleGAN(dataclasses.replace(config, **small), 1)
     lines = [config.to_json().rstrip()]
     if config.initialize_from:
         lines.append(_initialized(model))
@@ -195,7 +197,7 @@ def describe(config: Config) -> str:
     if counts is None:
         lines.append("steps: not known before the data set is downloaded")
     else:
-        epoch = steps_per_epoch(*counts, config.batch_size)
+        epoch = steps_per_epoch(*counts, config.pictures_per_step)
         lines.append(
             f"steps: {_num_steps(config, epoch):,} ({epoch:,} an epoch, "
             f"{counts[0]:,} and {counts[1]:,} training pictures)"

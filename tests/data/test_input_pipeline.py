@@ -207,6 +207,11 @@ def test_largest_seed_and_a_late_step_work(batches):
 # --- Pictures
 
 
+def test_discriminators_pictures_are_read_as_a_larger_batch(batches):
+    more = batches(6, batch_size=2, discriminator_pictures=2)
+    np.testing.assert_array_equal(more, batches(6, batch_size=4))
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_batches_are_float32_in_range(data, tiny, batch_size):
     config = tiny(

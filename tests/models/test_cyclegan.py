@@ -69,6 +69,49 @@ def test_step_has_the_gradients_of_the_reference_step(
             assert relative_error(gradients[name], expected[name]) < 1e-5, name
 
 
+def test_discriminators_see_more_real_pictures_and_fakes_of_the_pool(
+    tiny, random_images
+):
+    model = CycleGAN(tiny(discriminator_pictures=3, num_filters=8), 10)
+    shown_x, shown_y = (random_images(3, 32, 32, 3, seed=i) for i in (0, 1))
+    losses, gradients = tf.function(model.compute_gradients)(shown_x, shown_y)
+    expected_losses, expected = reference_gradients(model, shown_x[:1], shown_y[:1])
+    for name in NETWORKS[:2]:
+        assert relative_error(gradients[name], expected[name]) < 1e-5, name
+    assert float(losses["total_cycle_loss"]) == pytest.approx(
+        float(expected_losses["total_cycle_loss"]), rel=1e-5
+    )
+    # The pool held one fake only, so it is shown three times.
+    fakes = {"x": model.generator_f(shown_y[:1]), "y": model.generator_g(shown_x[:1])}
+    for domain, shown in (("x", shown_x), ("y", shown_y)):
+        discriminator = model.networks[f"discriminator_{domain}"]
+        with tf.GradientTape() as tape:
+            real = tf.reduce_mean((discriminator(shown) - 1) ** 2)
+            loss = 0.5 * (real + tf.reduce_mean(discriminator(fakes[domain]) ** 2))
+        wanted = tape.gradient(loss, discriminator.trainable_variables)
+        name = f"discriminator_{domain}"
+        assert relative_error(gradients[name], wanted) < 1e-5, name
+        assert float(losses[f"disc_{domain}_loss"]) == pytest.approx(float(loss), 1e-5)
+
+
+def test_weights_of_cycle_and_identity_begin_where_they_are_told(tiny, random_images):
+    model = CycleGAN(tiny(cycle_start=0.25, num_epochs=2, pool_size=0), 10)
+    images = random_images(1, 32, 32, 3), random_images(1, 32, 32, 3, seed=1)
+    compute = tf.function(model.compute_gradients)
+    expected, _ = reference_gradients(model, *images)
+    for step, part in ((0, 0.25), (10, 0.625), (20, 1), (30, 1)):
+        model.optimizers["generator_g"].iterations.assign(step)
+        losses, _ = compute(*images)
+        for name in ("total_cycle_loss", "identity_g_loss", "identity_f_loss"):
+            wanted = part * float(expected[name])
+            assert float(losses[name]) == pytest.approx(wanted, rel=1e-5)
+        total = sum(
+            float(losses[name])
+            for name in ("gen_g_loss", "total_cycle_loss", "identity_g_loss")
+        )
+        assert float(losses["total_gen_g_loss"]) == pytest.approx(total, rel=1e-5)
+
+
 def test_step_moves_each_network_by_its_own_adam(tiny, random_images):
     model = CycleGAN(tiny(pool_size=0), 10)
     before = {n: m.get_weights() for n, m in model.networks.items()}

@@ -35,9 +35,16 @@ def tensors(run_dir):
     }
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"average_decay": 0.9, "output_skip": True, "upsampling": "resize"}]
-)
+LEARNS_SOONER = {
+    "average_decay": 0.9,
+    "output_skip": True,
+    "upsampling": "resize",
+    "discriminator_learning_rate": 6e-4,
+    "cycle_start": 0.3,
+}
+
+
+@pytest.mark.parametrize("fields", [{}, LEARNS_SOONER])
 def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields):
     config = tiny(log_every_steps=5, save_every_steps=100, **fields)
     whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
@@ -251,7 +258,9 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 
 
 def test_two_replicas_train_and_go_on(tiny, tmp_path):
-    config = tiny(run_dir=str(tmp_path), batch_size=2, strategy="cpu:2")
+    fields = {"discriminator_pictures": 2, "cycle_start": 0.5, "output_skip": True}
+    run = {"run_dir": str(tmp_path), "strategy": "cpu:2"}
+    config = tiny(batch_size=2, **run, **fields)
     training.train(dataclasses.replace(config, max_steps=4))
     training.train(dataclasses.replace(config, max_steps=8))
     records = read_log(tmp_path / "log.jsonl")
