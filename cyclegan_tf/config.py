@@ -160,8 +160,8 @@ class Config:
     cycle_start: float = _knob(
         1.0,
         _LOSSES,
-        "part of lambda_cycle, and so of the identity loss, in the first step; the rest "
-        "comes evenly over the epochs with a constant learning rate. Above 1 it falls",
+        "part of lambda_cycle, and so of the identity loss, in the first step; it goes "
+        "evenly to 1 in the epochs with a constant learning rate; above 1 it falls",
         minimum=0,
     )
     pool_size: int = _knob(

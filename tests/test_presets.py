@@ -17,7 +17,10 @@ PRESET_ROWS = {
     "unet": ("horse2zebra", 256, 286, "unet", 64, 9, 30, 200),
     "horse2zebra64": ("horse2zebra", 64, 72, "resnet", 32, 6, 14, 200),
     "tiny": ("shapes", 32, 36, "resnet", 4, 1, 6, 2),
-    "demo": ("shapes", 64, 72, "resnet", 24, 4, 6, 8),
+    "shapes64": ("shapes", 64, 72, "resnet", 24, 4, 6, 8),
+    "quick": ("horse2zebra", 64, 128, "resnet", 16, 6, 6, 24),
+    "quick256": ("horse2zebra", 128, 256, "resnet", 64, 9, 14, 48),
+    "demo": ("shapes", 64, 72, "resnet", 16, 4, 14, 5),
 }
 
 
@@ -48,6 +51,15 @@ def test_preset_changes_only_fields_and_says_what_is_known(name):
 
 def test_presets_leave_the_run_dir_to_the_default():
     assert all("run_dir" not in preset.values for preset in PRESETS.values())
+
+
+def test_official_presets_have_no_option_that_is_not_official():
+    ours = {"output_skip", "upsampling", "average_decay", "discriminator_pictures"}
+    ours |= {"test_size", "discriminator_learning_rate", "cycle_start"}
+    for name in ("horse2zebra", "unet", "horse2zebra64", "shapes64", "tiny"):
+        assert not ours & set(PRESETS[name].values), name
+    for name in ("quick", "quick256", "demo"):
+        assert PRESETS[name].values["output_skip"], name
 
 
 def test_preset_horse2zebra_is_the_default():

@@ -69,7 +69,6 @@ def training_batches(
       An iterable of (real_x, real_y), float32 [pictures_per_step / replicas,
       image_size, image_size, 3] in [-1, 1], distributed if there are several replicas.
     """
-
     number = config.pictures_per_step
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -56,8 +56,8 @@ def ramp(step: tf.Tensor, start: float, num_steps: int) -> tf.Tensor:
     """`start` at step 0, then evenly to 1 at step `num_steps`, and 1 from there on.
 
     For weights of losses. A generator with an output skip begins as a copy, which cycle
-    and identity losses reward: the full weight holds it there, a small one at first does
-    not. (Others let the weight fall, arXiv 2408.15374; a `start` above 1 does.)
+    and identity losses reward: a small weight at first does not hold it there. (Others
+    let the weight fall, arXiv 2408.15374; a `start` above 1 does.)
 
     Args:
       step: Steps so far, an integer scalar.

@@ -55,7 +55,10 @@ PARAMETERS = {
     "unet": 54_409_603 - 4_928,
     "horse2zebra64": 1_963_203,
     "tiny": 8_667,
-    "demo": 774_291,
+    "shapes64": 774_291,
+    "quick": 493_155,
+    "quick256": 11_378_179 - RESNET9_CANCELLED,
+    "demo": 345_699,
 }
 
 
