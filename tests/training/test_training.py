@@ -259,7 +259,7 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 
 def test_two_replicas_train_and_go_on(tiny, tmp_path):
     fields = {"discriminator_pictures": 2, "cycle_start": 0.5, "output_skip": True}
-    run = {"run_dir": str(tmp_path), "strategy": "cpu:2"}
+    run = {"run_dir": str(tmp_path), "strategy": "cpu:2", "num_epochs": 2}
     config = tiny(batch_size=2, **run, **fields)
     training.train(dataclasses.replace(config, max_steps=4))
     training.train(dataclasses.replace(config, max_steps=8))
