@@ -157,13 +157,6 @@ class Config:
         "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
         minimum=0,
     )
-    cycle_start: float = _knob(
-        1.0,
-        _LOSSES,
-        "part of lambda_cycle, and so of the identity loss, in the first step; it goes "
-        "evenly to 1 in the epochs with a constant learning rate; above 1 it falls",
-        minimum=0,
-    )
     pool_size: int = _knob(
         50,
         _LOSSES,

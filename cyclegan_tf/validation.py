@@ -76,8 +76,6 @@ def _check_learning(config) -> None:
         )
     if config.discriminator_pictures > 1 and not config.pool_size:
         raise UserError("`discriminator_pictures` above 1 needs a `pool_size` above 0.")
-    if config.cycle_start != 1 and not config.num_epochs:
-        raise UserError("`cycle_start` other than 1 needs `num_epochs` above 0.")
     if config.total_epochs == 0:
         raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
     if config.seed >= 2**31:

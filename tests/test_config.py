@@ -28,7 +28,6 @@ OFFICIAL_RECIPE = {
     "adversarial_loss": "least_squares",
     "lambda_cycle": 10.0,
     "lambda_identity": 0.5,
-    "cycle_start": 1.0,
     "pool_size": 50,
     "batch_size": 1,
     "discriminator_pictures": 1,
@@ -65,7 +64,6 @@ MINIMA = {
     "discriminator_layers": 1,
     "lambda_cycle": 0,
     "lambda_identity": 0,
-    "cycle_start": 0,
     "pool_size": 0,
     "batch_size": 1,
     "discriminator_pictures": 1,
@@ -89,7 +87,6 @@ FLOATS = (
     "discriminator_learning_rate",
     "beta_1",
     "average_decay",
-    "cycle_start",
 )
 
 
@@ -216,10 +213,6 @@ WRONG_TYPES = {
         (
             {"discriminator_pictures": 2, "pool_size": 0},
             "`discriminator_pictures` above 1 needs a `pool_size` above 0.",
-        ),
-        (
-            {"cycle_start": 0.5, "num_epochs": 0},
-            "`cycle_start` other than 1 needs `num_epochs` above 0.",
         ),
         ({"test_size": 128}, "at least `image_size` (256). Received: 128."),
         ({"test_size": 258}, "`test_size` must be 0, or a multiple of 4 and at least"),

@@ -1,4 +1,4 @@
-"""What changes with the step: the learning rate, and the weight of the cycle loss."""
+"""The learning rate: constant, then linear decay (arXiv 1703.10593, section 4)."""
 
 import keras
 import tensorflow as tf
@@ -6,9 +6,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
 class ConstantThenLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """The rate of the paper (section 4): constant, then linear decay.
-
-    `learning_rate` times 1 - max(0, e - num_epochs) / (num_decay_epochs + 1).
+    """`learning_rate` times 1 - max(0, e - num_epochs) / (num_decay_epochs + 1).
 
     e is the epoch, from 1, so the rate changes once an epoch and never reaches 0, as in
     the official code. A function of the optimizer's step: a resumed run needs nothing
@@ -50,22 +48,3 @@ class ConstantThenLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             "num_decay_epochs": self.num_decay_epochs,
             "steps_per_epoch": self.steps_per_epoch,
         }
-
-
-def ramp(step: tf.Tensor, start: float, num_steps: int) -> tf.Tensor:
-    """`start` at step 0, then evenly to 1 at step `num_steps`, and 1 from there on.
-
-    For weights of losses. A generator with an output skip begins as a copy, which cycle
-    and identity losses reward: a small weight at first does not hold it there. (Others
-    let the weight fall, arXiv 2408.15374; a `start` above 1 does.)
-
-    Args:
-      step: Steps so far, an integer scalar.
-      start: Factor at first.
-      num_steps: Steps until it is 1, at least 1.
-
-    Returns:
-      A float32 scalar.
-    """
-    part = tf.minimum(tf.cast(step, tf.float32) / num_steps, 1.0)
-    return start + (1.0 - start) * part

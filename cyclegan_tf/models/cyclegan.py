@@ -19,7 +19,7 @@ from cyclegan_tf.learning.losses import (
     generator_loss,
     identity_loss,
 )
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay, ramp
+from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
 from cyclegan_tf.networks.generators import GENERATORS
@@ -65,7 +65,6 @@ class CycleGAN:
             )
             for name in NETWORKS
         }
-        self._ramp_steps = config.num_epochs * steps_per_epoch
         with self.strategy.scope():
             self.generator_g = build_network(config, "generator_g")
             self.generator_f = build_network(config, "generator_f")
@@ -185,7 +184,6 @@ class CycleGAN:
         nothing: instance norm treats each image for itself.
         """
         adversarial, config = self._adversarial_loss, self.config
-        lambda_cycle = self._lambda_cycle()
         shown_x, shown_y = real_x, real_y
         if config.discriminator_pictures > 1:
             batch = real_x.shape[0] // config.discriminator_pictures
@@ -204,12 +202,12 @@ class CycleGAN:
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
         gen_f_loss = generator_loss(adversarial, disc_fake_x)
-        total_cycle_loss = cycle_loss(real_x, cycled_x, lambda_cycle) + cycle_loss(
-            real_y, cycled_y, lambda_cycle
-        )
+        total_cycle_loss = cycle_loss(
+            real_x, cycled_x, config.lambda_cycle
+        ) + cycle_loss(real_y, cycled_y, config.lambda_cycle)
         identity_g_loss = identity_f_loss = tf.zeros_like(gen_g_loss)
         if config.lambda_identity:
-            weights = lambda_cycle, config.lambda_identity
+            weights = config.lambda_cycle, config.lambda_identity
             identity_g_loss = identity_loss(real_y, same_y, *weights)
             identity_f_loss = identity_loss(real_x, same_x, *weights)
         return {
@@ -223,14 +221,6 @@ class CycleGAN:
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y),
         }
-
-    def _lambda_cycle(self) -> float | tf.Tensor:
-        """The weight of the cycle loss in this step."""
-        start, full = self.config.cycle_start, self.config.lambda_cycle
-        if start == 1:
-            return full
-        step = self.optimizers["generator_g"].iterations
-        return full * ramp(step, start, self._ramp_steps)
 
     def _fake_and_same(self, generator, source, target):
         """A generator on images of both domains; `same` is None without its loss."""

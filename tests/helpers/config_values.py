@@ -41,7 +41,6 @@ OTHER_VALUES = {
     "adversarial_loss": "binary_cross_entropy",
     "lambda_cycle": 2.5,
     "lambda_identity": 0.0,
-    "cycle_start": 0.25,
     "pool_size": 3,
     "batch_size": 4,
     "discriminator_pictures": 2,

@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay, ramp
+from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 
 
 def python_factor(epoch: int, num_epochs: int, num_decay_epochs: int) -> float:
@@ -40,10 +40,3 @@ def test_is_rebuilt_from_its_config():
     schedule = ConstantThenLinearDecay(1e-3, 5, 6, 7)
     rebuilt = ConstantThenLinearDecay.from_config(schedule.get_config())
     assert rebuilt.get_config() == schedule.get_config()
-
-
-@pytest.mark.parametrize("start", [0.0, 0.25, 3.0])
-def test_ramp_goes_evenly_from_its_start_to_1(start):
-    values = [float(ramp(step, start, 8)) for step in (0, 2, 4, 8, 100)]
-    expected = [start + (1 - start) * part for part in (0, 0.25, 0.5, 1, 1)]
-    assert values == pytest.approx(expected, abs=1e-6)

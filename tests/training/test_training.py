@@ -40,7 +40,6 @@ LEARNS_SOONER = {
     "output_skip": True,
     "upsampling": "resize",
     "discriminator_learning_rate": 6e-4,
-    "cycle_start": 0.3,
 }
 
 
@@ -258,7 +257,7 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 
 
 def test_two_replicas_train_and_go_on(tiny, tmp_path):
-    fields = {"discriminator_pictures": 2, "cycle_start": 0.5, "output_skip": True}
+    fields = {"discriminator_pictures": 2, "output_skip": True}
     run = {"run_dir": str(tmp_path), "strategy": "cpu:2", "num_epochs": 2}
     config = tiny(batch_size=2, **run, **fields)
     training.train(dataclasses.replace(config, max_steps=4))
