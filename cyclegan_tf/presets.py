@@ -106,7 +106,9 @@ PRESETS = {
             "num_epochs": 12,
             "num_decay_epochs": 12,
         },
-        record="Not measured.",
+        record="Learns sooner: 64 px crops of 128 px pictures. "
+        "`python train.py --preset quick`. On one CPU core 29 minutes, 1.6 GB; zebras "
+        "turn brown in patches, horses hardly change.",
     ),
     "quick256": Preset(
         values={
