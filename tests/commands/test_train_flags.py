@@ -163,6 +163,8 @@ OF_NETWORKS = {
     "num_filters": 6,
     "num_blocks": 3,
     "num_downs": 5,
+    "output_skip": False,
+    "upsampling": "transposed",
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,
