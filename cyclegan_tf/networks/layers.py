@@ -132,7 +132,7 @@ class OutputSkip(keras.layers.Layer):
     the result stays in [-1, 1]. Its slope at 0 is 1 - image upwards and 1 + image
     downwards: black can be lightened and white darkened as fast as any value, where
     tanh(atanh(image) + change) hardly moves them. Ours; both were measured (see the
-    page on quality). Only tanh, products and sums, which float16 and int8 files know.
+    page on quality). Only tanh, |t|, products and sums: int8 files know these.
 
     Maps [image, change], both [batch, height, width, channels], to that shape.
     """
