@@ -123,7 +123,7 @@ class Config:
         "transposed",
         _NETWORKS,
         "how generators double sides: `transposed` convolutions, or `resize` (nearest "
-        "neighbour) and a convolution, without checkerboards",
+        "neighbour) and a convolution, which leave even areas even",
         choices=("transposed", "resize"),
     )
     discriminator: str = _knob(
@@ -140,6 +140,13 @@ class Config:
         _NETWORKS,
         "stride-2 convolutions of a `patchgan` discriminator (3: 70x70 patches)",
         minimum=1,
+    )
+    discriminator_norm: str = _knob(
+        "instance",
+        _NETWORKS,
+        "norm in discriminators; with `none` they see how strong contrasts are, and "
+        "small crops are learned from much sooner",
+        choices=("instance", "none"),
     )
 
     adversarial_loss: str = _knob(

@@ -25,6 +25,7 @@ OFFICIAL_RECIPE = {
     "discriminator": "patchgan",
     "discriminator_filters": 64,
     "discriminator_layers": 3,
+    "discriminator_norm": "instance",
     "adversarial_loss": "least_squares",
     "lambda_cycle": 10.0,
     "lambda_identity": 0.5,

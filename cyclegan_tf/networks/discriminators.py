@@ -14,6 +14,7 @@ def patchgan(
     num_layers: int = 3,
     channels: int = 3,
     name: str = "patchgan",
+    norm: str = "instance",
 ) -> keras.Model:
     """The PatchGAN discriminator (Isola et al. 2017, section 6.1.2).
 
@@ -26,6 +27,8 @@ def patchgan(
       num_layers: Convolutions of stride 2.
       channels: Channels of the images.
       name: Name of the model.
+      norm: `instance`, or `none`: instance norm takes from each image how strong its
+        contrasts are, and that tells stripes from a coat.
 
     Returns:
       A model from [batch, height, width, channels] to logits
@@ -40,19 +43,26 @@ def patchgan(
         strides = 2 if i <= num_layers else 1
         filters = num_filters * min(2 ** (i - 1), 8)
         x = convolution(x, filters, 4, f"conv_{i}", strides=strides, zero_padding=1)
-        x = InstanceNormalization(name=f"norm_{i}")(x)
+        if norm == "instance":
+            x = InstanceNormalization(name=f"norm_{i}")(x)
         x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
     x = convolution(x, 1, 4, "logits", zero_padding=1, use_bias=True)
     return keras.Model(inputs, x, name=name)
 
 
-def pixel(num_filters: int = 64, channels: int = 3, name: str = "pixel") -> keras.Model:
+def pixel(
+    num_filters: int = 64,
+    channels: int = 3,
+    name: str = "pixel",
+    norm: str = "instance",
+) -> keras.Model:
     """The 1x1 "PixelGAN" discriminator (Isola et al. 2017, section 6.1.2).
 
     Args:
       num_filters: Channels after the first convolution, then twice as many.
       channels: Channels of the images.
       name: Name of the model.
+      norm: `instance` or `none`.
 
     Returns:
       A model from [batch, height, width, channels] to logits [batch, height, width, 1].
@@ -61,7 +71,8 @@ def pixel(num_filters: int = 64, channels: int = 3, name: str = "pixel") -> kera
     x = convolution(inputs, num_filters, 1, "conv_1", use_bias=True)
     x = keras.layers.LeakyReLU(0.2, name="relu_1")(x)
     x = convolution(x, 2 * num_filters, 1, "conv_2")
-    x = InstanceNormalization(name="norm_2")(x)
+    if norm == "instance":
+        x = InstanceNormalization(name="norm_2")(x)
     x = keras.layers.LeakyReLU(0.2, name="relu_2")(x)
     # The official code gives the last layer a bias only with instance norm: ours.
     x = convolution(x, 1, 1, "logits", use_bias=True)
@@ -70,7 +81,12 @@ def pixel(num_filters: int = 64, channels: int = 3, name: str = "pixel") -> kera
 
 DISCRIMINATORS = {
     "patchgan": lambda config, name: patchgan(
-        config.discriminator_filters, config.discriminator_layers, name=name
+        config.discriminator_filters,
+        config.discriminator_layers,
+        name=name,
+        norm=config.discriminator_norm,
     ),
-    "pixel": lambda config, name: pixel(config.discriminator_filters, name=name),
+    "pixel": lambda config, name: pixel(
+        config.discriminator_filters, name=name, norm=config.discriminator_norm
+    ),
 }

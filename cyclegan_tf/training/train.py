@@ -209,14 +209,16 @@ def _initialized(model: CycleGAN) -> str:
     """Takes over the networks that the configuration names; says which."""
     run_dir = model.config.initialize_from
     taken = initialize(model.networks, run_dir)
-    # The one network field that weights of the same shapes do not tell.
-    skip, theirs = model.config.output_skip, load_config(run_dir).output_skip
-    if skip != theirs and any(name in GENERATOR_NAMES for name in taken):
-        raise UserError(
-            f"`initialize_from` {run_dir} has generators with `output_skip` "
-            f"{str(theirs).lower()}, this run {str(skip).lower()}: their weights mean "
-            "something else."
-        )
+    theirs = load_config(run_dir)
+    for name in taken:
+        # The one field of a network that shapes of weights do not tell.
+        field = "output_skip" if name in GENERATOR_NAMES else "discriminator_norm"
+        ours, before = (str(getattr(c, field)).lower() for c in (model.config, theirs))
+        if ours != before:
+            raise UserError(
+                f"`initialize_from` {run_dir} has a {name} with `{field}` {before}, "
+                f"this run {ours}: its weights mean something else."
+            )
     model.start_averages()
     random = [name for name in model.networks if name not in taken]
     told = f"From {run_dir}: {', '.join(taken)}."

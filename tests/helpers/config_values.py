@@ -16,6 +16,7 @@ CHOICES = {
     "generator": "resnet, unet",
     "upsampling": "transposed, resize",
     "discriminator": "patchgan, pixel",
+    "discriminator_norm": "instance, none",
     "adversarial_loss": "least_squares, binary_cross_entropy",
 }
 
@@ -38,6 +39,7 @@ OTHER_VALUES = {
     "discriminator": "pixel",
     "discriminator_filters": 8,
     "discriminator_layers": 2,
+    "discriminator_norm": "none",
     "adversarial_loss": "binary_cross_entropy",
     "lambda_cycle": 2.5,
     "lambda_identity": 0.0,

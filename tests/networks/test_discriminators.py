@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,6 +84,21 @@ def test_receptive_field_by_gradient(num_layers, field):
 def test_pixel_discriminator_sees_one_pixel():
     network = pixel(num_filters=2)
     assert {layer.kernel_size for layer in network.layers if layer.weights} == {(1, 1)}
+
+
+@pytest.mark.parametrize(("build", "last"), [(patchgan, "relu_4"), (pixel, "relu_2")])
+def test_only_without_norm_the_strength_of_contrasts_is_seen(build, last):
+    # Of the last features, which the norm makes as strong for any input.
+    x = tf.random.stateless_uniform((1, 64, 64, 3), (0, 1), -1, 1)
+    ratios = []
+    for norm in ("instance", "none"):
+        network = build(num_filters=8, norm=norm)
+        # Far above the epsilon of the norm.
+        network.set_weights([50 * w for w in network.get_weights()])
+        features = keras.Model(network.input, network.get_layer(last).output)
+        strong, weak = (np.std(features(x * k)) for k in (1.0, 0.1))
+        ratios.append(strong / weak)
+    np.testing.assert_allclose(ratios, [1, 10], rtol=0.05)
 
 
 def test_discriminators_give_logits_not_probabilities():

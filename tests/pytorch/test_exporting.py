@@ -190,6 +190,11 @@ OPTIONS = {
         "(no --netG; its class with num_downs=6) --ngf 1 --netD n_layers "
         "--n_layers_D 3 --ndf 64",
     ),
+    "discriminators without norm": (
+        {"discriminator_norm": "none"},
+        "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64 "
+        "(discriminators alone with --norm none)",
+    ),
 }
 
 

@@ -106,13 +106,22 @@ def test_pictures_are_made_with_the_averages(tiny):
     np.testing.assert_array_equal(columns["fake_y"], shown)
 
 
-@pytest.mark.parametrize("skip", [True, False])
-def test_weights_of_a_generator_with_another_output_are_refused(tiny, tmp_path, skip):
-    before = tiny(run_dir=str(tmp_path / "before"), max_steps=1, output_skip=not skip)
-    training.train(before)
-    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
-    with pytest.raises(UserError, match="`output_skip` .*: their weights mean"):
-        training.train(tiny(**fields, output_skip=skip))
+@pytest.mark.parametrize(
+    ("field", "before", "after"),
+    [
+        ("output_skip", False, True),
+        ("output_skip", True, False),
+        ("discriminator_norm", "instance", "none"),
+    ],
+)
+def test_weights_that_mean_something_else_are_refused(
+    tiny, tmp_path, field, before, after
+):
+    first = tiny(run_dir=str(tmp_path / "before"), max_steps=1, **{field: before})
+    training.train(first)
+    fields = {"initialize_from": first.run_dir, "run_dir": str(tmp_path / "after")}
+    with pytest.raises(UserError, match=f"`{field}` .*: its weights mean"):
+        training.train(tiny(**fields, **{field: after}))
     assert not (tmp_path / "after").exists()
 
 
