@@ -164,6 +164,13 @@ class Config:
         "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
         minimum=0,
     )
+    lambda_r1: float = _knob(
+        0.0,
+        _LOSSES,
+        "weight of the discriminators' gradient penalty R1, which keeps them and the "
+        "generators from running in circles; 0 leaves it out",
+        minimum=0,
+    )
     pool_size: int = _knob(
         50,
         _LOSSES,

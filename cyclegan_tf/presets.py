@@ -30,6 +30,17 @@ _LEARNS_SOONER = {
     "learning_rate": 4e-4,
 }
 
+# And on crops of real pictures, where generators must be free to begin at all.
+_ON_CROPS = {
+    "discriminator_norm": "none",
+    "discriminator_pictures": 4,
+    "lambda_cycle": 1.0,
+    "lambda_identity": 0.3,
+    "lambda_r1": 0.2,
+    "learning_rate": 2e-4,
+    "discriminator_learning_rate": 4e-4,
+}
+
 PRESETS = {
     "horse2zebra": Preset(
         values={},
@@ -99,10 +110,7 @@ PRESETS = {
             "num_filters": 16,
             "num_blocks": 6,
             **_LEARNS_SOONER,
-            "discriminator_pictures": 4,
-            "lambda_cycle": 1.0,
-            "lambda_identity": 0.3,
-            "discriminator_learning_rate": 6e-4,
+            **_ON_CROPS,
             "num_epochs": 12,
             "num_decay_epochs": 12,
         },
@@ -117,11 +125,8 @@ PRESETS = {
             "test_size": 256,
             "num_blocks": 9,
             **_LEARNS_SOONER,
+            **_ON_CROPS,
             "discriminator_filters": 64,
-            "discriminator_pictures": 4,
-            "lambda_cycle": 1.0,
-            "lambda_identity": 0.3,
-            "discriminator_learning_rate": 6e-4,
             "num_epochs": 24,
             "num_decay_epochs": 24,
         },

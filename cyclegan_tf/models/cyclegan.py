@@ -17,6 +17,7 @@ from cyclegan_tf.learning.losses import (
     cycle_loss,
     discriminator_loss,
     generator_loss,
+    gradient_penalty,
     identity_loss,
 )
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
@@ -27,6 +28,9 @@ from cyclegan_tf.validation import UserError
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 GENERATOR_NAMES = NETWORKS[:2]
+
+# Steps between two penalties, each of so many times the weight (arXiv 1912.04958, B).
+PENALTY_EVERY_STEPS = 8
 
 
 class CycleGAN:
@@ -218,8 +222,10 @@ class CycleGAN:
             "identity_f_loss": identity_f_loss,
             "total_gen_g_loss": gen_g_loss + total_cycle_loss + identity_g_loss,
             "total_gen_f_loss": gen_f_loss + total_cycle_loss + identity_f_loss,
-            "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x),
-            "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y),
+            "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
+            + self._penalty(self.discriminator_x, shown_x),
+            "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
+            + self._penalty(self.discriminator_y, shown_y),
         }
 
     def _fake_and_same(self, generator, source, target):
@@ -247,6 +253,18 @@ class CycleGAN:
         images = tf.concat([real, fake, pooled], axis=0)
         logits = discriminator(images, training=True)
         return tf.split(logits, [num_real, num_fake, num_real])
+
+    def _penalty(self, discriminator, real):
+        """R1 in every eighth step with eight times the weight, else 0."""
+        if not self.config.lambda_r1:
+            return 0.0
+        step = self.optimizers["generator_g"].iterations
+        weight = self.config.lambda_r1 * PENALTY_EVERY_STEPS
+        return tf.cond(
+            step % PENALTY_EVERY_STEPS == 0,
+            lambda: weight * gradient_penalty(discriminator, real),
+            lambda: tf.zeros((), real.dtype),
+        )
 
     def _pool_seed(self, number: int, replica: tf.Tensor) -> tf.Tensor:
         step = self.optimizers["generator_g"].iterations

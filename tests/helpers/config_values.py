@@ -43,6 +43,7 @@ OTHER_VALUES = {
     "adversarial_loss": "binary_cross_entropy",
     "lambda_cycle": 2.5,
     "lambda_identity": 0.0,
+    "lambda_r1": 0.2,
     "pool_size": 3,
     "batch_size": 4,
     "discriminator_pictures": 2,

@@ -94,6 +94,41 @@ def test_discriminators_see_more_real_pictures_and_fakes_of_the_pool(
         assert float(losses[f"disc_{domain}_loss"]) == pytest.approx(float(loss), 1e-5)
 
 
+def test_gradient_penalty_comes_in_every_eighth_step_with_eight_times_the_weight(
+    tiny, random_images
+):
+    shown_x, shown_y = (random_images(2, 32, 32, 3, seed=i) for i in (0, 1))
+    fields = {"discriminator_pictures": 2, "discriminator_norm": "none"}
+    plain = CycleGAN(tiny(**fields), 10)
+    model = CycleGAN(tiny(**fields, lambda_r1=1e4), 10)
+    for name in NETWORKS:
+        model.networks[name].set_weights(plain.networks[name].get_weights())
+    compute = tf.function(model.compute_gradients)
+    expected_losses, expected = plain.compute_gradients(shown_x, shown_y)
+    for domain, shown in (("x", shown_x), ("y", shown_y)):
+        discriminator = model.networks[f"discriminator_{domain}"]
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                images = tf.constant(shown)
+                inner.watch(images)
+                logits = discriminator(images)
+            # A loss that is a sum has the gradient of the sum.
+            slopes = inner.gradient(logits, images) ** 2
+            penalty = 0.5 * 8 * 1e4 * tf.reduce_sum(slopes) / float(tf.size(logits))
+        assert float(penalty) > 1e-3
+        more = outer.gradient(penalty, discriminator.trainable_variables)
+        name = f"discriminator_{domain}"
+        pairs = zip(expected[name], more, strict=True)
+        # The last bias moves logits, not their slopes.
+        wanted = [a if b is None else a + b for a, b in pairs]
+        for step, gradients in ((0, wanted), (3, expected[name])):
+            model.optimizers["generator_g"].iterations.assign(step)
+            losses, found = compute(shown_x, shown_y)
+            assert relative_error(found[name], gradients) < 1e-5, (name, step)
+            loss = expected_losses[f"disc_{domain}_loss"] + (0 if step else penalty)
+            assert float(losses[f"disc_{domain}_loss"]) == pytest.approx(float(loss))
+
+
 def test_step_moves_each_network_by_its_own_adam(tiny, random_images):
     model = CycleGAN(tiny(pool_size=0), 10)
     before = {n: m.get_weights() for n, m in model.networks.items()}
