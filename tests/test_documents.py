@@ -1,5 +1,6 @@
 """The pages: tables, links, names, and the examples in them."""
 
+import json
 import os
 import re
 import subprocess
@@ -105,7 +106,7 @@ def test_files_that_the_pages_name_are_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", sorted((ROOT / "tests/measuring").glob("*.py")))
+@pytest.mark.parametrize("script", sorted((ROOT / "tests/measuring").glob("[!p]*.py")))
 def test_script_that_measures_runs(script, tmp_path):
     done = subprocess.run(
         [sys.executable, script, "tiny", "2"],
@@ -116,6 +117,28 @@ def test_script_that_measures_runs(script, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d m?s, ", done.stdout)
+
+
+def test_curves_of_runs_are_plotted_against_their_minutes(tmp_path):
+    field = "A2B/kernel_distance/judge/8-vs-9"
+    numbers = {n: {"doing_nothing": 0.5} for n in (field, field.replace("A2B", "B2A"))}
+    records = [
+        {"step": 60, "steps_per_second": 2.0},
+        {"step": 120} | dict.fromkeys(numbers, 0.25),
+    ]
+    records.insert(1, {"step": 120, "steps_per_second": 1.0})
+    (tmp_path / "evaluation.json").write_text(json.dumps({"numbers": numbers}))
+    lines = "\n".join(json.dumps(record) for record in records)
+    (tmp_path / "log.jsonl").write_text(lines)
+    script = ROOT / "tests/measuring/plot_learning.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "plot.png", f"ours={tmp_path}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "ours A2B: 0.50 after 1.5 min"
+    assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
 # --- The example in Python
