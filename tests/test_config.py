@@ -86,6 +86,7 @@ MINIMA = {
 FLOATS = (
     "lambda_cycle",
     "lambda_identity",
+    "lambda_r1",
     "learning_rate",
     "discriminator_learning_rate",
     "beta_1",

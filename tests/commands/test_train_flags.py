@@ -168,6 +168,7 @@ OF_NETWORKS = {
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,
+    "discriminator_norm": "instance",
 }
 
 
