@@ -1,36 +1,111 @@
 """Adam as its paper and PyTorch have it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.learning.state import as_tf_variable
 
-class Adam(keras.optimizers.Adam):
+
+class Adam:
     """Adam with epsilon where the paper adds it (arXiv 1412.6980, algorithm 1).
 
     Keras adds epsilon before it corrects the bias of the second moment, which makes it
     1 / sqrt(1 - beta_2**t) times as large at step t: 32 times at first. Ten steps of a
-    training are then 1e-2 away from PyTorch's, even in float64. Keras also rounds its
-    betas to float32 in the corrections; here they are made in float64.
+    training are then 1e-2 away from PyTorch's, even in float64.
+
+    TensorFlow's kernel updates a variable and its moments in one operation. It adds
+    epsilon where Keras does, so it is given epsilon * sqrt(1 - beta_2**t), and the
+    corrections, made in float64, come with the rate.
+
+    Args:
+      variables: What is trained. Moments are made here, under the same strategy.
+      learning_rate: A number, or a function from the step, from 0, to the rate.
+      beta_1: Decay of the first moment.
+      beta_2: Decay of the second moment.
+      epsilon: Added to the root of the second moment.
+
+    Attributes:
+      iterations: Updates so far, int64.
+      variables: All that training changes here: `iterations` and the moments.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
-        """Updates a variable and its two moments by a gradient of the same shape."""
-        dtype = variable.dtype
-        gradient = tf.cast(gradient, dtype)
-        step = tf.cast(self.iterations, tf.float64) + 1
-        correction_1 = 1 - tf.constant(self.beta_1, tf.float64) ** step
-        correction_2 = 1 - tf.constant(self.beta_2, tf.float64) ** step
-        rate = tf.cast(learning_rate, tf.float64) / correction_1
+    def __init__(
+        self,
+        variables: Sequence[keras.Variable],
+        learning_rate: float | Callable,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+    ):
+        self._rate = learning_rate
+        if not callable(learning_rate):
+            self._rate = lambda step: tf.constant(learning_rate, tf.float64)
+        self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
+        self._trained = [as_tf_variable(variable) for variable in variables]
+        self.iterations = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            name="iteration",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self._moments = [
+            [
+                tf.Variable(
+                    tf.zeros_like(trained),
+                    trainable=False,
+                    name=f"{_path(variable)}_{moment}",
+                )
+                for moment in ("momentum", "velocity")
+            ]
+            for variable, trained in zip(variables, self._trained, strict=True)
+        ]
 
-        m = self._momentums[self._get_variable_index(variable)]
-        v = self._velocities[self._get_variable_index(variable)]
-        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
-        self.assign_add(v, (tf.square(gradient) - v) * (1 - self.beta_2))
-        corrected = tf.sqrt(v) / tf.cast(tf.sqrt(correction_2), dtype)
-        update = tf.cast(rate, dtype) * m / (corrected + self.epsilon)
-        self.assign_sub(variable, update)
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The step and, for each trained variable, its two moments."""
+        return [self.iterations, *(m for pair in self._moments for m in pair)]
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Updates the variables, in a replica's context.
+
+        Args:
+          gradients: One for each variable, in their order and of their shapes; summed
+            over the replicas here.
+        """
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        step = tf.cast(self.iterations, tf.float64) + 1
+        correction_1 = 1 - tf.constant(self._beta_1, tf.float64) ** step
+        correction_2 = tf.sqrt(1 - tf.constant(self._beta_2, tf.float64) ** step)
+        rate = tf.cast(self._rate(self.iterations), tf.float64)
+        rate, epsilon = rate * correction_2 / correction_1, self._epsilon * correction_2
+        for variable, (m, v), gradient in zip(
+            self._trained, self._moments, gradients, strict=True
+        ):
+            dtype = variable.dtype
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=m.handle,
+                v=v.handle,
+                beta1_power=tf.zeros((), dtype),
+                beta2_power=tf.zeros((), dtype),
+                lr=tf.cast(rate, dtype),
+                beta1=tf.constant(self._beta_1, dtype),
+                beta2=tf.constant(self._beta_2, dtype),
+                epsilon=tf.cast(epsilon, dtype),
+                grad=gradient,
+            )
+        self.iterations.assign_add(1)
+
+
+def _path(variable) -> str:
+    """`conv_1_kernel` of Keras 3's path `conv_1/kernel` and of Keras 2's name."""
+    path = getattr(variable, "path", variable.name)
+    return path.split(":")[0].replace("/", "_")
 
 
 def make_optimizers(
@@ -38,21 +113,18 @@ def make_optimizers(
     learning_rates: Mapping[str, Callable],
     beta_1: float,
 ) -> dict[str, Adam]:
-    """An Adam for each network, built, so that a checkpoint can be restored at once.
+    """An Adam for each network.
 
     Args:
       networks: By name.
-      learning_rates: A Keras schedule for each, by name.
+      learning_rates: A schedule for each, by name.
       beta_1: Decay of the first moment; that of the second is 0.999, as in the paper.
 
     Returns:
       The optimizers by the networks' names.
     """
     # Keras' own epsilon is 1e-7; the official code has PyTorch's 1e-8.
-    optimizers = {
-        name: Adam(learning_rates[name], beta_1=beta_1, beta_2=0.999, epsilon=1e-8)
-        for name in networks
+    return {
+        name: Adam(network.trainable_variables, learning_rates[name], beta_1=beta_1)
+        for name, network in networks.items()
     }
-    for name, network in networks.items():
-        optimizers[name].build(network.trainable_variables)
-    return optimizers

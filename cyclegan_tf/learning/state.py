@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from cyclegan_tf.learning.adam import Adam
     from cyclegan_tf.learning.image_pool import ImagePool
 
 # Variables by group and name.
@@ -24,7 +25,7 @@ _MAX_NAME = 120
 
 def state_of(
     networks: Mapping[str, "keras.Model"],
-    optimizers: Mapping[str, "keras.optimizers.Optimizer"],
+    optimizers: Mapping[str, "Adam"],
     pools: Mapping[str, "list[ImagePool]"],
 ) -> State:
     """Everything that training changes, for a checkpoint.
@@ -40,8 +41,7 @@ def state_of(
     groups = {name: named_weights(network) for name, network in networks.items()}
     for name, optimizer in optimizers.items():
         groups[f"optimizer_of_{name}"] = {
-            f"{i:03d}_{_last_name(v)}": _as_tf_variable(v)
-            for i, v in enumerate(optimizer.variables)
+            f"{i:03d}_{_last_name(v)}": v for i, v in enumerate(optimizer.variables)
         }
     for name, replicas in pools.items():
         for replica, pool in enumerate(replicas):
@@ -53,7 +53,7 @@ def state_of(
 def named_weights(network: "keras.Model") -> dict[str, "tf.Variable"]:
     """The weights of a network by layer and kind, such as `first_conv_kernel`."""
     return {
-        f"{layer.name}_{_last_name(v)}": _as_tf_variable(v)
+        f"{layer.name}_{_last_name(v)}": as_tf_variable(v)
         for layer in network.layers
         for v in layer.weights
     }
@@ -64,7 +64,7 @@ def _last_name(variable) -> str:
     return variable.name.split("/")[-1].split(":")[0]
 
 
-def _as_tf_variable(variable) -> "tf.Variable":
+def as_tf_variable(variable) -> "tf.Variable":
     """A Keras 3 variable holds a tf.Variable; one of Keras 2 is it, with a method."""
     return variable if callable(variable.value) else variable.value
 

@@ -142,11 +142,9 @@ class CycleGAN:
 
     def _replica_step(self, real_x, real_y):
         losses, gradients = self.compute_gradients(real_x, real_y)
-        for name, network in self.networks.items():
+        for name, optimizer in self.optimizers.items():
             # Sums the gradients over the replicas, then updates.
-            self.optimizers[name].apply_gradients(
-                zip(gradients[name], network.trainable_variables, strict=True)
-            )
+            optimizer.apply(gradients[name])
         return losses
 
     def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor):
