@@ -144,9 +144,9 @@ class Config:
     discriminator_norm: str = _knob(
         "instance",
         _NETWORKS,
-        "norm in discriminators; with `none` they see how strong contrasts are, and "
+        "norm in discriminators; with `layer` they see how strong each feature is, and "
         "small crops are learned from much sooner",
-        choices=("instance", "none"),
+        choices=("instance", "layer"),
     )
 
     adversarial_loss: str = _knob(
@@ -184,8 +184,8 @@ class Config:
     discriminator_pictures: int = _knob(
         1,
         _TRAINING,
-        "pictures that a discriminator is shown for each that a generator translates: "
-        "real ones that are new, fakes from its pool",
+        "pictures that a discriminator is shown, real ones and fakes, for each that "
+        "generators learn from",
         minimum=1,
     )
     learning_rate: float = _knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)

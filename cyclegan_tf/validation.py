@@ -74,8 +74,6 @@ def _check_learning(config) -> None:
         raise UserError(
             f"`average_decay` must be below 1. Received: {config.average_decay}."
         )
-    if config.discriminator_pictures > 1 and not config.pool_size:
-        raise UserError("`discriminator_pictures` above 1 needs a `pool_size` above 0.")
     if config.total_epochs == 0:
         raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
     if config.seed >= 2**31:

@@ -214,10 +214,6 @@ WRONG_TYPES = {
     ("fields", "text"),
     [
         ({"average_decay": 1.0}, "`average_decay` must be below 1. Received: 1.0."),
-        (
-            {"discriminator_pictures": 2, "pool_size": 0},
-            "`discriminator_pictures` above 1 needs a `pool_size` above 0.",
-        ),
         ({"test_size": 128}, "at least `image_size` (256). Received: 128."),
         ({"test_size": 258}, "`test_size` must be 0, or a multiple of 4 and at least"),
         ({"test_size": 384, "generator": "unet"}, "a multiple of 256 and at least"),

@@ -46,21 +46,6 @@ class ImagePool:
             [self._query_one(images[i], swap[i], chosen[i]) for i in range(batch)]
         )
 
-    def draw(self, number: int, seed: tf.Tensor) -> tf.Tensor:
-        """Some of the stored images, each drawn evenly; the pool stays as it is.
-
-        Args:
-          number: How many.
-          seed: Integer tensor [2]; the same seed draws the same places.
-
-        Returns:
-          Float tensor [number, height, width, channels]. After at least one `query`.
-        """
-        slots = tf.random.stateless_uniform(
-            [number], seed, maxval=self.count, dtype=tf.int64
-        )
-        return tf.gather(self.images, slots)
-
     def _query_one(self, image, swap, chosen) -> tf.Tensor:
         full = self.count >= self.size
         slot = tf.where(full, chosen, self.count)

@@ -195,11 +195,20 @@ class CycleGAN:
         cycled_x = self.generator_f(fake_y, training=True)
         cycled_y = self.generator_g(fake_x, training=True)
 
-        disc_real_x, disc_fake_x, disc_pool_x = self._judge(
-            self.discriminator_x, shown_x, fake_x, self.pools_x, 0
+        shown_fake_x, shown_fake_y = fake_x, fake_y
+        if config.discriminator_pictures > 1:
+            # Nothing but pictures for the discriminators, without gradients.
+            more_x = self.generator_f(shown_y[batch:], training=True)
+            more_y = self.generator_g(shown_x[batch:], training=True)
+            shown_fake_x = tf.concat([fake_x, tf.stop_gradient(more_x)], axis=0)
+            shown_fake_y = tf.concat([fake_y, tf.stop_gradient(more_y)], axis=0)
+        disc_fake_x = self.discriminator_x(fake_x, training=True)
+        disc_fake_y = self.discriminator_y(fake_y, training=True)
+        disc_real_x, disc_pool_x = self._judge(
+            self.discriminator_x, shown_x, shown_fake_x, self.pools_x, 0
         )
-        disc_real_y, disc_fake_y, disc_pool_y = self._judge(
-            self.discriminator_y, shown_y, fake_y, self.pools_y, 1
+        disc_real_y, disc_pool_y = self._judge(
+            self.discriminator_y, shown_y, shown_fake_y, self.pools_y, 1
         )
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
@@ -234,23 +243,17 @@ class CycleGAN:
         return tf.split(both, 2)
 
     def _judge(self, discriminator, real, fake, pools, domain: int):
-        """Logits of real images, of fakes, and of what the pool gives for the fakes."""
-        if not pools:
-            disc_real, disc_fake = tf.split(
-                discriminator(tf.concat([real, fake], axis=0), training=True), 2
-            )
-            return disc_real, disc_fake, disc_fake
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        pool = pools[tf.get_static_value(replica)]
-        pooled = pool.query(fake, self._pool_seed(domain, replica))
-        num_real, num_fake = real.shape[0], fake.shape[0]
-        if num_real > num_fake:
-            # Domains have seeds 0 and 1 above, 2 and 3 here.
-            more = pool.draw(num_real - num_fake, self._pool_seed(domain + 2, replica))
-            pooled = tf.concat([pooled, more], axis=0)
-        images = tf.concat([real, fake, pooled], axis=0)
-        logits = discriminator(images, training=True)
-        return tf.split(logits, [num_real, num_fake, num_real])
+        """Logits of real images, and of what the pool gives for as many fakes.
+
+        Generators learn by logits of their own: what is in a call goes through all of
+        its backward passes.
+        """
+        if pools:
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            pool = pools[tf.get_static_value(replica)]
+            fake = pool.query(fake, self._pool_seed(domain, replica))
+        images = tf.concat([real, tf.stop_gradient(fake)], axis=0)
+        return tf.split(discriminator(images, training=True), 2)
 
     def _penalty(self, discriminator, real):
         """R1 in every eighth step with eight times the weight, else 0."""

@@ -6,7 +6,13 @@ losses, not the networks, apply a sigmoid where one is wanted.
 
 import keras
 
-from cyclegan_tf.networks.layers import InstanceNormalization, convolution
+from cyclegan_tf.networks.layers import (
+    InstanceNormalization,
+    LayerNormalization,
+    convolution,
+)
+
+_NORMS = {"instance": InstanceNormalization, "layer": LayerNormalization}
 
 
 def patchgan(
@@ -27,8 +33,8 @@ def patchgan(
       num_layers: Convolutions of stride 2.
       channels: Channels of the images.
       name: Name of the model.
-      norm: `instance`, or `none`: instance norm takes from each image how strong its
-        contrasts are, and that tells stripes from a coat.
+      norm: `instance`, which takes from each channel how strong its contrasts are, or
+        `layer`, which leaves channels their sizes against one another.
 
     Returns:
       A model from [batch, height, width, channels] to logits
@@ -43,8 +49,7 @@ def patchgan(
         strides = 2 if i <= num_layers else 1
         filters = num_filters * min(2 ** (i - 1), 8)
         x = convolution(x, filters, 4, f"conv_{i}", strides=strides, zero_padding=1)
-        if norm == "instance":
-            x = InstanceNormalization(name=f"norm_{i}")(x)
+        x = _NORMS[norm](name=f"norm_{i}")(x)
         x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
     x = convolution(x, 1, 4, "logits", zero_padding=1, use_bias=True)
     return keras.Model(inputs, x, name=name)
@@ -62,7 +67,7 @@ def pixel(
       num_filters: Channels after the first convolution, then twice as many.
       channels: Channels of the images.
       name: Name of the model.
-      norm: `instance` or `none`.
+      norm: As for `patchgan`.
 
     Returns:
       A model from [batch, height, width, channels] to logits [batch, height, width, 1].
@@ -71,8 +76,7 @@ def pixel(
     x = convolution(inputs, num_filters, 1, "conv_1", use_bias=True)
     x = keras.layers.LeakyReLU(0.2, name="relu_1")(x)
     x = convolution(x, 2 * num_filters, 1, "conv_2")
-    if norm == "instance":
-        x = InstanceNormalization(name="norm_2")(x)
+    x = _NORMS[norm](name="norm_2")(x)
     x = keras.layers.LeakyReLU(0.2, name="relu_2")(x)
     # The official code gives the last layer a bias only with instance norm: ours.
     x = convolution(x, 1, 1, "logits", use_bias=True)

@@ -81,8 +81,8 @@ def options(config: Config, networks: Iterable[str]) -> str:
         if config.discriminator == "patchgan":
             kind = f"n_layers --n_layers_D {config.discriminator_layers}"
         told.append(f"--netD {kind} --ndf {config.discriminator_filters}")
-        if config.discriminator_norm == "none":
-            told.append("(discriminators alone with --norm none)")
+        if config.discriminator_norm == "layer":
+            told.append("(its discriminators with layer norm, which it has not)")
     return " ".join([*told, "--norm instance --no_dropout"])
 
 

@@ -16,7 +16,7 @@ CHOICES = {
     "generator": "resnet, unet",
     "upsampling": "transposed, resize",
     "discriminator": "patchgan, pixel",
-    "discriminator_norm": "instance, none",
+    "discriminator_norm": "instance, layer",
     "adversarial_loss": "least_squares, binary_cross_entropy",
 }
 
@@ -39,7 +39,7 @@ OTHER_VALUES = {
     "discriminator": "pixel",
     "discriminator_filters": 8,
     "discriminator_layers": 2,
-    "discriminator_norm": "none",
+    "discriminator_norm": "layer",
     "adversarial_loss": "binary_cross_entropy",
     "lambda_cycle": 2.5,
     "lambda_identity": 0.0,

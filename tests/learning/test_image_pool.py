@@ -48,19 +48,6 @@ def test_another_seed_draws_otherwise_and_the_same_seed_alike():
     assert np.any(first != other)
 
 
-def test_draw_gives_stored_images_evenly_and_leaves_the_pool():
-    pool = ImagePool(6, (2, 2, 3))
-    pool.query(numbered(1, 4), (0, 0))
-    before = pool.images.numpy(), pool.count.numpy()
-    drawn = tf.function(pool.draw)(4000, tf.constant([3, 1])).numpy()
-    assert drawn.shape == (4000, 2, 2, 3)
-    counts = np.bincount(drawn[:, 0, 0, 0].astype(int), minlength=7)
-    assert counts[0] == counts[5] == counts[6] == 0
-    assert counts[1:5].min() > 900 and counts[1:5].max() < 1100
-    np.testing.assert_array_equal(pool.images.numpy(), before[0])
-    assert pool.count.numpy() == before[1]
-
-
 def test_no_gradient_flows_through_the_pool():
     pool = ImagePool(2, (2, 2, 3))
     images = tf.constant(numbered(0, 1))

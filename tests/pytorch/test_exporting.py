@@ -190,10 +190,10 @@ OPTIONS = {
         "(no --netG; its class with num_downs=6) --ngf 1 --netD n_layers "
         "--n_layers_D 3 --ndf 64",
     ),
-    "discriminators without norm": (
-        {"discriminator_norm": "none"},
+    "discriminators with layer norm": (
+        {"discriminator_norm": "layer"},
         "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64 "
-        "(discriminators alone with --norm none)",
+        "(its discriminators with layer norm, which it has not)",
     ),
 }
 

@@ -21,7 +21,7 @@ def program(name: str, run_dir: pathlib.Path, *flags: str) -> None:
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    """The demo after two of its four epochs."""
+    """The demo after two of its three epochs."""
     folder = tmp_path_factory.mktemp("demo") / "run"
     program("train.py", folder, "--preset", "demo", "--max_steps", "800")
     return folder

@@ -111,7 +111,7 @@ def test_pictures_are_made_with_the_averages(tiny):
     [
         ("output_skip", False, True),
         ("output_skip", True, False),
-        ("discriminator_norm", "instance", "none"),
+        ("discriminator_norm", "instance", "layer"),
     ],
 )
 def test_weights_that_mean_something_else_are_refused(
