@@ -114,7 +114,7 @@ PRESETS = {
         },
         record="Learns sooner: 64 px crops of 128 px pictures. "
         "`python train.py --preset quick`. On one CPU core 40 minutes; up to half "
-        "of the horses get stripes, others dashes and dots; zebras lose some of theirs.",
+        "of the horses get stripes, others dashes and dots; zebras lose some.",
     ),
     "quick256": Preset(
         values={
