@@ -5,14 +5,13 @@ whatever Keras calls it, so that checkpoints outlive versions and the weights of
 find their places. Imports no TensorFlow: files that do not fit are refused at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from cyclegan_tf.learning.adam import Adam
     from cyclegan_tf.learning.image_pool import ImagePool
 
 # Variables by group and name.
@@ -25,23 +24,24 @@ _MAX_NAME = 120
 
 def state_of(
     networks: Mapping[str, "keras.Model"],
-    optimizers: Mapping[str, "Adam"],
+    optimizers: Mapping[str, Sequence["tf.Variable"]],
     pools: Mapping[str, "list[ImagePool]"],
 ) -> State:
     """Everything that training changes, for a checkpoint.
 
     Args:
       networks: By name; each is a group.
-      optimizers: By the name of the network that they train; `optimizer_of_NAME`.
+      optimizers: Variables of each, by the name of the network that it trains;
+        `optimizer_of_NAME`.
       pools: Image pools by name, one a replica; `pools_NAME_REPLICA`.
 
     Returns:
       The variables by group and name.
     """
     groups = {name: named_weights(network) for name, network in networks.items()}
-    for name, optimizer in optimizers.items():
+    for name, variables in optimizers.items():
         groups[f"optimizer_of_{name}"] = {
-            f"{i:03d}_{_last_name(v)}": v for i, v in enumerate(optimizer.variables)
+            f"{i:03d}_{_last_name(v)}": v for i, v in enumerate(variables)
         }
     for name, replicas in pools.items():
         for replica, pool in enumerate(replicas):

@@ -275,7 +275,8 @@ class CycleGAN:
         """Everything that training changes, by group and name, for a checkpoint."""
         pools = {"x": self.pools_x, "y": self.pools_y}
         averaged = {average_of(name): net for name, net in self._averages.items()}
-        return state_of(self.networks | averaged, self.optimizers, pools)
+        optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
+        return state_of(self.networks | averaged, optimizers, pools)
 
 
 def average_of(name: str) -> str:
