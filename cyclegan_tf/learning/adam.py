@@ -21,27 +21,25 @@ class Adam:
 
     Args:
       variables: What is trained. Moments are made here, under the same strategy.
-      learning_rate: A number, or a function from the step, from 0, to the rate.
+      learning_rate: From the step, counted from 0, to the rate.
       beta_1: Decay of the first moment.
       beta_2: Decay of the second moment.
-      epsilon: Added to the root of the second moment.
+      epsilon: Added to the root of the corrected second moment; PyTorch's 1e-8, where
+        Keras has 1e-7.
 
     Attributes:
       iterations: Updates so far, int64.
-      variables: All that training changes here: `iterations` and the moments.
     """
 
     def __init__(
         self,
         variables: Sequence[keras.Variable],
-        learning_rate: float | Callable,
+        learning_rate: Callable,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
     ):
-        self._rate = learning_rate
-        if not callable(learning_rate):
-            self._rate = lambda step: tf.constant(learning_rate, tf.float64)
+        self._learning_rate = learning_rate
         self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
         self._trained = [as_tf_variable(variable) for variable in variables]
         self.iterations = tf.Variable(
@@ -81,7 +79,7 @@ class Adam:
         step = tf.cast(self.iterations, tf.float64) + 1
         correction_1 = 1 - tf.constant(self._beta_1, tf.float64) ** step
         correction_2 = tf.sqrt(1 - tf.constant(self._beta_2, tf.float64) ** step)
-        rate = tf.cast(self._rate(self.iterations), tf.float64)
+        rate = tf.cast(self._learning_rate(self.iterations), tf.float64)
         rate, epsilon = rate * correction_2 / correction_1, self._epsilon * correction_2
         for variable, (m, v), gradient in zip(
             self._trained, self._moments, gradients, strict=True
@@ -123,7 +121,6 @@ def make_optimizers(
     Returns:
       The optimizers by the networks' names.
     """
-    # Keras' own epsilon is 1e-7; the official code has PyTorch's 1e-8.
     return {
         name: Adam(network.trainable_variables, learning_rates[name], beta_1=beta_1)
         for name, network in networks.items()

@@ -186,29 +186,23 @@ class CycleGAN:
         nothing: instance norm treats each image for itself.
         """
         adversarial, config = self._adversarial_loss, self.config
-        shown_x, shown_y = real_x, real_y
+        shown_x, shown_y, more_x, more_y = real_x, real_y, [], []
         if config.discriminator_pictures > 1:
             batch = real_x.shape[0] // config.discriminator_pictures
             real_x, real_y = real_x[:batch], real_y[:batch]
+            # Pictures for the discriminators, from which generators do not learn.
+            more_x = [self.generator_f(shown_y[batch:], training=True)]
+            more_y = [self.generator_g(shown_x[batch:], training=True)]
         fake_y, same_y = self._fake_and_same(self.generator_g, real_x, real_y)
         fake_x, same_x = self._fake_and_same(self.generator_f, real_y, real_x)
         cycled_x = self.generator_f(fake_y, training=True)
         cycled_y = self.generator_g(fake_x, training=True)
 
-        shown_fake_x, shown_fake_y = fake_x, fake_y
-        if config.discriminator_pictures > 1:
-            # Nothing but pictures for the discriminators, without gradients.
-            more_x = self.generator_f(shown_y[batch:], training=True)
-            more_y = self.generator_g(shown_x[batch:], training=True)
-            shown_fake_x = tf.concat([fake_x, tf.stop_gradient(more_x)], axis=0)
-            shown_fake_y = tf.concat([fake_y, tf.stop_gradient(more_y)], axis=0)
-        disc_fake_x = self.discriminator_x(fake_x, training=True)
-        disc_fake_y = self.discriminator_y(fake_y, training=True)
-        disc_real_x, disc_pool_x = self._judge(
-            self.discriminator_x, shown_x, shown_fake_x, self.pools_x, 0
+        disc_real_x, disc_fake_x, disc_pool_x = self._judge(
+            self.discriminator_x, shown_x, fake_x, more_x, self.pools_x, 0
         )
-        disc_real_y, disc_pool_y = self._judge(
-            self.discriminator_y, shown_y, shown_fake_y, self.pools_y, 1
+        disc_real_y, disc_fake_y, disc_pool_y = self._judge(
+            self.discriminator_y, shown_y, fake_y, more_y, self.pools_y, 1
         )
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
@@ -242,18 +236,23 @@ class CycleGAN:
         both = generator(tf.concat([source, target], axis=0), training=True)
         return tf.split(both, 2)
 
-    def _judge(self, discriminator, real, fake, pools, domain: int):
-        """Logits of real images, and of what the pool gives for as many fakes.
+    def _judge(self, discriminator, real, fake, more, pools, domain: int):
+        """Logits of real images, of fakes, and of the fakes that it learns from itself.
 
-        Generators learn by logits of their own: what is in a call goes through all of
-        its backward passes.
+        Generators learn by the fakes alone, so these have a call of their own: what
+        is in a call goes through all of its backward passes.
         """
+        disc_fake = discriminator(fake, training=True)
+        if not pools and not more:
+            return discriminator(real, training=True), disc_fake, disc_fake
+        fakes = tf.stop_gradient(tf.concat([fake, *more], axis=0))
         if pools:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             pool = pools[tf.get_static_value(replica)]
-            fake = pool.query(fake, self._pool_seed(domain, replica))
-        images = tf.concat([real, tf.stop_gradient(fake)], axis=0)
-        return tf.split(discriminator(images, training=True), 2)
+            fakes = pool.query(fakes, self._pool_seed(domain, replica))
+        both = discriminator(tf.concat([real, fakes], axis=0), training=True)
+        disc_real, disc_pool = tf.split(both, 2)
+        return disc_real, disc_fake, disc_pool
 
     def _penalty(self, discriminator, real):
         """R1 in every eighth step with eight times the weight, else 0."""

@@ -53,11 +53,9 @@ class InstanceNormalization(keras.layers.Layer):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
-    _axes = (1, 2)
-
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises [batch, height, width, channels]; the shape stays."""
-        mean, variance = tf.nn.moments(inputs, axes=self._axes, keepdims=True)
+        mean, variance = tf.nn.moments(inputs, axes=[1, 2], keepdims=True)
         return tf.nn.batch_normalization(
             inputs, mean, variance, None, None, self.epsilon
         )
@@ -65,17 +63,6 @@ class InstanceNormalization(keras.layers.Layer):
     def get_config(self) -> dict:
         """The arguments that rebuild this layer."""
         return {**super().get_config(), "epsilon": self.epsilon}
-
-
-@keras.saving.register_keras_serializable(package="cyclegan_tf")
-class LayerNormalization(InstanceNormalization):
-    """Normalises each image over its pixels and channels (arXiv 1607.06450).
-
-    One mean and one variance an image, so that channels keep their sizes against one
-    another; without scale and offset.
-    """
-
-    _axes = (1, 2, 3)
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")

@@ -8,7 +8,11 @@ import torch
 
 from cyclegan_tf.learning.adam import Adam
 
-SETTINGS = {"learning_rate": 2e-4, "beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+SETTINGS = {"beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
+
+
+def rate(step) -> tf.Tensor:
+    return tf.constant(2e-4, tf.float64)
 
 
 def gradients(number: int, shape=(5,)) -> list[np.ndarray]:
@@ -28,9 +32,9 @@ def of_the_paper(values: np.ndarray, steps) -> np.ndarray:
     return values
 
 
-def of_ours(values: np.ndarray, steps, dtype: str, **settings) -> np.ndarray:
+def of_ours(values: np.ndarray, steps, dtype: str) -> np.ndarray:
     variable = keras.Variable(values, dtype=dtype)
-    adam = Adam([variable], **{**SETTINGS, **settings})
+    adam = Adam([variable], rate, **SETTINGS)
     for gradient in steps:
         adam.apply([tf.constant(gradient, dtype)])
     return variable.numpy().astype("float64") - values
@@ -66,7 +70,7 @@ def test_first_step_is_the_rate_times_the_sign_but_for_small_gradients():
 def test_keras_own_adam_is_another_for_small_gradients():
     """What this class is for."""
     variable = keras.Variable(np.zeros(1))
-    adam = keras.optimizers.Adam(**SETTINGS)
+    adam = keras.optimizers.Adam(2e-4, **SETTINGS)
     adam.apply_gradients([(tf.constant([1e-8]), variable)])
     ours = of_ours(np.zeros(1), [np.array([1e-8])], "float32")
     assert ours[0] < 10 * variable.numpy()[0] < 0
@@ -81,18 +85,26 @@ def test_updates_in_a_graph_and_over_replicas_are_the_same(num_replicas):
     steps = gradients(10)
     with strategy.scope():
         variable = keras.Variable(np.zeros(5), dtype="float32")
-        adam = Adam([variable], **SETTINGS)
+        adam = Adam([variable], rate, **SETTINGS)
+    # What each replica's part of the batch gives is another gradient.
+    shares = tf.constant([1.0] if num_replicas == 1 else [0.25, 0.75])
 
     @tf.function
     def train_step(gradient):
-        def update(part):
-            adam.apply([part / num_replicas])
+        def update():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            adam.apply([shares[replica] * gradient])
 
-        strategy.run(update, args=(gradient,))
+        strategy.run(update)
 
     for gradient in steps:
         train_step(tf.constant(gradient, tf.float32))
     np.testing.assert_allclose(
         variable.numpy(), of_ours(np.zeros(5), steps, "float32"), rtol=1e-5, atol=1e-12
     )
+    for mirrored in (variable.value, *adam.variables):
+        first, *others = strategy.experimental_local_results(mirrored)
+        assert len(others) == num_replicas - 1
+        for other in others:
+            np.testing.assert_array_equal(first.numpy(), other.numpy())
     assert adam.iterations.numpy() == 10

@@ -11,13 +11,11 @@ from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.validation import patchgan_size
 
 
-def test_contract_of_patchgan(tmp_path):
-    network = patchgan(num_filters=4, num_layers=2)
+@pytest.mark.parametrize("norm", ["instance", "layer"])
+def test_contracts_of_discriminators(tmp_path, norm):
+    network = patchgan(num_filters=4, num_layers=2, norm=norm)
     check_network(network, [(32, 32), (24, 40), (31, 17)], tmp_path)
-
-
-def test_contract_of_pixel(tmp_path):
-    check_network(pixel(num_filters=4), [(8, 8), (5, 9)], tmp_path)
+    check_network(pixel(num_filters=4, norm=norm), [(8, 8), (5, 9)], tmp_path)
 
 
 def test_contracts_cover_every_discriminator():
@@ -86,19 +84,21 @@ def test_pixel_discriminator_sees_one_pixel():
     assert {layer.kernel_size for layer in network.layers if layer.weights} == {(1, 1)}
 
 
-@pytest.mark.parametrize(("build", "last"), [(patchgan, "norm_4"), (pixel, "norm_2")])
-def test_layer_norm_alone_leaves_channels_their_sizes(build, last):
-    x = tf.random.stateless_uniform((1, 64, 64, 3), (0, 1), -1, 1)
-    sizes = {}
-    for norm in ("instance", "layer"):
-        network = build(num_filters=8, norm=norm)
-        # Far above the epsilon of the norm.
-        network.set_weights([50 * w for w in network.get_weights()])
-        features = keras.Model(network.input, network.get_layer(last).output)(x)
-        sizes[norm] = np.std(features, axis=(0, 1, 2))
-        assert np.mean(np.square(features)) == pytest.approx(1, rel=0.01)
-    np.testing.assert_allclose(sizes["instance"], 1, rtol=0.01)
-    assert sizes["layer"].max() > 1.2 * sizes["layer"].min()
+@pytest.mark.parametrize(("norm", "axes"), [("instance", (1, 2)), ("layer", (1, 2, 3))])
+@pytest.mark.parametrize(("build", "last"), [(patchgan, 4), (pixel, 2)])
+def test_norms_take_mean_and_variance_of_a_channel_or_of_an_image(
+    build, last, norm, axes
+):
+    x = tf.random.stateless_uniform((2, 64, 48, 3), (0, 1), -1, 1)
+    network = build(num_filters=8, norm=norm)
+    names = [x.name for x in network.layers if x.name.startswith("norm_")]
+    assert names == [f"norm_{i}" for i in range(2, last + 1)]
+    layers = [network.get_layer(f"{kind}_{last}") for kind in ("conv", "norm")]
+    tensors = [layer.output for layer in layers]
+    before, after = (t.numpy() for t in keras.Model(network.input, tensors)(x))
+    mean = before.mean(axis=axes, keepdims=True)
+    deviation = np.sqrt(before.var(axis=axes, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(after, (before - mean) / deviation, atol=1e-4)
 
 
 def test_discriminators_give_logits_not_probabilities():
