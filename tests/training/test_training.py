@@ -40,16 +40,22 @@ LEARNS_SOONER = {
     "output_skip": True,
     "upsampling": "resize",
     "discriminator_learning_rate": 6e-4,
+    "discriminator_norm": "layer",
+    "lambda_r1": 0.2,
 }
 
 
-@pytest.mark.parametrize("fields", [{}, LEARNS_SOONER])
-def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields):
+@pytest.mark.parametrize(
+    ("fields", "stops"),
+    [({}, (7, 15)), (LEARNS_SOONER, (11,))],
+    ids=["official", "sooner"],
+)
+def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields, stops):
     config = tiny(log_every_steps=5, save_every_steps=100, **fields)
     whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
     broken = dataclasses.replace(config, run_dir=str(tmp_path / "broken"))
     training.train(whole)
-    for max_steps in (7, 15, 0):
+    for max_steps in (*stops, 0):
         training.train(dataclasses.replace(broken, max_steps=max_steps))
     ours, theirs = tensors(broken.run_dir), tensors(whole.run_dir)
     assert ours.keys() == theirs.keys()
