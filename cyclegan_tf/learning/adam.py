@@ -33,7 +33,7 @@ class Adam:
 
     def __init__(
         self,
-        variables: Sequence[keras.Variable],
+        variables: Sequence["keras.Variable"],
         learning_rate: Callable,
         beta_1: float = 0.9,
         beta_2: float = 0.999,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.learning.state import as_tf_variable
+
 
 def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:
     """Makes averages equal to the networks of the same names."""
@@ -52,4 +54,6 @@ def update(
         for average, trained in zip(
             network.weights, networks[name].weights, strict=True
         ):
-            strategy.extended.update(average.value, towards, args=(trained.value,))
+            strategy.extended.update(
+                as_tf_variable(average), towards, args=(as_tf_variable(trained),)
+            )

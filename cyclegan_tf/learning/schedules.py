@@ -1,11 +1,9 @@
 """The learning rate: constant, then linear decay (arXiv 1703.10593, section 4)."""
 
-import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable(package="cyclegan_tf")
-class ConstantThenLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+class ConstantThenLinearDecay:
     """`learning_rate` times 1 - max(0, e - num_epochs) / (num_decay_epochs + 1).
 
     e is the epoch, from 1, so the rate changes once an epoch and never reaches 0, as in
@@ -26,7 +24,6 @@ class ConstantThenLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         num_decay_epochs: int,
         steps_per_epoch: int,
     ):
-        super().__init__()
         self.learning_rate = learning_rate
         self.num_epochs = num_epochs
         self.num_decay_epochs = num_decay_epochs
@@ -39,12 +36,3 @@ class ConstantThenLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
         late = tf.clip_by_value(epoch - self.num_epochs, 0, self.num_decay_epochs)
         factor = 1.0 - tf.cast(late, tf.float32) / (self.num_decay_epochs + 1)
         return self.learning_rate * factor
-
-    def get_config(self) -> dict:
-        """The arguments that rebuild this schedule."""
-        return {
-            "learning_rate": self.learning_rate,
-            "num_epochs": self.num_epochs,
-            "num_decay_epochs": self.num_decay_epochs,
-            "steps_per_epoch": self.steps_per_epoch,
-        }

@@ -6,11 +6,8 @@ losses, not the networks, apply a sigmoid where one is wanted.
 
 import keras
 
-from cyclegan_tf.networks.layers import (
-    NORM_EPSILON,
-    InstanceNormalization,
-    convolution,
-)
+from cyclegan_tf.networks.layers import convolution
+from cyclegan_tf.networks.norms import NORMS
 
 
 def patchgan(
@@ -47,7 +44,7 @@ def patchgan(
         strides = 2 if i <= num_layers else 1
         filters = num_filters * min(2 ** (i - 1), 8)
         x = convolution(x, filters, 4, f"conv_{i}", strides=strides, zero_padding=1)
-        x = _NORMS[norm](f"norm_{i}")(x)
+        x = NORMS[norm](f"norm_{i}")(x)
         x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
     x = convolution(x, 1, 4, "logits", zero_padding=1, use_bias=True)
     return keras.Model(inputs, x, name=name)
@@ -74,23 +71,12 @@ def pixel(
     x = convolution(inputs, num_filters, 1, "conv_1", use_bias=True)
     x = keras.layers.LeakyReLU(0.2, name="relu_1")(x)
     x = convolution(x, 2 * num_filters, 1, "conv_2")
-    x = _NORMS[norm]("norm_2")(x)
+    x = NORMS[norm]("norm_2")(x)
     x = keras.layers.LeakyReLU(0.2, name="relu_2")(x)
     # The official code gives the last layer a bias only with instance norm: ours.
     x = convolution(x, 1, 1, "logits", use_bias=True)
     return keras.Model(inputs, x, name=name)
 
-
-def _layer_norm(name: str) -> keras.layers.Layer:
-    return keras.layers.LayerNormalization(
-        axis=(1, 2, 3), epsilon=NORM_EPSILON, scale=False, center=False, name=name
-    )
-
-
-_NORMS = {
-    "instance": lambda name: InstanceNormalization(name=name),
-    "layer": _layer_norm,
-}
 
 DISCRIMINATORS = {
     "patchgan": lambda config, name: patchgan(

@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.networks.layers import (
-    InstanceNormalization,
     OutputSkip,
     ReflectionPadding2D,
     convolution,
     doubling_convolution,
     residual_block,
 )
+from cyclegan_tf.networks.norms import NORMS
 
 # The residual blocks see a quarter of it, and mirror a row at each side.
 _MINIMUM_SIDE = 8
@@ -29,6 +29,7 @@ def resnet(
     *,
     output_skip: bool = False,
     upsampling: str = "transposed",
+    norm: str = "instance",
 ) -> keras.Model:
     """The residual generator (arXiv 1703.10593, section 7.2; Johnson et al. 2016).
 
@@ -45,24 +46,25 @@ def resnet(
         (`OutputSkip`), in place of tanh; its weights start half as large. Ours, not the
         paper's.
       upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
+      norm: `instance`, or `batch_renorm` (`BatchRenormalization`).
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 4, at least 8.
     """
     inputs = keras.Input((None, None, channels))
     x = ReflectionPadding2D(3, name="first_pad")(inputs)
-    x = _norm_relu(convolution(x, num_filters, 7, "first_conv"), "first")
+    x = _norm_relu(convolution(x, num_filters, 7, "first_conv"), "first", norm)
     for i in (1, 2):
         x = convolution(
             x, 2**i * num_filters, 3, f"down_{i}_conv", strides=2, zero_padding=1
         )
-        x = _norm_relu(x, f"down_{i}")
+        x = _norm_relu(x, f"down_{i}", norm)
     for i in range(1, num_blocks + 1):
-        x = residual_block(x, f"block_{i}")
+        x = residual_block(x, f"block_{i}", norm)
     for i in (1, 2):
         filters = 4 * num_filters // 2**i
         x = doubling_convolution(x, filters, 3, f"up_{i}_conv", upsampling=upsampling)
-        x = _norm_relu(x, f"up_{i}")
+        x = _norm_relu(x, f"up_{i}", norm)
     x = ReflectionPadding2D(3, name="last_pad")(x)
     deviation = 0.01 if output_skip else 0.02
     x = convolution(x, channels, 7, "last_conv", use_bias=True, deviation=deviation)
@@ -78,6 +80,7 @@ def unet(
     *,
     output_skip: bool = False,
     upsampling: str = "transposed",
+    norm: str = "instance",
 ) -> keras.Model:
     """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
 
@@ -92,17 +95,18 @@ def unet(
       name: Name of the model.
       output_skip: As for `resnet`; the last convolution starts as the others.
       upsampling: As for `resnet`.
+      norm: As for `resnet`.
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 2**num_downs.
     """
     widths = [num_filters * min(2**i, 8) for i in range(num_downs)]
     inputs = keras.Input((None, None, channels))
-    x, skips = _unet_down(inputs, widths)
+    x, skips = _unet_down(inputs, widths, norm)
     for i, width in enumerate(reversed(widths[:-1]), start=1):
         x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
         x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
-        x = InstanceNormalization(name=f"up_{i}_norm")(x)
+        x = NORMS[norm](f"up_{i}_norm")(x)
         x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
     x = keras.layers.ReLU(name="last_relu")(x)
     x = doubling_convolution(
@@ -112,7 +116,7 @@ def unet(
     return keras.Model(inputs, x, name=name)
 
 
-def _unet_down(inputs, widths: list[int]):
+def _unet_down(inputs, widths: list[int], norm: str):
     """The innermost tensor, and those before it that the way up takes in again."""
     x = convolution(
         inputs, widths[0], 4, "down_1_conv", strides=2, zero_padding=1, use_bias=True
@@ -131,7 +135,7 @@ def _unet_down(inputs, widths: list[int]):
             use_bias=innermost,
         )
         if not innermost:
-            x = InstanceNormalization(name=f"down_{i}_norm")(x)
+            x = NORMS[norm](f"down_{i}_norm")(x)
             skips.append(x)
     return x, skips
 
@@ -142,13 +146,17 @@ def _output(inputs, x, output_skip: bool):
     return keras.layers.Activation("tanh", name="last_tanh")(x)
 
 
-def _norm_relu(x, name: str):
-    x = InstanceNormalization(name=f"{name}_norm")(x)
+def _norm_relu(x, name: str, norm: str):
+    x = NORMS[norm](f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _options(config: Config) -> dict:
-    return {"output_skip": config.output_skip, "upsampling": config.upsampling}
+    return {
+        "output_skip": config.output_skip,
+        "upsampling": config.upsampling,
+        "norm": config.generator_norm,
+    }
 
 
 GENERATORS = {

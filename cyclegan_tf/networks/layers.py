@@ -8,7 +8,7 @@ the pixel and their published weights fit.
 import keras
 import tensorflow as tf
 
-NORM_EPSILON = 1e-5
+from cyclegan_tf.networks.norms import NORMS
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
@@ -34,35 +34,6 @@ class ReflectionPadding2D(keras.layers.Layer):
     def get_config(self) -> dict:
         """The arguments that rebuild this layer."""
         return {**super().get_config(), "padding": self.padding}
-
-
-@keras.saving.register_keras_serializable(package="cyclegan_tf")
-class InstanceNormalization(keras.layers.Layer):
-    """Normalises each channel of each image over its pixels (arXiv 1607.08022).
-
-    (x - mean) / sqrt(variance + epsilon), the biased variance over height and width,
-    without scale and offset, as in the official networks. Equal to
-    `keras.layers.GroupNormalization(groups=-1, scale=False, center=False)`, with no
-    tensor of more than four dimensions, which phones' GPU delegates ask for.
-
-    Args:
-      epsilon: Added to the variance; the official networks use 1e-5.
-    """
-
-    def __init__(self, epsilon: float = NORM_EPSILON, **kwargs):
-        super().__init__(**kwargs)
-        self.epsilon = epsilon
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Normalises [batch, height, width, channels]; the shape stays."""
-        mean, variance = tf.nn.moments(inputs, axes=[1, 2], keepdims=True)
-        return tf.nn.batch_normalization(
-            inputs, mean, variance, None, None, self.epsilon
-        )
-
-    def get_config(self) -> dict:
-        """The arguments that rebuild this layer."""
-        return {**super().get_config(), "epsilon": self.epsilon}
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
@@ -100,8 +71,13 @@ class ResizeConvolution2D(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Doubles the sides of a batch of images."""
-        x = keras.ops.conv_transpose(
-            inputs, self.transposed_kernel(), strides=2, padding="valid"
+        shape = tf.shape(inputs)
+        x = tf.nn.conv2d_transpose(
+            inputs,
+            self.transposed_kernel(),
+            (shape[0], 2 * shape[1] + 2, 2 * shape[2] + 2, self.filters),
+            strides=2,
+            padding="VALID",
         )
         x = x[:, 1:-1, 1:-1]
         return x + self.bias if self.use_bias else x
@@ -248,7 +224,7 @@ def doubling_convolution(
     return transposed_convolution(x, filters, kernel_size, name, use_bias=use_bias)
 
 
-def residual_block(x, name: str):
+def residual_block(x, name: str, norm: str = "instance"):
     """Two reflect-padded 3x3 convolutions with norms, added to their input.
 
     No activation follows the sum (arXiv 1703.10593, section 7.2).
@@ -256,6 +232,7 @@ def residual_block(x, name: str):
     Args:
       x: Keras tensor [batch, height, width, channels], sides at least 2.
       name: Prefix of the layers' names.
+      norm: A key of `NORMS`.
 
     Returns:
       Keras tensor of the same shape.
@@ -263,11 +240,11 @@ def residual_block(x, name: str):
     filters = x.shape[-1]
     y = ReflectionPadding2D(1, name=f"{name}_pad_1")(x)
     y = convolution(y, filters, 3, f"{name}_conv_1")
-    y = InstanceNormalization(name=f"{name}_norm_1")(y)
+    y = NORMS[norm](f"{name}_norm_1")(y)
     y = keras.layers.ReLU(name=f"{name}_relu")(y)
     y = ReflectionPadding2D(1, name=f"{name}_pad_2")(y)
     y = convolution(y, filters, 3, f"{name}_conv_2")
-    y = InstanceNormalization(name=f"{name}_norm_2")(y)
+    y = NORMS[norm](f"{name}_norm_2")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 

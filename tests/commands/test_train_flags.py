@@ -165,6 +165,7 @@ OF_NETWORKS = {
     "num_downs": 5,
     "output_skip": False,
     "upsampling": "transposed",
+    "generator_norm": "instance",
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,

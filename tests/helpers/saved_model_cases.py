@@ -12,7 +12,7 @@ from PIL import Image
 
 from cyclegan_tf.data import images
 from cyclegan_tf.networks import generators
-from cyclegan_tf.networks.layers import InstanceNormalization
+from cyclegan_tf.networks.norms import InstanceNormalization
 from helpers.encoded_pictures import bmp32, encoded, noise, palette_picture, png, smooth
 
 FLOAT_TOLERANCE = 1e-5

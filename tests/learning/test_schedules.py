@@ -34,9 +34,3 @@ def test_no_decay_before_the_steps_of_a_long_run():
     schedule = ConstantThenLinearDecay(1.0, 2, 2, 2**25)
     assert float(schedule(2**26 - 1)) == 1.0
     assert float(schedule(2**26)) == pytest.approx(1 - 1 / 3)
-
-
-def test_is_rebuilt_from_its_config():
-    schedule = ConstantThenLinearDecay(1e-3, 5, 6, 7)
-    rebuilt = ConstantThenLinearDecay.from_config(schedule.get_config())
-    assert rebuilt.get_config() == schedule.get_config()

@@ -6,7 +6,7 @@ from helpers.contract import check_network
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS, patchgan, pixel
-from cyclegan_tf.networks.layers import InstanceNormalization
+from cyclegan_tf.networks.norms import InstanceNormalization
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.validation import patchgan_size
 

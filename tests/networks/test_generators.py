@@ -5,7 +5,7 @@ from helpers.contract import check_network
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.networks.generators import GENERATORS, resnet, unet
-from cyclegan_tf.networks.layers import InstanceNormalization
+from cyclegan_tf.networks.norms import InstanceNormalization
 from cyclegan_tf.presets import PRESETS
 
 # Biases before a norm do nothing: the official networks have them, ours do not.

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from cyclegan_tf.networks.layers import (
-    InstanceNormalization,
     OutputSkip,
     ReflectionPadding2D,
     ResizeConvolution2D,
@@ -12,6 +11,7 @@ from cyclegan_tf.networks.layers import (
     residual_block,
     transposed_convolution,
 )
+from cyclegan_tf.networks.norms import InstanceNormalization
 
 
 def numpy_instance_norm(x: np.ndarray) -> np.ndarray:
