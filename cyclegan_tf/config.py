@@ -126,13 +126,6 @@ class Config:
         "neighbour) and a convolution, which leave even areas even",
         choices=("transposed", "resize"),
     )
-    generator_norm: str = _knob(
-        "instance",
-        _NETWORKS,
-        "norm in generators; `batch_renorm` compares a picture with what is usual and "
-        "not with itself, so that what is painted on animals stays there",
-        choices=("instance", "batch_renorm"),
-    )
     discriminator: str = _knob(
         "patchgan",
         _NETWORKS,

@@ -22,7 +22,6 @@ OFFICIAL_RECIPE = {
     "num_downs": 8,
     "output_skip": False,
     "upsampling": "transposed",
-    "generator_norm": "instance",
     "discriminator": "patchgan",
     "discriminator_filters": 64,
     "discriminator_layers": 3,

@@ -17,7 +17,7 @@ from cyclegan_tf.networks.layers import (
     ReflectionPadding2D,
     ResizeConvolution2D,
 )
-from cyclegan_tf.networks.norms import BatchRenormalization, InstanceNormalization
+from cyclegan_tf.networks.norms import InstanceNormalization
 from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.validation import UserError
 
@@ -78,8 +78,7 @@ def portable(generator: keras.Model) -> keras.Model:
     """A generator of the same weights, made of Keras' own layers and operations.
 
     `GroupNormalization(groups=-1)` is the same instance norm, `keras.ops.pad` the same
-    padding, a transposed convolution, cropped, the same resize convolution, and
-    `BatchNormalization` the same batch renorm after training, so
+    padding, and a transposed convolution, cropped, the same resize convolution, so
     `keras.models.load_model` finds all it needs, on any backend.
 
     Args:
@@ -96,8 +95,6 @@ def portable(generator: keras.Model) -> keras.Model:
             return keras.layers.Conv2DTranspose(
                 layer.filters, 4, strides=2, use_bias=layer.use_bias, name=layer.name
             )
-        if isinstance(layer, BatchRenormalization):
-            return tflite.batch_normalization(layer)
         if not isinstance(layer, InstanceNormalization):
             return type(layer).from_config(layer.get_config())
         return keras.layers.GroupNormalization(

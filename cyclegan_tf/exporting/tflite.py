@@ -13,8 +13,10 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.networks.layers import ResizeConvolution2D
-from cyclegan_tf.networks.norms import BatchRenormalization, InstanceNormalization
+from cyclegan_tf.networks.layers import (
+    ResizeConvolution2D,
+)
+from cyclegan_tf.networks.norms import InstanceNormalization
 
 SIGNATURE = "translate"
 
@@ -184,8 +186,6 @@ def lean_generator(generator: keras.Model) -> keras.Model:
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = type(layer)
-        if kind is BatchRenormalization:
-            return batch_normalization(layer)
         if kind is InstanceNormalization:
             kind = _SquaredNormalization
         elif kind is ResizeConvolution2D:
@@ -197,17 +197,8 @@ def lean_generator(generator: keras.Model) -> keras.Model:
     return lean
 
 
-def batch_normalization(layer: BatchRenormalization) -> keras.layers.Layer:
-    """Keras' own layer that computes what a batch renorm does after training."""
-    return keras.layers.BatchNormalization(
-        epsilon=layer.epsilon, center=False, scale=False, name=layer.name
-    )
-
-
 def copy_weights(generator: keras.Model, copy: keras.Model) -> None:
     """Fills a copy whose resize convolutions have their 4x4 kernels ready-made.
-
-    The copy of a batch renorm is a `batch_normalization`.
 
     Args:
       generator: A generator of ours.
@@ -217,9 +208,5 @@ def copy_weights(generator: keras.Model, copy: keras.Model) -> None:
         weights = layer.get_weights()
         if isinstance(layer, ResizeConvolution2D):
             weights[0] = layer.transposed_kernel().numpy()
-        if isinstance(layer, BatchRenormalization):
-            weights = [
-                np.asarray(w) for w in (layer.moving_mean, layer.moving_variance)
-            ]
         if weights:
             copy.get_layer(layer.name).set_weights(weights)

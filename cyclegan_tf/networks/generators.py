@@ -15,7 +15,7 @@ from cyclegan_tf.networks.layers import (
     doubling_convolution,
     residual_block,
 )
-from cyclegan_tf.networks.norms import NORMS
+from cyclegan_tf.networks.norms import InstanceNormalization
 
 # The residual blocks see a quarter of it, and mirror a row at each side.
 _MINIMUM_SIDE = 8
@@ -29,7 +29,6 @@ def resnet(
     *,
     output_skip: bool = False,
     upsampling: str = "transposed",
-    norm: str = "instance",
 ) -> keras.Model:
     """The residual generator (arXiv 1703.10593, section 7.2; Johnson et al. 2016).
 
@@ -46,25 +45,24 @@ def resnet(
         (`OutputSkip`), in place of tanh; its weights start half as large. Ours, not the
         paper's.
       upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
-      norm: `instance`, or `batch_renorm` (`BatchRenormalization`).
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 4, at least 8.
     """
     inputs = keras.Input((None, None, channels))
     x = ReflectionPadding2D(3, name="first_pad")(inputs)
-    x = _norm_relu(convolution(x, num_filters, 7, "first_conv"), "first", norm)
+    x = _norm_relu(convolution(x, num_filters, 7, "first_conv"), "first")
     for i in (1, 2):
         x = convolution(
             x, 2**i * num_filters, 3, f"down_{i}_conv", strides=2, zero_padding=1
         )
-        x = _norm_relu(x, f"down_{i}", norm)
+        x = _norm_relu(x, f"down_{i}")
     for i in range(1, num_blocks + 1):
-        x = residual_block(x, f"block_{i}", norm)
+        x = residual_block(x, f"block_{i}")
     for i in (1, 2):
         filters = 4 * num_filters // 2**i
         x = doubling_convolution(x, filters, 3, f"up_{i}_conv", upsampling=upsampling)
-        x = _norm_relu(x, f"up_{i}", norm)
+        x = _norm_relu(x, f"up_{i}")
     x = ReflectionPadding2D(3, name="last_pad")(x)
     deviation = 0.01 if output_skip else 0.02
     x = convolution(x, channels, 7, "last_conv", use_bias=True, deviation=deviation)
@@ -80,7 +78,6 @@ def unet(
     *,
     output_skip: bool = False,
     upsampling: str = "transposed",
-    norm: str = "instance",
 ) -> keras.Model:
     """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
 
@@ -95,18 +92,17 @@ def unet(
       name: Name of the model.
       output_skip: As for `resnet`; the last convolution starts as the others.
       upsampling: As for `resnet`.
-      norm: As for `resnet`.
 
     Returns:
       A model on [batch, height, width, channels], sides multiples of 2**num_downs.
     """
     widths = [num_filters * min(2**i, 8) for i in range(num_downs)]
     inputs = keras.Input((None, None, channels))
-    x, skips = _unet_down(inputs, widths, norm)
+    x, skips = _unet_down(inputs, widths)
     for i, width in enumerate(reversed(widths[:-1]), start=1):
         x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
         x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
-        x = NORMS[norm](f"up_{i}_norm")(x)
+        x = InstanceNormalization(name=f"up_{i}_norm")(x)
         x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
     x = keras.layers.ReLU(name="last_relu")(x)
     x = doubling_convolution(
@@ -116,7 +112,7 @@ def unet(
     return keras.Model(inputs, x, name=name)
 
 
-def _unet_down(inputs, widths: list[int], norm: str):
+def _unet_down(inputs, widths: list[int]):
     """The innermost tensor, and those before it that the way up takes in again."""
     x = convolution(
         inputs, widths[0], 4, "down_1_conv", strides=2, zero_padding=1, use_bias=True
@@ -135,7 +131,7 @@ def _unet_down(inputs, widths: list[int], norm: str):
             use_bias=innermost,
         )
         if not innermost:
-            x = NORMS[norm](f"down_{i}_norm")(x)
+            x = InstanceNormalization(name=f"down_{i}_norm")(x)
             skips.append(x)
     return x, skips
 
@@ -146,17 +142,13 @@ def _output(inputs, x, output_skip: bool):
     return keras.layers.Activation("tanh", name="last_tanh")(x)
 
 
-def _norm_relu(x, name: str, norm: str):
-    x = NORMS[norm](f"{name}_norm")(x)
+def _norm_relu(x, name: str):
+    x = InstanceNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
 def _options(config: Config) -> dict:
-    return {
-        "output_skip": config.output_skip,
-        "upsampling": config.upsampling,
-        "norm": config.generator_norm,
-    }
+    return {"output_skip": config.output_skip, "upsampling": config.upsampling}
 
 
 GENERATORS = {

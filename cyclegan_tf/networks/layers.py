@@ -8,7 +8,7 @@ the pixel and their published weights fit.
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.networks.norms import NORMS
+from cyclegan_tf.networks.norms import InstanceNormalization
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
@@ -224,7 +224,7 @@ def doubling_convolution(
     return transposed_convolution(x, filters, kernel_size, name, use_bias=use_bias)
 
 
-def residual_block(x, name: str, norm: str = "instance"):
+def residual_block(x, name: str):
     """Two reflect-padded 3x3 convolutions with norms, added to their input.
 
     No activation follows the sum (arXiv 1703.10593, section 7.2).
@@ -232,7 +232,6 @@ def residual_block(x, name: str, norm: str = "instance"):
     Args:
       x: Keras tensor [batch, height, width, channels], sides at least 2.
       name: Prefix of the layers' names.
-      norm: A key of `NORMS`.
 
     Returns:
       Keras tensor of the same shape.
@@ -240,11 +239,11 @@ def residual_block(x, name: str, norm: str = "instance"):
     filters = x.shape[-1]
     y = ReflectionPadding2D(1, name=f"{name}_pad_1")(x)
     y = convolution(y, filters, 3, f"{name}_conv_1")
-    y = NORMS[norm](f"{name}_norm_1")(y)
+    y = InstanceNormalization(name=f"{name}_norm_1")(y)
     y = keras.layers.ReLU(name=f"{name}_relu")(y)
     y = ReflectionPadding2D(1, name=f"{name}_pad_2")(y)
     y = convolution(y, filters, 3, f"{name}_conv_2")
-    y = NORMS[norm](f"{name}_norm_2")(y)
+    y = InstanceNormalization(name=f"{name}_norm_2")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 

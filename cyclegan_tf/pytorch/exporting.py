@@ -56,11 +56,9 @@ def export_networks(
             f"The official U-Net has at least {MIN_HALVINGS} halvings; this run's has "
             f"{config.num_downs}."
         )
-    for field in ("output_skip", "upsampling", "generator_norm"):
-        value = getattr(config, field)
-        if value != getattr(Config(), field):
-            name = field if value is True else f"{field} {value}"
-            raise UserError(f"The official code has no generator with {name}.")
+    if config.output_skip or config.upsampling != "transposed":
+        name = "output_skip" if config.output_skip else "upsampling resize"
+        raise UserError(f"The official code has no generator with {name}.")
     found = _state_dicts(config, run_dir)
     state_dicts = {f"{epoch}_net_{theirs}": found[theirs] for theirs in found}
     folder = pathlib.Path(os.path.expanduser(output))

@@ -165,7 +165,6 @@ OF_NETWORKS = {
     "num_downs": 5,
     "output_skip": False,
     "upsampling": "transposed",
-    "generator_norm": "instance",
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,

@@ -10,7 +10,6 @@ from cyclegan_tf.data import images, shapes
 from cyclegan_tf.exporting import tflite
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.networks.norms import BatchRenormalization
 
 Size = tuple[int, int]
 
@@ -46,19 +45,12 @@ def generator(network: str) -> keras.Model:
     if network == "resnet":
         model = generators.resnet(num_filters=4, num_blocks=1)
     elif network == "skip":
-        options = {"output_skip": True, "upsampling": "resize", "norm": "batch_renorm"}
-        model = generators.resnet(4, 1, **options)
+        model = generators.resnet(4, 1, output_skip=True, upsampling="resize")
     else:
         model = generators.unet(num_filters=4, num_downs=3)
     random = np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign(random.normal(0, 0.1, variable.shape))
-    norms = [x for x in model.layers if isinstance(x, BatchRenormalization)]
-    if norms:
-        for norm in norms:
-            norm.momentum = 1.0
-        pictures = np.stack(drawn(SQUARE, 16, seed=9))
-        model(pictures.astype(np.float32) / 127.5 - 1, training=True)
     return model
 
 

@@ -7,7 +7,6 @@ from helpers.reference_step import reference_gradients
 
 from cyclegan_tf.learning.image_pool import pool_draws
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.networks import norms
 from cyclegan_tf.networks.generators import resnet, translate
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
@@ -204,13 +203,10 @@ def in_float64():
         yield
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch_renorm"])
 def test_two_replicas_train_as_one_device_with_the_same_pictures(
-    tiny, random_images, in_float64, norm, monkeypatch
+    tiny, random_images, in_float64
 ):
-    monkeypatch.setattr(norms, "_FIRST_UPDATES", 3)
-    monkeypatch.setattr(norms, "_LAST_UPDATES", 6)
-    config = tiny(pool_size=0, batch_size=2, num_filters=8, generator_norm=norm)
+    config = tiny(pool_size=0, batch_size=2, num_filters=8)
     one = CycleGAN(config, 100)
     mirrored = CycleGAN(config, 100, two_cpus())
     for name, network in mirrored.networks.items():

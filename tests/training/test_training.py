@@ -40,7 +40,6 @@ LEARNS_SOONER = {
     "output_skip": True,
     "upsampling": "resize",
     "discriminator_learning_rate": 6e-4,
-    "generator_norm": "batch_renorm",
     "discriminator_norm": "layer",
     "lambda_r1": 0.2,
 }
