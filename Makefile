@@ -1,8 +1,21 @@
 # make demo: train on drawn pictures and show the result. make test: run the tests.
 # make docs: write the tables of flags in the pages anew.
-PYTHON ?= python3
+# STACK=tfa: on TensorFlow Addons, in a virtual environment of its own.
+STACK ?= current
+ifeq ($(STACK),current)
+REQUIREMENTS = requirements.txt
+NEWEST = 13
 VENV ?= .venv
 RUN_DIR ?= runs/demo
+else ifeq ($(STACK),tfa)
+REQUIREMENTS = requirements-tfa.txt
+NEWEST = 11
+VENV ?= .venv-tfa
+RUN_DIR ?= runs/demo-tfa
+else
+$(error STACK must be current or tfa. Received: $(STACK))
+endif
+PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test check docs clean
@@ -23,11 +36,11 @@ docs: $(VENV)/installed-for-tests
 clean:
 	rm -rf $(VENV) runs
 
-$(VENV)/installed: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "Python 3.10 to 3.13 is needed; name one with make PYTHON=python3.11")'
+$(VENV)/installed: $(REQUIREMENTS)
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $(NEWEST)) and "Python 3.10 to 3.$(NEWEST) is needed; name one with make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --requirement $(REQUIREMENTS)
 	touch $@
 
 # On Linux the torch of the usual index brings CUDA libraries of some gigabytes, so its

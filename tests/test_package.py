@@ -8,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import cyclegan_tf
+from cyclegan_tf import stacks
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -28,11 +31,45 @@ def run(*command, cwd: pathlib.Path) -> str:
     return done.stdout
 
 
+def requirements(file: str) -> dict[str, Requirement]:
+    lines = (ROOT / file).read_text().splitlines()
+    found = [Requirement(line.partition("#")[0]) for line in lines if line[0] != "#"]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def of_package(text: str) -> dict[str, Requirement]:
+    """The requirements that pyproject.toml names itself."""
+    block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)[
+        1
+    ]
+    found = [Requirement(line) for line in re.findall('"(.*)"', block)]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [
+        ("requirements.txt", set()),
+        ("requirements-tfa.txt", {"tensorflow-addons", "tensorflow-metadata"}),
+    ],
+)
+def test_package_admits_the_versions_of_a_stack(file, more):
+    package = of_package((ROOT / "pyproject.toml").read_text())
+    stack = requirements(file)
+    assert stack.keys() - package.keys() == more
+    assert package.keys() <= stack.keys()
+    for name, ours in package.items():
+        (lowest,) = (x.version for x in stack[name].specifier if x.operator in "==>=")
+        assert lowest in ours.specifier, name
+    for excluded in ("2.16.1", "2.18.0", "2.20.0", "2.22.0"):
+        assert excluded not in package["tensorflow"].specifier
+
+
 @pytest.mark.slow
 def test_wheel_trains_in_an_empty_environment(tmp_path):
     wheels, source = tmp_path / "wheels", tmp_path / "source"
     # A copy, since a build leaves folders behind.
-    names = "README.md", "LICENSE", "pyproject.toml", "requirements.txt"
+    names = "README.md", "LICENSE", "pyproject.toml", "requirements-tfa.txt"
     shutil.copytree(ROOT / "cyclegan_tf", source / "cyclegan_tf")
     for name in names:
         shutil.copy(ROOT / name, source)
@@ -44,7 +81,8 @@ def test_wheel_trains_in_an_empty_environment(tmp_path):
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python, script = (tmp_path / "venv/bin" / n for n in ("python", "cyclegan_tf"))
     run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip", cwd=tmp_path)
-    run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    stack = "[tfa]" if stacks.addons() else ""
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}{stack}", cwd=tmp_path)
     assert run(script, "--version", cwd=tmp_path) == f"{cyclegan_tf.__version__}\n"
     run(script, "train", "--preset=tiny", "--max_steps=2", cwd=tmp_path)
     assert (tmp_path / "runs/tiny/checkpoints/step-2.index").exists()
@@ -54,8 +92,5 @@ def test_wheel_trains_in_an_empty_environment(tmp_path):
     assert (tmp_path / "runs/tiny/export/keras/shapes_B2A.keras").exists()
     told = run(python, "-m", "pip", "show", "cyclegan_tf", cwd=tmp_path)
     required = re.search("^Requires: (.*)$", told, re.MULTILINE)[1].split(", ")
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    names = {re.match(r"[\w-]+", line)[0] for line in lines if line[0] != "#"}
-    assert {n.replace("_", "-") for n in required} == {
-        n.replace("_", "-") for n in names
-    }
+    names = of_package((ROOT / "pyproject.toml").read_text())
+    assert {canonicalize_name(name) for name in required} == names.keys()

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf import stacks
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
@@ -17,7 +18,7 @@ from cyclegan_tf.networks.layers import (
     ReflectionPadding2D,
     ResizeConvolution2D,
 )
-from cyclegan_tf.networks.norms import InstanceNormalization
+from cyclegan_tf.networks.norms import is_instance_normalization
 from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.validation import UserError
 
@@ -77,9 +78,9 @@ def _keras_file(model: Model, request: Request, folder: pathlib.Path) -> list[di
 def portable(generator: keras.Model) -> keras.Model:
     """A generator of the same weights, made of Keras' own layers and operations.
 
-    `GroupNormalization(groups=-1)` is the same instance norm, `keras.ops.pad` the same
+    `GroupNormalization(groups=-1)` is the same instance norm, `pad` of Keras the same
     padding, and a transposed convolution, cropped, the same resize convolution, so
-    `keras.models.load_model` finds all it needs, on any backend.
+    `keras.models.load_model` finds all it needs.
 
     Args:
       generator: A generator of ours.
@@ -87,38 +88,35 @@ def portable(generator: keras.Model) -> keras.Model:
     Returns:
       A model with the same inputs, outputs and names of weights.
     """
-    resizing = [x for x in generator.layers if isinstance(x, ResizeConvolution2D)]
-    resized = {layer.name for layer in resizing}
+    ops = stacks.operations()
 
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if isinstance(layer, ResizeConvolution2D):
-            return keras.layers.Conv2DTranspose(
-                layer.filters, 4, strides=2, use_bias=layer.use_bias, name=layer.name
-            )
-        if not isinstance(layer, InstanceNormalization):
-            return type(layer).from_config(layer.get_config())
-        return keras.layers.GroupNormalization(
-            groups=-1,
-            epsilon=layer.epsilon,
-            center=False,
-            scale=False,
-            name=layer.name,
-        )
-
-    def call(layer: keras.layers.Layer, *args, **kwargs):
-        if layer.name in resized:
-            return keras.layers.Cropping2D(1, name=f"{layer.name}_crop")(layer(*args))
+    def output(layer: keras.layers.Layer, x):
         if isinstance(layer, OutputSkip):
-            image, change = args[0]
-            towards = keras.ops.tanh(change)
-            return image + towards - keras.ops.absolute(towards) * image
-        if not isinstance(layer, ReflectionPadding2D):
-            return layer(*args, **kwargs)
-        sides = (layer.padding, layer.padding)
-        return keras.ops.pad(args[0], ((0, 0), sides, sides, (0, 0)), mode="reflect")
+            image, change = x
+            towards = ops.tanh(change)
+            return image + towards - ops.abs(towards) * image
+        if isinstance(layer, ReflectionPadding2D):
+            sides = (layer.padding, layer.padding)
+            return ops.pad(x, ((0, 0), sides, sides, (0, 0)), mode="reflect")
+        if isinstance(layer, ResizeConvolution2D):
+            x = keras.layers.Conv2DTranspose(
+                layer.filters, 4, strides=2, use_bias=layer.use_bias, name=layer.name
+            )(x)
+            return keras.layers.Cropping2D(1, name=f"{layer.name}_crop")(x)
+        if is_instance_normalization(layer):
+            return keras.layers.GroupNormalization(
+                -1, epsilon=layer.epsilon, center=False, scale=False, name=layer.name
+            )(x)
+        return type(layer).from_config(layer.get_config())(x)
 
-    model = keras.models.clone_model(
-        generator, clone_function=clone, call_function=call
+    first, *layers = generator.layers
+    made = {id(first.output): keras.Input(first.output.shape[1:], name=first.name)}
+    for layer in layers:
+        many = isinstance(layer.input, list)
+        x = [made[id(t)] for t in layer.input] if many else made[id(layer.input)]
+        made[id(layer.output)] = output(layer, x)
+    model = keras.Model(
+        made[id(generator.input)], made[id(generator.output)], name=generator.name
     )
     tflite.copy_weights(generator, model)
     return model

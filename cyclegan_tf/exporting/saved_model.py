@@ -14,6 +14,7 @@ from cyclegan_tf.data import images
 from cyclegan_tf.exporting import picture_bytes
 from cyclegan_tf.exporting.request import DEFAULT_MAX_PIXELS
 from cyclegan_tf.networks.generators import translate
+from cyclegan_tf.stacks import as_tf_variable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MODELS_FILE = "models.config"
@@ -67,7 +68,7 @@ def write_saved_model(
         "translate_float": _traced(translate_float, pixels, tf.float32, "images"),
     }
     module = tf.Module()
-    module.weights = [v.value for v in generator.variables]
+    module.weights = [as_tf_variable(v) for v in generator.variables]
     tf.saved_model.save(module, str(folder), signatures=signatures)
 
 

@@ -16,7 +16,8 @@ from cyclegan_tf.networks.generators import translate
 from cyclegan_tf.networks.layers import (
     ResizeConvolution2D,
 )
-from cyclegan_tf.networks.norms import InstanceNormalization
+from cyclegan_tf.networks.norms import is_instance_normalization
+from cyclegan_tf.stacks import as_tf_variable
 
 SIGNATURE = "translate"
 
@@ -31,12 +32,16 @@ class _TransposedKernel(ResizeConvolution2D):
         return self.kernel
 
 
-class _SquaredNormalization(InstanceNormalization):
-    """The same norm, its variance the mean of a product.
+class _SquaredNormalization(keras.layers.Layer):
+    """The instance norm, its variance the mean of a product.
 
     TFLite would make a SQUARED_DIFFERENCE of `tf.nn.moments`, which has no int16
     kernel, and needs seven ops where this takes six.
     """
+
+    def __init__(self, epsilon: float, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         mean = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
@@ -176,7 +181,7 @@ def _save_graph(generator, multiple: int, size, as_pixels: bool, folder: str) ->
     dtype = tf.uint8 if as_pixels else tf.float32
     spec = tf.TensorSpec(shape, dtype, name="image")
     module = tf.Module()
-    module.weights = [v.value for v in lean.variables]
+    module.weights = [as_tf_variable(v) for v in lean.variables]
     function = tf.function(translate_image, input_signature=[spec], autograph=False)
     tf.saved_model.save(module, folder, signatures={SIGNATURE: function})
 
@@ -185,10 +190,10 @@ def lean_generator(generator: keras.Model) -> keras.Model:
     """A generator that computes the same, its layers written for TFLite."""
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if is_instance_normalization(layer):
+            return _SquaredNormalization(layer.epsilon, name=layer.name)
         kind = type(layer)
-        if kind is InstanceNormalization:
-            kind = _SquaredNormalization
-        elif kind is ResizeConvolution2D:
+        if kind is ResizeConvolution2D:
             kind = _TransposedKernel
         return kind.from_config(layer.get_config())
 

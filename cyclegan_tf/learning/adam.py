@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.learning.state import as_tf_variable
+from cyclegan_tf.stacks import as_tf_variable, path_of
 
 
 class Adam:
@@ -54,7 +54,7 @@ class Adam:
                 tf.Variable(
                     tf.zeros_like(trained),
                     trainable=False,
-                    name=f"{_path(variable)}_{moment}",
+                    name=f"{path_of(variable).replace('/', '_')}_{moment}",
                 )
                 for moment in ("momentum", "velocity")
             ]
@@ -98,12 +98,6 @@ class Adam:
                 grad=gradient,
             )
         self.iterations.assign_add(1)
-
-
-def _path(variable) -> str:
-    """`conv_1_kernel` of Keras 3's path `conv_1/kernel` and of Keras 2's name."""
-    path = getattr(variable, "path", variable.name)
-    return path.split(":")[0].replace("/", "_")
 
 
 def make_optimizers(

@@ -8,6 +8,8 @@ find their places. Imports no TensorFlow: files that do not fit are refused at o
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from cyclegan_tf.stacks import as_tf_variable, path_of
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
@@ -41,7 +43,7 @@ def state_of(
     groups = {name: named_weights(network) for name, network in networks.items()}
     for name, variables in optimizers.items():
         groups[f"optimizer_of_{name}"] = {
-            f"{i:03d}_{_last_name(v)}": v for i, v in enumerate(variables)
+            f"{i:03d}_{path_of(v)}": v for i, v in enumerate(variables)
         }
     for name, replicas in pools.items():
         for replica, pool in enumerate(replicas):
@@ -53,20 +55,10 @@ def state_of(
 def named_weights(network: "keras.Model") -> dict[str, "tf.Variable"]:
     """The weights of a network by layer and kind, such as `first_conv_kernel`."""
     return {
-        f"{layer.name}_{_last_name(v)}": as_tf_variable(v)
+        f"{layer.name}_{path_of(v).rpartition('/')[2]}": as_tf_variable(v)
         for layer in network.layers
         for v in layer.weights
     }
-
-
-def _last_name(variable) -> str:
-    """`kernel` of Keras 3's `kernel` and of Keras 2's `conv/kernel:0`."""
-    return variable.name.split("/")[-1].split(":")[0]
-
-
-def as_tf_variable(variable) -> "tf.Variable":
-    """A Keras 3 variable holds a tf.Variable; one of Keras 2 is it, with a method."""
-    return variable if callable(variable.value) else variable.value
 
 
 def mismatches(wanted: Shapes, found: Shapes) -> str:

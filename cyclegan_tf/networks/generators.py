@@ -15,7 +15,7 @@ from cyclegan_tf.networks.layers import (
     doubling_convolution,
     residual_block,
 )
-from cyclegan_tf.networks.norms import InstanceNormalization
+from cyclegan_tf.networks.norms import instance_normalization
 
 # The residual blocks see a quarter of it, and mirror a row at each side.
 _MINIMUM_SIDE = 8
@@ -102,7 +102,7 @@ def unet(
     for i, width in enumerate(reversed(widths[:-1]), start=1):
         x = keras.layers.ReLU(name=f"up_{i}_relu")(x)
         x = doubling_convolution(x, width, 4, f"up_{i}_conv", upsampling=upsampling)
-        x = InstanceNormalization(name=f"up_{i}_norm")(x)
+        x = instance_normalization(f"up_{i}_norm")(x)
         x = keras.layers.Concatenate(name=f"up_{i}_skip")([skips.pop(), x])
     x = keras.layers.ReLU(name="last_relu")(x)
     x = doubling_convolution(
@@ -131,7 +131,7 @@ def _unet_down(inputs, widths: list[int]):
             use_bias=innermost,
         )
         if not innermost:
-            x = InstanceNormalization(name=f"down_{i}_norm")(x)
+            x = instance_normalization(f"down_{i}_norm")(x)
             skips.append(x)
     return x, skips
 
@@ -143,7 +143,7 @@ def _output(inputs, x, output_skip: bool):
 
 
 def _norm_relu(x, name: str):
-    x = InstanceNormalization(name=f"{name}_norm")(x)
+    x = instance_normalization(f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 

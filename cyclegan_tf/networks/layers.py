@@ -8,7 +8,7 @@ the pixel and their published weights fit.
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.networks.norms import InstanceNormalization
+from cyclegan_tf.networks.norms import instance_normalization
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
@@ -68,6 +68,7 @@ class ResizeConvolution2D(keras.layers.Layer):
             self.bias = self.add_weight(
                 shape=(self.filters,), initializer="zeros", name="bias"
             )
+        self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Doubles the sides of a batch of images."""
@@ -239,11 +240,11 @@ def residual_block(x, name: str):
     filters = x.shape[-1]
     y = ReflectionPadding2D(1, name=f"{name}_pad_1")(x)
     y = convolution(y, filters, 3, f"{name}_conv_1")
-    y = InstanceNormalization(name=f"{name}_norm_1")(y)
+    y = instance_normalization(f"{name}_norm_1")(y)
     y = keras.layers.ReLU(name=f"{name}_relu")(y)
     y = ReflectionPadding2D(1, name=f"{name}_pad_2")(y)
     y = convolution(y, filters, 3, f"{name}_conv_2")
-    y = InstanceNormalization(name=f"{name}_norm_2")(y)
+    y = instance_normalization(f"{name}_norm_2")(y)
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 

@@ -8,11 +8,14 @@ import keras
 @contextlib.contextmanager
 def floats(dtype: str):
     """Keras builds and trains networks of this precision."""
-    before = keras.config.floatx()
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
+    before = keras.backend.floatx()
+    _set(dtype)
     try:
         yield
     finally:
-        keras.config.set_floatx(before)
-        keras.config.set_dtype_policy(before)
+        _set(before)
+
+
+def _set(dtype: str) -> None:
+    keras.backend.set_floatx(dtype)
+    keras.mixed_precision.set_global_policy(dtype)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cyclegan_tf.data import images
 from cyclegan_tf.networks import generators
-from cyclegan_tf.networks.norms import InstanceNormalization
+from cyclegan_tf.networks.norms import is_instance_normalization
 from helpers.encoded_pictures import bmp32, encoded, noise, palette_picture, png, smooth
 
 FLOAT_TOLERANCE = 1e-5
@@ -99,7 +99,7 @@ def made(name: str) -> tuple[keras.Model, int]:
     generator = build()
     for layer in generator.layers:
         layer.set_weights([random.normal(0, 0.2, w.shape) for w in layer.get_weights()])
-        if isinstance(layer, InstanceNormalization):
+        if is_instance_normalization(layer):
             # A single pixel, mirrored, is the same all over: its norms divide by
             # epsilon alone, and 1e-5 would make colours of rounding errors.
             layer.epsilon = 1.0

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from cyclegan_tf.learning.averages import decay_at
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
+from cyclegan_tf.stacks import as_tf_variable
 from cyclegan_tf.training.strategies import make_strategy
 
 
@@ -43,7 +44,9 @@ def test_average_follows_the_rule_after_each_step(tiny, random_images, strategy)
     for name, averages in zip(GENERATOR_NAMES, expected, strict=True):
         shown = model.shown_generators[name]
         for variable in shown.variables:
-            one, *others = model.strategy.experimental_local_results(variable.value)
+            one, *others = model.strategy.experimental_local_results(
+                as_tf_variable(variable)
+            )
             assert len(others) == model.num_replicas - 1
             for other in others:
                 np.testing.assert_array_equal(one, other)
