@@ -1,9 +1,9 @@
 """Plots what runs learned against the minutes they trained: curves on the same axes.
 
 `python tests/measuring/plot_learning.py PLOT.png NAME=RUN_DIR NAME=RUN_DIR ...`: of
-runs that imagenet_distance.py measured, the kernel distance over that of doing nothing; of
-others, on `shapes`, the error to the truth over that of doing nothing, from the log.
-Runs of one NAME are seeds of one recipe and share a colour. Minutes are of steps alone;
+runs that imagenet_distance.py measured, the kernel distance over doing nothing's; of
+others, on `shapes`, the error to the truth over doing nothing's, from the log. Runs of
+one NAME are seeds of one recipe and share a colour. Minutes are of steps alone;
 evaluations and start-up are left out.
 """
 
