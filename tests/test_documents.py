@@ -119,17 +119,17 @@ def test_script_that_measures_runs(script, tmp_path):
     assert re.search(r"\d m?s, ", done.stdout)
 
 
-def test_curves_of_runs_are_plotted_against_their_minutes(tmp_path):
-    field = "A2B/kernel_distance/judge/8-vs-9"
-    numbers = {n: {"doing_nothing": 0.5} for n in (field, field.replace("A2B", "B2A"))}
-    records = [
+@pytest.mark.parametrize("measured", ["imagenet.jsonl", "log.jsonl"])
+def test_curves_of_runs_are_plotted_against_their_minutes(measured, tmp_path):
+    lines = [
         {"step": 60, "steps_per_second": 2.0},
-        {"step": 120} | dict.fromkeys(numbers, 0.25),
+        {"step": 120, "steps_per_second": 1.0},
+        {"step": 120, "error_x_to_y": 14.5, "error_y_to_x": 13.6},
     ]
-    records.insert(1, {"step": 120, "steps_per_second": 1.0})
-    (tmp_path / "evaluation.json").write_text(json.dumps({"numbers": numbers}))
-    lines = "\n".join(json.dumps(record) for record in records)
-    (tmp_path / "log.jsonl").write_text(lines)
+    write_lines(tmp_path / "log.jsonl", lines)
+    if measured == "imagenet.jsonl":
+        halved = dict.fromkeys(("A2B", "B2A"), {"ratio": 0.5})
+        write_lines(tmp_path / measured, [{"step": 120, "minutes": 1.5} | halved])
     script = ROOT / "tests/measuring/plot_learning.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path / "plot.png", f"ours={tmp_path}"],
@@ -137,8 +137,15 @@ def test_curves_of_runs_are_plotted_against_their_minutes(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "ours A2B: 0.50 after 1.5 min"
+    assert done.stdout.splitlines() == [
+        "ours A2B: 0.50 after 1.5 min",
+        "ours B2A: 0.50 after 1.5 min",
+    ]
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def write_lines(file, records):
+    file.write_text("\n".join(json.dumps(record) for record in records))
 
 
 # --- The example in Python
