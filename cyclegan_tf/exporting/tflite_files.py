@@ -12,6 +12,8 @@ import contextlib
 import io
 import json
 import os
+import pathlib
+import struct
 import warnings
 
 import numpy as np
@@ -57,7 +59,7 @@ class TFLiteGenerator:
             name = os.fspath(source)
             content = {"model_path": name}
         try:
-            _check_mark(source)
+            _check_whole(source)
             with warnings.catch_warnings():
                 # TensorFlow's own interpreter announces its end in favour of LiteRT.
                 warnings.simplefilter("ignore", UserWarning)
@@ -160,13 +162,15 @@ def _quantization(details: dict) -> tuple[float, float]:
     return (scale, zero_point) if scale else (1 / 127.5, 127.5)
 
 
-def _check_mark(source: str | os.PathLike | bytes) -> None:
-    """Refuses what has not the mark of the format; the runtime's words are obscure."""
-    if not isinstance(source, bytes):
-        with open(source, "rb") as file:
-            source = file.read(8)
-    if source[4:8] != b"TFL3":
+def _check_whole(source: str | os.PathLike | bytes) -> None:
+    """Refuses what is no such file, or cut off, on which TensorFlow 2.15's crashes."""
+    content = source if isinstance(source, bytes) else pathlib.Path(source).read_bytes()
+    if content[4:8] != b"TFL3":
         raise ValueError("it does not begin as one.")
+    try:
+        schema.ModelT.InitFromPackedBuf(content, 0)
+    except struct.error as error:
+        raise ValueError("it is cut off.") from error
 
 
 # --- Operations and tensors
