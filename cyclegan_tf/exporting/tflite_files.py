@@ -258,7 +258,7 @@ def _shape_problems(content: bytes, fixed_size: bool) -> list[str]:
 
 
 def analyzer_passes(content: bytes) -> bool:
-    """What TensorFlow's analyzer says of the GPU delegate. That of 2.21 passes all."""
+    """What TensorFlow's analyzer says of GPUs; 2.15's looks, 2.21's passes all."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         tf.lite.experimental.Analyzer.analyze(

@@ -6,6 +6,7 @@ from helpers.tflite_samples import FILES, OBLONG, converted
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from cyclegan_tf import stacks
 from cyclegan_tf.exporting.tflite_files import (
     analyzer_passes,
     gpu_problems,
@@ -167,9 +168,15 @@ def test_generator_for_any_size_is_none_of_a_fixed_size(network):
 # --- The analyzer
 
 
+# That of TensorFlow 2.15 looks at each operation, and does not know the weights of
+# float16 files; that of 2.21 passes everything.
+IT_LOOKS = stacks.addons() is not None
+
+
 @pytest.mark.parametrize("network,kind,size", FILES)
 def test_analyzer_passes_files_of_ours(network, kind, size, capsys):
-    assert analyzer_passes(converted(network, kind, size)) is True
+    passes = not IT_LOOKS or (kind in ("float32", "int8") and size is not None)
+    assert analyzer_passes(converted(network, kind, size)) is passes
     assert capsys.readouterr().out == ""
 
 
@@ -194,7 +201,7 @@ def test_what_keeps_files_off_the_gpu_is_told():
 
 def test_analyzer_of_this_tensorflow_passes_even_a_flex_operation():
     # When this fails, the analyzer has its check back: `gpu_problems` may lean on it.
-    assert analyzer_passes(lite(flex, select_tf_ops=True))
+    assert analyzer_passes(lite(flex, select_tf_ops=True)) is not IT_LOOKS
 
 
 def test_warning_of_the_analyzer_is_believed(monkeypatch):
