@@ -30,6 +30,7 @@ from helpers.saved_model_cases import (
 )
 from PIL import Image
 
+from cyclegan_tf import stacks
 from cyclegan_tf.networks import generators
 
 INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
@@ -211,6 +212,10 @@ def test_refusal_is_an_invalid_argument_that_names_the_element(
     assert re.search(REASONS[batch], failure.message)
 
 
+@pytest.mark.skipif(
+    stacks.addons() is not None,
+    reason="a module may hold a model of Keras 2, whose variables are TensorFlow's",
+)
 @every_loader
 def test_module_that_holds_the_keras_model_fails(served, how):
     # Loads in Python, not in the server: what `write_saved_model` must not do.

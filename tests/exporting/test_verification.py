@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cyclegan_tf import stacks
 from cyclegan_tf.exporting import records, verification
 from cyclegan_tf.exporting.verification import verify
 from cyclegan_tf.networks.generators import GENERATORS
@@ -320,4 +321,7 @@ def test_output_of_another_size_is_told(folder):
 def test_keras_file_that_leans_on_our_layers_is_told(folder, tiny):
     GENERATORS["resnet"](tiny(), "generator_g").save(folder / "ours.keras")
     message = told_of(folder, row("ours.keras", "keras", "same"))
-    assert "Could not locate class 'ReflectionPadding2D'" in message
+    # Keras 3 names the class; Keras 2 stumbles over it.
+    assert "ours.keras does not run: " in message
+    if not stacks.addons():
+        assert "Could not locate class 'ReflectionPadding2D'" in message
