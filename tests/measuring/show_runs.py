@@ -34,7 +34,7 @@ def main(file: str, *runs: str) -> None:
         model = cg.load(folder)
         made = [model.translate(p, direction=d) for p, d in ((x, "A2B"), (y, "B2A"))]
         rows[name] = made
-    figure = Figure(figsize=(9, 1.05 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.5, 0.95 * len(rows)))
     for axis, (name, pair) in zip(
         np.atleast_1d(figure.subplots(len(rows), 1)), rows.items(), strict=True
     ):
@@ -42,7 +42,7 @@ def main(file: str, *runs: str) -> None:
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    figure.savefig(file, dpi=110)
+    figure.savefig(file, dpi=90, bbox_inches="tight")
 
 
 if __name__ == "__main__":
