@@ -5,7 +5,9 @@ Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 
 import dataclasses
 import json
+from typing import ClassVar
 
+from cyclegan_tf.options import knob
 from cyclegan_tf.validation import check
 
 TFDS_CONFIGS = (
@@ -24,18 +26,6 @@ TFDS_CONFIGS = (
 
 # What each direction of a training is called, with its generator.
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
-
-
-def _knob(default, group, text, *, choices=(), minimum=None, changeable=False):
-    """A field of `Config` with what its flag and its validation need."""
-    metadata = {
-        "group": group,
-        "text": text,
-        "choices": choices,
-        "minimum": minimum,
-        "changeable": changeable,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 _DATA, _NETWORKS, _LOSSES, _TRAINING, _RUN = GROUPS = (
@@ -58,37 +48,40 @@ class Config:
       UserError: a value is outside its range, or two values do not fit together.
     """
 
-    dataset: str = _knob(
+    model: ClassVar[str] = "cyclegan"
+    summary: ClassVar[str] = "translates between two sets of pictures, arXiv 1703.10593"
+
+    dataset: str = knob(
         "horse2zebra",
         _DATA,
         "name of a tfds cycle_gan configuration, `shapes` (drawn, no download), or a "
         "folder with trainA/ and trainB/, and testA/ and testB/ if there are any",
     )
-    data_dir: str = _knob(
+    data_dir: str = knob(
         "",
         _DATA,
         "where tfds keeps its data sets; empty: ~/tensorflow_datasets",
         changeable=True,
     )
-    image_size: int = _knob(
+    image_size: int = knob(
         256, _DATA, "side of the square crops trained on, in pixels", minimum=8
     )
-    load_size: int = _knob(
+    load_size: int = knob(
         286,
         _DATA,
         "side that pictures are resized to (bicubic) before the random crop; 0 keeps "
         "their own sizes",
         minimum=0,
     )
-    test_size: int = _knob(
+    test_size: int = knob(
         0,
         _DATA,
         "side that test pictures are resized to; 0: image_size. The crops trained on "
         "may be smaller: at half the side a step costs about a quarter",
         minimum=0,
     )
-    flip: bool = _knob(True, _DATA, "mirror half of the training pictures at random")
-    cache: str = _knob(
+    flip: bool = knob(True, _DATA, "mirror half of the training pictures at random")
+    cache: str = knob(
         "auto",
         _DATA,
         "keep decoded pictures in memory (`memory`), decode them again each time "
@@ -97,51 +90,51 @@ class Config:
         changeable=True,
     )
 
-    generator: str = _knob(
+    generator: str = knob(
         "resnet", _NETWORKS, "kind of generator", choices=("resnet", "unet")
     )
-    num_filters: int = _knob(
+    num_filters: int = knob(
         64, _NETWORKS, "filters of the generators' first convolution", minimum=1
     )
-    num_blocks: int = _knob(
+    num_blocks: int = knob(
         9, _NETWORKS, "residual blocks of a `resnet` generator", minimum=0
     )
-    num_downs: int = _knob(
+    num_downs: int = knob(
         8,
         _NETWORKS,
         "halvings in a `unet` generator (8: U-Net 256); sides must be multiples of "
         "2**num_downs",
         minimum=2,
     )
-    output_skip: bool = _knob(
+    output_skip: bool = knob(
         False,
         _NETWORKS,
         "generators say how far each value of their input moves towards white or "
         "black, and begin as copies of it",
     )
-    upsampling: str = _knob(
+    upsampling: str = knob(
         "transposed",
         _NETWORKS,
         "how generators double sides: `transposed` convolutions, or `resize` (nearest "
         "neighbour) and a convolution, which leave even areas even",
         choices=("transposed", "resize"),
     )
-    discriminator: str = _knob(
+    discriminator: str = knob(
         "patchgan",
         _NETWORKS,
         "kind of discriminator",
         choices=("patchgan", "pixel"),
     )
-    discriminator_filters: int = _knob(
+    discriminator_filters: int = knob(
         64, _NETWORKS, "filters of the discriminators' first convolution", minimum=1
     )
-    discriminator_layers: int = _knob(
+    discriminator_layers: int = knob(
         3,
         _NETWORKS,
         "stride-2 convolutions of a `patchgan` discriminator (3: 70x70 patches)",
         minimum=1,
     )
-    discriminator_norm: str = _knob(
+    discriminator_norm: str = knob(
         "instance",
         _NETWORKS,
         "norm in discriminators; with `layer` they see how strong each feature is, and "
@@ -149,76 +142,76 @@ class Config:
         choices=("instance", "layer"),
     )
 
-    adversarial_loss: str = _knob(
+    adversarial_loss: str = knob(
         "least_squares",
         _LOSSES,
         "loss of the discriminators' logits",
         choices=("least_squares", "binary_cross_entropy"),
     )
-    lambda_cycle: float = _knob(
+    lambda_cycle: float = knob(
         10.0, _LOSSES, "weight of the cycle consistency loss", minimum=0
     )
-    lambda_identity: float = _knob(
+    lambda_identity: float = knob(
         0.5,
         _LOSSES,
         "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
         minimum=0,
     )
-    lambda_r1: float = _knob(
+    lambda_r1: float = knob(
         0.0,
         _LOSSES,
         "weight of the discriminators' gradient penalty R1, which keeps them and the "
         "generators from running in circles; 0 leaves it out",
         minimum=0,
     )
-    pool_size: int = _knob(
+    pool_size: int = knob(
         50,
         _LOSSES,
         "earlier fakes that each discriminator is also shown; 0 for none",
         minimum=0,
     )
 
-    batch_size: int = _knob(
+    batch_size: int = knob(
         1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
     )
-    discriminator_pictures: int = _knob(
+    discriminator_pictures: int = knob(
         1,
         _TRAINING,
         "pictures that a discriminator is shown, real ones and fakes, for each that "
         "generators learn from",
         minimum=1,
     )
-    learning_rate: float = _knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
-    discriminator_learning_rate: float = _knob(
+    learning_rate: float = knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
+    discriminator_learning_rate: float = knob(
         0.0, _TRAINING, "of the discriminators' Adam; 0: learning_rate", minimum=0
     )
-    beta_1: float = _knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
-    average_decay: float = _knob(
+    beta_1: float = knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
+    average_decay: float = knob(
         0.0,
         _TRAINING,
         "the generators that are shown, evaluated and exported are moving averages, "
         "with this decay, of those that are trained (0.999, say); 0: they are the same",
         minimum=0,
     )
-    num_epochs: int = _knob(
+    num_epochs: int = knob(
         100, _TRAINING, "epochs with a constant learning rate", minimum=0
     )
-    num_decay_epochs: int = _knob(
+    num_decay_epochs: int = knob(
         100, _TRAINING, "epochs of linear decay towards 0 after them", minimum=0
     )
-    max_steps: int = _knob(
+    max_steps: int = knob(
         0, _TRAINING, "stop after this step; 0: all epochs", minimum=0, changeable=True
     )
-    initialize_from: str = _knob(
+    initialize_from: str = knob(
         "",
         _TRAINING,
         "run, or imported networks, to begin with instead of random weights; its "
         "network flags are taken over, its optimizers and step are not",
     )
-    seed: int = _knob(
+    seed: int = knob(
         0, _TRAINING, "of weights, data order, augmentation and pools", minimum=0
     )
-    strategy: str = _knob(
+    strategy: str = knob(
         "auto",
         _TRAINING,
         "`single` (one device), `mirrored` (all GPUs), `cpu:N` (N logical CPU "
@@ -226,24 +219,24 @@ class Config:
         changeable=True,
     )
 
-    run_dir: str = _knob(
+    run_dir: str = knob(
         "",
         _RUN,
         "folder of checkpoints, logs and grids; a run found there goes on; empty: "
         "runs/NAME, from the preset or data set",
         changeable=True,
     )
-    log_every_steps: int = _knob(
+    log_every_steps: int = knob(
         100, _RUN, "steps between two records of the losses", minimum=1, changeable=True
     )
-    save_every_steps: int = _knob(
+    save_every_steps: int = knob(
         1000,
         _RUN,
         "steps between two checkpoints; one more is written at the end of each epoch",
         minimum=1,
         changeable=True,
     )
-    evaluate_every_epochs: int = _knob(
+    evaluate_every_epochs: int = knob(
         0,
         _RUN,
         "epochs between two evaluations by a judge, which is trained first; one more "
@@ -251,14 +244,14 @@ class Config:
         minimum=0,
         changeable=True,
     )
-    keep_best: str = _knob(
+    keep_best: str = knob(
         "",
         _RUN,
         "number of the evaluations whose best checkpoint is kept beside the newest: "
         "such as kernel_distance, or B2A/kernel_distance for one direction",
         changeable=True,
     )
-    num_grid_images: int = _knob(
+    num_grid_images: int = knob(
         4, _RUN, "pictures of each domain in a grid", minimum=1, changeable=True
     )
 

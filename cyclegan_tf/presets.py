@@ -5,20 +5,22 @@ import os
 import pathlib
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.options import Common, Points
 from cyclegan_tf.validation import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Values of a `Config`, with what is known of training with them."""
+    """Values of a configuration, with what is known of training with them."""
 
     values: dict
     record: str
+    options: type[Config | Common] = Config
 
     @property
-    def config(self) -> Config:
-        """The preset as a `Config`."""
-        return Config(**self.values)
+    def config(self) -> Config | Common:
+        """The preset as a configuration."""
+        return self.options(**self.values)
 
 
 # What the presets share that learn sooner than the official recipe.
@@ -113,8 +115,8 @@ PRESETS = {
             "num_decay_epochs": 14,
         },
         record="Learns sooner: 64 px crops of 128 px pictures. "
-        "`python train.py --preset quick`. On one CPU core 40 minutes; with one seed "
-        "9 of 20 horses got stripes, with another dashes and dots; zebras lose some.",
+        "`python train.py --preset quick`. On one CPU core 45 minutes; with three "
+        "seeds 0, 9 and 8 of 20 horses got stripes on the animal; zebras lose some.",
     ),
     "quick256": Preset(
         values={
@@ -148,18 +150,45 @@ PRESETS = {
         "`python train.py --preset demo`. 2 minutes on 2 CPU cores; error to the truth "
         "7.6 and 5.0 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
+    "points": Preset(
+        values={},
+        record="The plain GAN on a ring of 8 Gaussians. `python train.py --preset "
+        "points`. 1 minute on 2 CPU cores; all 8 modes, 97.5% of samples within 3 "
+        "sigma, where 98.9% of the real ones are.",
+        options=Points,
+    ),
+    "points_grid": Preset(
+        values={"points": "grid", "num_layers": 3},
+        record="The plain GAN on a 5x5 grid of Gaussians, where it collapses. `python "
+        "train.py --preset points_grid`. 1 minute on 2 CPU cores; 14 of 25 modes.",
+        options=Points,
+    ),
+    "points_wgan_gp": Preset(
+        values={
+            "points": "grid",
+            "num_layers": 3,
+            "adversarial_loss": "wgan_gp",
+            "critic_steps": 5,
+            "beta_1": 0.0,
+            "beta_2": 0.9,
+        },
+        record="WGAN-GP on the same grid. `python train.py --preset points_wgan_gp`. "
+        "3.5 minutes on 2 CPU cores; 24 of 25 modes.",
+        options=Points,
+    ),
 }
 
 
-def preset(name: str, **fields) -> Config:
+def preset(name: str, **fields) -> Config | Common:
     """A named configuration, with fields of your own.
 
         config = preset("demo", run_dir="runs/mine", max_steps=200)
 
     Args:
       name: One of `PRESETS`: `horse2zebra` (the official recipe), `unet`,
-        `horse2zebra64`, `shapes64`, `quick`, `quick256`, `demo` or `tiny`.
-      **fields: Fields of `Config` that win over the preset's.
+        `horse2zebra64`, `shapes64`, `quick`, `quick256`, `demo` or `tiny`; of the
+        models beside CycleGAN `points`, `points_grid` or `points_wgan_gp`.
+      **fields: Fields of the configuration that win over the preset's.
 
     Returns:
       The configuration; its `run_dir` is `runs/NAME` unless given.
@@ -169,27 +198,28 @@ def preset(name: str, **fields) -> Config:
       TypeError: there is no such field.
     """
     check_choice("preset", name, PRESETS)
-    values = {**PRESETS[name].values, **fields}
-    config = Config(**values)
+    config = dataclasses.replace(PRESETS[name].config, **fields)
     if config.run_dir:
         return config
-    run_dir = default_run_dir(name, config.dataset)
-    return dataclasses.replace(config, run_dir=run_dir)
+    return dataclasses.replace(config, run_dir=run_dir_of(name, config))
 
 
-def default_run_dir(preset: str, dataset: str) -> str:
+def run_dir_of(preset: str, config: Config | Common) -> str:
     """Where a run goes that names no `run_dir`.
 
     Args:
       preset: The preset that was asked for, or "" for none.
-      dataset: The data set's name or folder.
+      config: The configuration.
 
     Returns:
       `runs/PRESET` for a preset on its own data set, `runs/DATASET` without a preset,
-      else `runs/DATASET-PRESET`.
+      else `runs/DATASET-PRESET`; of a model beside CycleGAN `runs/PRESET`, or
+      `runs/MODEL`.
     """
-    name = pathlib.Path(os.path.expanduser(dataset)).resolve().name
-    if preset and dataset == PRESETS[preset].config.dataset:
+    if not isinstance(config, Config):
+        return str(pathlib.Path("runs") / (preset or config.model))
+    name = pathlib.Path(os.path.expanduser(config.dataset)).resolve().name
+    if preset and config.dataset == PRESETS[preset].config.dataset:
         name = preset
     elif preset:
         name = f"{name}-{preset}"

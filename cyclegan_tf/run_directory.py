@@ -10,6 +10,7 @@ import pathlib
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.files import written_whole
+from cyclegan_tf.options import OPTIONS, Common
 from cyclegan_tf.validation import UserError
 
 CONFIG_FILE = "config.json"
@@ -23,7 +24,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 EXPORT_FOLDER = "export"
 
 
-def differences(ours: Config, theirs: Config) -> list[str]:
+def differences(ours: Config | Common, theirs: Config | Common) -> list[str]:
     """Names the fields that decide what is learned and differ, with both values.
 
     Args:
@@ -31,17 +32,20 @@ def differences(ours: Config, theirs: Config) -> list[str]:
       theirs: The one a run was made with.
 
     Returns:
-      One `name: theirs there, ours asked for` a field; empty if a resume is sound.
+      One `name: theirs there, ours asked for` a field, or the model alone if that is
+      another; empty if a resume is sound.
     """
+    if ours.model != theirs.model:
+        return [f"model: {theirs.model} there, {ours.model} asked for"]
     return [
         f"{f.name}: {getattr(theirs, f.name)} there, {getattr(ours, f.name)} asked for"
-        for f in dataclasses.fields(Config)
+        for f in dataclasses.fields(ours)
         if not f.metadata["changeable"]
         and getattr(ours, f.name) != getattr(theirs, f.name)
     ]
 
 
-def check_same(config: Config) -> None:
+def check_same(config: Config | Common) -> None:
     """Refuses to go on with a run of another configuration.
 
     Raises:
@@ -49,7 +53,7 @@ def check_same(config: Config) -> None:
     """
     if not (pathlib.Path(config.run_dir) / CONFIG_FILE).exists():
         return
-    differing = differences(config, load_config(config.run_dir))
+    differing = differences(config, load_options(config.run_dir))
     if differing:
         raise UserError(
             f"{config.run_dir} holds a run of another configuration ("
@@ -125,7 +129,21 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
 
 
 def load_config(run_dir: str | os.PathLike) -> Config:
-    """Reads `config.json` of a run directory.
+    """Reads `config.json` of a CycleGAN's run directory.
+
+    Raises:
+      UserError: as `load_options`, or the run is of another model.
+    """
+    config = load_options(run_dir)
+    if not isinstance(config, Config):
+        raise UserError(
+            f"{run_dir} is a run of the model `{config.model}`; this needs a CycleGAN."
+        )
+    return config
+
+
+def load_options(run_dir: str | os.PathLike) -> Config | Common:
+    """Reads `config.json` of a run directory, whatever its model.
 
     Raises:
       UserError: the file is missing or damaged, or has a field or value that this
@@ -134,14 +152,17 @@ def load_config(run_dir: str | os.PathLike) -> Config:
     path = pathlib.Path(run_dir) / CONFIG_FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Config(**{**values, "run_dir": str(run_dir)})
+        kind = Config
+        if "model" in values:
+            kind = OPTIONS[values.pop("model")]
+        return kind(**{**values, "run_dir": str(run_dir)})
     except OSError as error:
         raise UserError(f"No configuration at {path}: {error.strerror}.") from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise UserError(f"{path} is not a configuration of ours: {error}") from error
 
 
-def save_config(config: Config) -> None:
+def save_config(config: Config | Common) -> None:
     """Writes `config.json` into the run directory, whole or not at all."""
     with written_whole(pathlib.Path(config.run_dir) / CONFIG_FILE) as temporary:
         temporary.write_text(config.to_json())

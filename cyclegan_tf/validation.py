@@ -41,16 +41,24 @@ def check(config) -> None:
     Raises:
       UserError: a value is outside its range, or two values do not fit together.
     """
-    for field in dataclasses.fields(config):
-        _check_value(field, getattr(config, field.name))
+    check_values(config)
     _check_learning(config)
     _check_sizes(config)
-    _check_strategy(config.strategy)
+    check_strategy(config.strategy)
     _check_evaluation(config)
 
 
+def check_values(config) -> None:
+    """Refuses a value of another type than its field's, or outside its range.
+
+    Raises:
+      UserError: there is one.
+    """
+    for field in dataclasses.fields(config):
+        _check_value(field, getattr(config, field.name))
+
+
 def _check_value(field: dataclasses.Field, value) -> None:
-    """Refuses a value of another type than the field's, or outside its range."""
     name, minimum = field.name, field.metadata["minimum"]
     if field.type is float and type(value) is int:
         value = float(value) if abs(value) < 1e300 else math.inf
@@ -109,7 +117,8 @@ def _check_sizes(config) -> None:
         )
 
 
-def _check_strategy(strategy: str) -> None:
+def check_strategy(strategy: str) -> None:
+    """Refuses a strategy that `make_strategy` does not know, with a `UserError`."""
     if not re.fullmatch(r"auto|single|mirrored|cpu:0*[1-9][0-9]*", strategy):
         raise UserError(
             "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "

@@ -12,12 +12,14 @@ import pytest
 import tensorflow as tf
 from helpers import flag_tables
 from helpers.flag_tables import ROOT
+from PIL import Image
 
 import cyclegan_tf as cg
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import TFDS_CONFIGS, Config
 from cyclegan_tf.exporting import records, tflite
 from cyclegan_tf.networks.generators import resnet
+from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in flag_tables.pages()}
@@ -39,7 +41,8 @@ def anchors(text: str) -> set[str]:
 
 
 def test_flags_of_every_command_stand_once():
-    assert Counter(flag_tables.commands_with_a_table()) == Counter(list(COMMANDS))
+    names = Counter([*COMMANDS, *OPTIONS])
+    assert Counter(flag_tables.commands_with_a_table()) == names
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -117,7 +120,7 @@ SCRIPTS = {
 
 def test_every_script_that_measures_is_tried():
     there = {path.stem for path in (ROOT / "tests/measuring").glob("*.py")}
-    assert there == {*SCRIPTS, "imagenet_distance", "plot_learning"}
+    assert there == {*SCRIPTS, "imagenet_distance", "join_grids", "plot_learning"}
 
 
 @pytest.mark.slow
@@ -135,6 +138,22 @@ def test_script_that_measures_runs(script, tmp_path):
     assert re.search(told, done.stdout)
     for file in arguments[:1]:
         assert "." not in file or (tmp_path / file).stat().st_size > 1000
+
+
+def test_grids_of_runs_are_joined(tmp_path):
+    for name, grey in (("a", 50), ("b", 200)):
+        (tmp_path / name / "grids").mkdir(parents=True)
+        for epoch in range(11):
+            colour = np.full((20, 40, 3), grey + epoch, np.uint8)
+            path = tmp_path / name / f"grids/epoch_{epoch:04d}.png"
+            Image.fromarray(colour).save(path)
+    script = ROOT / "tests/measuring/join_grids.py"
+    command = [sys.executable, script, "joined.png", "a", "b"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    joined = np.asarray(Image.open(tmp_path / "joined.png"))
+    assert joined.shape == (190, 950, 3)
+    assert [*joined[0, 50::190, 0]] == [50, 51, 52, 55, 60]
+    assert [*joined[-1, 50::190, 0]] == [200, 201, 202, 205, 210]
 
 
 @pytest.mark.parametrize("measured", ["imagenet.jsonl", "log.jsonl"])

@@ -82,7 +82,7 @@ def test_unknown_name_is_an_attribute_error():
 def test_preset_takes_fields_of_ones_own(name):
     config = cg.preset(name, run_dir="there", max_steps=7)
     expected = {**PRESETS[name].values, "run_dir": "there", "max_steps": 7}
-    assert config == cg.Config(**expected)
+    assert config == PRESETS[name].options(**expected)
 
 
 def test_preset_on_another_data_set_has_a_run_dir_of_its_own():

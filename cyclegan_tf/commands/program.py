@@ -43,7 +43,7 @@ def start(
 
     def parse(argv: list[str]) -> list[str]:
         if {"--help", "-help", "-h"} & set(argv[1:]):
-            _show(help_text())
+            show(help_text())
             sys.exit(0)
         try:
             return flags.FLAGS(argv)
@@ -65,7 +65,7 @@ def start(
     app.run(guarded, argv=argv, flags_parser=parse)
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Prints for a reader that may leave early, such as `head`."""
     try:
         print(text, flush=True)

@@ -104,18 +104,20 @@ def make_optimizers(
     networks: Mapping[str, keras.Model],
     learning_rates: Mapping[str, Callable],
     beta_1: float,
+    beta_2: float = 0.999,
 ) -> dict[str, Adam]:
     """An Adam for each network.
 
     Args:
       networks: By name.
       learning_rates: A schedule for each, by name.
-      beta_1: Decay of the first moment; that of the second is 0.999, as in the paper.
+      beta_1: Decay of the first moment.
+      beta_2: Decay of the second moment.
 
     Returns:
       The optimizers by the networks' names.
     """
     return {
-        name: Adam(network.trainable_variables, learning_rates[name], beta_1=beta_1)
+        name: Adam(network.trainable_variables, learning_rates[name], beta_1, beta_2)
         for name, network in networks.items()
     }

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning.state import State
+from cyclegan_tf.options import Common
 from cyclegan_tf.process import stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.reporting import Reporter
@@ -86,7 +87,7 @@ class Loop:
     def __init__(
         self,
         model: Trainable,
-        config: Config,
+        config: Config | Common,
         checkpoints: Checkpoints,
         reporter: Reporter,
         views: Views,
@@ -102,6 +103,7 @@ class Loop:
         self._unread = []
         self._window = []
         self._window_start = time.monotonic()
+        self._evaluates = views.evaluation is not None
         self._evaluated = model.step
         self.newest_grid = None
 
@@ -139,8 +141,7 @@ class Loop:
             self._save()
         if within == 0:
             self._show(f"epoch_{epoch:04d}")
-            every = self._config.evaluate_every_epochs
-            if every and epoch % every == 0:
+            if self._evaluates and epoch % self._config.evaluate_every_epochs == 0:
                 self._evaluate()
 
     def _finish(self, stopped: bool) -> None:
@@ -149,8 +150,7 @@ class Loop:
         self._save()
         if self._step % self._epoch_steps:
             self._show(f"step_{self._step:07d}")
-        due = self._config.evaluate_every_epochs and self._evaluated != self._step
-        if due and not stopped:
+        if self._evaluates and self._evaluated != self._step and not stopped:
             self._evaluate()
 
     def _save(self) -> None:
@@ -199,8 +199,6 @@ class Loop:
     def _evaluate(self) -> None:
         """Writes the numbers of an evaluation, and keeps the best checkpoint."""
         self._evaluated = self._step
-        if self._views.evaluation is None:
-            return
         start = time.monotonic()
         numbers, lines, kept = self._views.evaluation()
         self._reporter.scalars(self._step, numbers)

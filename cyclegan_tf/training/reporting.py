@@ -140,7 +140,8 @@ def save_curves(
             axis.plot(steps, [r[name] for r in records], label=name, linewidth=1)
         axis.set_title(title)
         axis.set_xlabel("step")
-        axis.set_ylim(bottom=0)
+        if min(r[name] for r in records for name in names) >= 0:
+            axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     _save(figure, path)

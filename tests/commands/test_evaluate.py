@@ -117,6 +117,7 @@ def export(kind, run_dir, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_exported_models_have_the_numbers_of_their_run(run_dir, evaluated, tmp_path):
     expected = short(evaluated(f"--run_dir={run_dir}")[0])
     for kind in ("keras", "tflite", "savedmodel"):

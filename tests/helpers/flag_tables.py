@@ -9,6 +9,7 @@ from absl import flags
 
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.options import OPTIONS
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
@@ -20,13 +21,20 @@ def pages() -> list[pathlib.Path]:
 
 
 def table(command: str) -> str:
-    """The flags of a command as Markdown."""
+    """The flags of a command, or the options of a model, as Markdown."""
+    if command in OPTIONS:
+        return _tables_of(OPTIONS[command])
     if command != "train":
         return _table(f"`{command}`", _flags(command))
+    return _tables_of(Config)
+
+
+def _tables_of(kind: type) -> str:
+    """A table of each group of the options of a model, or of `Config`."""
     tables = []
     for group in GROUPS:
         rows = {}
-        for field in dataclasses.fields(Config):
+        for field in dataclasses.fields(kind):
             if field.metadata["group"] == group:
                 choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
                 text = field.metadata["text"] + (f": {choices}" if choices else "")
@@ -57,12 +65,12 @@ def renewed(text: str) -> str:
 
 
 def commands_with_a_table() -> list[str]:
-    """The commands whose flags stand in a page, once for each time."""
+    """The commands and models whose flags stand in a page, once for each time."""
     return [m[2] for page in pages() for m in PLACE.finditer(page.read_text())]
 
 
 if __name__ == "__main__":
     for page in pages():
         page.write_text(renewed(page.read_text()))
-    missing = set(COMMANDS) - set(commands_with_a_table())
+    missing = {*COMMANDS, *OPTIONS} - set(commands_with_a_table())
     print(f"No page has the flags of: {missing}" if missing else "Tables written.")

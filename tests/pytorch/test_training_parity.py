@@ -198,6 +198,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_each_departure_from_the_recipe_would_be_seen(tmp_path):
     networks = training_networks()
     model = imported(networks, tmp_path)

@@ -12,6 +12,7 @@ from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.quality import pictures
 from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
+from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.training.loop import NonFiniteLossError
@@ -47,8 +48,10 @@ LEARNS_SOONER = {
 
 @pytest.mark.parametrize(
     ("fields", "stops"),
-    [({}, (7, 15)), (LEARNS_SOONER, (11,))],
-    ids=["official", "sooner"],
+    [
+        pytest.param({}, (7, 15), id="official"),
+        pytest.param(LEARNS_SOONER, (11,), id="sooner", marks=pytest.mark.slow),
+    ],
 )
 def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields, stops):
     config = tiny(log_every_steps=5, save_every_steps=100, **fields)
@@ -82,7 +85,7 @@ def test_run_with_averages_is_shown_loaded_and_gone_on_from_with_them(tiny, tmp_
     # One that begins with it goes on from the trained weights, and averages these.
     after = tiny(initialize_from=run.run_dir, average_decay=0.9)
     model = CycleGAN(after, 12)
-    training._initialized(model)
+    cyclegan_run._initialized(model)
     for network in (model.generator_g, model.shown_generators["generator_g"]):
         np.testing.assert_array_equal(network.get_layer("first_conv").kernel, trained)
 

@@ -1,0 +1,107 @@
+"""`models`: lists what can be trained, and measures the models beside CycleGAN.
+
+TensorFlow is imported where it is used, so that the list comes at once.
+"""
+
+import dataclasses
+import datetime
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+from importlib.metadata import version
+
+from absl import flags
+
+from cyclegan_tf.commands import program
+from cyclegan_tf.config import Config
+from cyclegan_tf.options import OPTIONS
+from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.validation import UserError, check_choice
+
+SUMMARY = (
+    "Lists the models that train.py trains, with their papers and presets. With "
+    "--measure it trains a preset of a model beside CycleGAN with three seeds, in a "
+    "folder that is removed, and prints its numbers."
+)
+
+FLAGS = {"measure": ("", "a preset to train and measure instead")}
+
+NUM_SEEDS = 3
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Makes the flags."""
+    program.define_flags(FLAGS, values)
+
+
+def help_text(called: str) -> str:
+    """What `--help` prints."""
+    return program.help_of_flags(f"{called} [--measure PRESET]", SUMMARY, FLAGS)
+
+
+def main(arguments: list[str]) -> None:
+    """Lists, or measures what the flag names."""
+    program.no_arguments(arguments)
+    name = flags.FLAGS["measure"].value
+    program.show(measured(name) if name else listing())
+
+
+def listing() -> str:
+    """The models, each with its paper and its presets."""
+    lines = []
+    for kind in (Config, *OPTIONS.values()):
+        lines += [f"{kind.model}: {kind.summary}"]
+        for name, preset in PRESETS.items():
+            if preset.options is kind:
+                lines.append(program.entry(name, preset.record))
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def measured(name: str) -> str:
+    """Trains a preset with seeds 0, 1, 2; its numbers as a table, with their medians.
+
+    Raises:
+      UserError: there is no such preset, or it is a CycleGAN's.
+    """
+    check_choice("measure", name, PRESETS)
+    preset = PRESETS[name]
+    if preset.options is Config:
+        raise UserError(
+            f"`measure` {name} is a CycleGAN: train it, and ask `evaluate` of the run."
+        )
+    with without_native_messages():
+        from cyclegan_tf.run_directory import LOG_FILE
+        from cyclegan_tf.training import reporting, train
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(NUM_SEEDS):
+            run_dir = pathlib.Path(folder) / str(seed)
+            fields = {"seed": seed, "run_dir": str(run_dir)}
+            start = time.monotonic()
+            train.train(dataclasses.replace(preset.config, **fields))
+            minutes = (time.monotonic() - start) / 60
+            log = reporting.read_log(run_dir / LOG_FILE)
+            last = next(r for r in reversed(log) if "gen_loss" not in r)
+            numbers = {k: v for k, v in last.items() if k != "step"}
+            rows[seed] = {**numbers, "minutes": minutes}
+    return _table(name, rows)
+
+
+def _table(name: str, rows: dict[int, dict[str, float]]) -> str:
+    """Numbers by seed, their medians, and what they were measured with."""
+    seeds = [str(seed) for seed in rows]
+    lines = [f"| {name} | seed {', '.join(seeds)} | median |", "| --- | --- | --- |"]
+    for number in next(iter(rows.values())):
+        values = [row[number] for row in rows.values()]
+        shown = ", ".join(f"{value:.3g}" for value in values)
+        lines.append(f"| {number} | {shown} | {statistics.median(values):.3g} |")
+    versions = ", ".join(f"{p} {version(p)}" for p in ("tensorflow", "keras"))
+    date, machine = datetime.date.today(), f"{platform.system()} {platform.machine()}"
+    lines.append(
+        f"\n({date}, {machine}, Python {platform.python_version()}, {versions})"
+    )
+    return "\n".join(lines)
