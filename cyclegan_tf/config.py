@@ -145,8 +145,19 @@ class Config:
     adversarial_loss: str = knob(
         "least_squares",
         _LOSSES,
-        "loss of the discriminators' logits",
-        choices=("least_squares", "binary_cross_entropy"),
+        "loss of the discriminators' logits; with `wgan_gp` they are critics, without "
+        "a pool",
+        choices=("least_squares", "binary_cross_entropy", "hinge", "wgan_gp"),
+    )
+    lambda_gradient: float = knob(
+        10.0, _LOSSES, "weight of the gradient penalty of `wgan_gp`", minimum=0
+    )
+    critic_steps: int = knob(
+        1,
+        _LOSSES,
+        "updates of the discriminators, on pictures of their own, for one of the "
+        "generators (arXiv 1704.00028 takes 5 with `wgan_gp`)",
+        minimum=1,
     )
     lambda_cycle: float = knob(
         10.0, _LOSSES, "weight of the cycle consistency loss", minimum=0
@@ -272,7 +283,7 @@ class Config:
     @property
     def pictures_per_step(self) -> int:
         """Pictures of each domain that a step reads, over all replicas."""
-        return self.batch_size * self.discriminator_pictures
+        return self.batch_size * self.discriminator_pictures * self.critic_steps
 
     @property
     def total_epochs(self) -> int:

@@ -127,11 +127,13 @@ PRESETS = {
             **_LEARNS_SOONER,
             **_ON_CROPS,
             "discriminator_filters": 64,
-            "num_epochs": 24,
-            "num_decay_epochs": 24,
+            "num_epochs": 18,
+            "num_decay_epochs": 18,
         },
         record="The recipe of `quick` at 256 px with the official filters and blocks, "
-        "for one GPU. `python train.py --preset quick256`. Not measured.",
+        "for one GPU. `python train.py --preset quick256`. 12,024 steps, 3.3 minutes "
+        "on an H200 under XLA, one seed: most horses get stripes, sharp ones, some "
+        "grounds too, and dark animals black holes; zebras turn brown in places.",
     ),
     "demo": Preset(
         values={

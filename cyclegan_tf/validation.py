@@ -82,6 +82,11 @@ def _check_learning(config) -> None:
         raise UserError(
             f"`average_decay` must be below 1. Received: {config.average_decay}."
         )
+    if config.adversarial_loss == "wgan_gp" and config.pool_size:
+        raise UserError(
+            "`adversarial_loss` wgan_gp needs `pool_size` 0: a critic measures how far "
+            f"the present fakes are. Received: {config.pool_size}."
+        )
     if config.total_epochs == 0:
         raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
     if config.seed >= 2**31:

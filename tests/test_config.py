@@ -27,6 +27,8 @@ OFFICIAL_RECIPE = {
     "discriminator_layers": 3,
     "discriminator_norm": "instance",
     "adversarial_loss": "least_squares",
+    "lambda_gradient": 10.0,
+    "critic_steps": 1,
     "lambda_cycle": 10.0,
     "lambda_identity": 0.5,
     "lambda_r1": 0.0,
@@ -64,6 +66,8 @@ MINIMA = {
     "num_downs": 2,
     "discriminator_filters": 1,
     "discriminator_layers": 1,
+    "lambda_gradient": 0,
+    "critic_steps": 1,
     "lambda_cycle": 0,
     "lambda_identity": 0,
     "lambda_r1": 0,
@@ -84,6 +88,7 @@ MINIMA = {
     "num_grid_images": 1,
 }
 FLOATS = (
+    "lambda_gradient",
     "lambda_cycle",
     "lambda_identity",
     "lambda_r1",
@@ -214,6 +219,11 @@ WRONG_TYPES = {
     ("fields", "text"),
     [
         ({"average_decay": 1.0}, "`average_decay` must be below 1. Received: 1.0."),
+        (
+            {"adversarial_loss": "wgan_gp"},
+            "`adversarial_loss` wgan_gp needs `pool_size` 0: a critic measures how far "
+            "the present fakes are. Received: 50.",
+        ),
         ({"test_size": 128}, "at least `image_size` (256). Received: 128."),
         ({"test_size": 258}, "`test_size` must be 0, or a multiple of 4 and at least"),
         ({"test_size": 384, "generator": "unet"}, "a multiple of 256 and at least"),

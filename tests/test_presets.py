@@ -16,7 +16,7 @@ PRESET_ROWS = {
     "tiny": ("shapes", 32, 36, "resnet", 4, 1, 6, 2),
     "shapes64": ("shapes", 64, 72, "resnet", 24, 4, 6, 8),
     "quick": ("horse2zebra", 64, 128, "resnet", 16, 6, 6, 28),
-    "quick256": ("horse2zebra", 128, 256, "resnet", 64, 9, 14, 48),
+    "quick256": ("horse2zebra", 128, 256, "resnet", 64, 9, 14, 36),
     "demo": ("shapes", 64, 72, "resnet", 16, 4, 14, 3),
 }
 

@@ -1,6 +1,10 @@
 """The learning rate: constant, then linear decay (arXiv 1703.10593, section 4)."""
 
+from collections.abc import Iterable
+
 import tensorflow as tf
+
+from cyclegan_tf.config import Config
 
 
 class ConstantThenLinearDecay:
@@ -36,3 +40,30 @@ class ConstantThenLinearDecay:
         late = tf.clip_by_value(epoch - self.num_epochs, 0, self.num_decay_epochs)
         factor = 1.0 - tf.cast(late, tf.float32) / (self.num_decay_epochs + 1)
         return self.learning_rate * factor
+
+
+def schedules_of(
+    config: Config,
+    generators: Iterable[str],
+    discriminators: Iterable[str],
+    steps_per_epoch: int,
+) -> dict[str, ConstantThenLinearDecay]:
+    """The schedule of each network's optimizer.
+
+    Args:
+      config: Rates, epochs, and `critic_steps`, the discriminators' updates in a step.
+      generators: Names.
+      discriminators: Names.
+      steps_per_epoch: Steps in an epoch.
+    """
+    epochs = config.num_epochs, config.num_decay_epochs
+    generators_rate = config.learning_rate
+    rate = config.discriminator_learning_rate or generators_rate
+    updates = steps_per_epoch * config.critic_steps
+    made = {
+        name: ConstantThenLinearDecay(generators_rate, *epochs, steps_per_epoch)
+        for name in generators
+    }
+    return made | {
+        name: ConstantThenLinearDecay(rate, *epochs, updates) for name in discriminators
+    }

@@ -17,20 +17,17 @@ from cyclegan_tf.learning.losses import (
     cycle_loss,
     discriminator_loss,
     generator_loss,
-    gradient_penalty,
     identity_loss,
 )
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
+from cyclegan_tf.learning.penalties import penalty
+from cyclegan_tf.learning.schedules import schedules_of
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
 from cyclegan_tf.networks.generators import GENERATORS
 from cyclegan_tf.validation import UserError
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
-GENERATOR_NAMES = NETWORKS[:2]
-
-# Steps between two penalties, each of so many times the weight (arXiv 1912.04958, B).
-PENALTY_EVERY_STEPS = 8
+GENERATOR_NAMES, DISCRIMINATOR_NAMES = NETWORKS[:2], NETWORKS[2:]
 
 
 class CycleGAN:
@@ -60,15 +57,9 @@ class CycleGAN:
                 f"Received: {config.batch_size}."
             )
         self._adversarial_loss = ADVERSARIAL_LOSSES[config.adversarial_loss]
-        self._schedules = {
-            name: ConstantThenLinearDecay(
-                learning_rate(config, name),
-                config.num_epochs,
-                config.num_decay_epochs,
-                steps_per_epoch,
-            )
-            for name in NETWORKS
-        }
+        self._schedules = schedules_of(
+            config, GENERATOR_NAMES, DISCRIMINATOR_NAMES, steps_per_epoch
+        )
         with self.strategy.scope():
             self.generator_g = build_network(config, "generator_g")
             self.generator_f = build_network(config, "generator_f")
@@ -141,11 +132,19 @@ class CycleGAN:
         }
 
     def _replica_step(self, real_x, real_y):
-        losses, gradients = self.compute_gradients(real_x, real_y)
-        for name, optimizer in self.optimizers.items():
-            # Sums the gradients over the replicas, then updates.
-            optimizer.apply(gradients[name])
+        parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
+        *earlier, last = zip(*parts, strict=True)
+        for batch in earlier:
+            # In the graph, what generators alone learn from is left out.
+            self._apply(DISCRIMINATOR_NAMES, self.compute_gradients(*batch)[1])
+        losses, gradients = self.compute_gradients(*last)
+        self._apply(NETWORKS, gradients)
         return losses
+
+    def _apply(self, names, gradients):
+        for name in names:
+            # Sums the gradients over the replicas, then updates.
+            self.optimizers[name].apply(gradients[name])
 
     def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor):
         """The losses of a batch and the gradients of the four networks.
@@ -224,9 +223,9 @@ class CycleGAN:
             "total_gen_g_loss": gen_g_loss + total_cycle_loss + identity_g_loss,
             "total_gen_f_loss": gen_f_loss + total_cycle_loss + identity_f_loss,
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
-            + self._penalty(self.discriminator_x, shown_x),
+            + self._penalty(self.discriminator_x, shown_x, [fake_x, *more_x], 2),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
-            + self._penalty(self.discriminator_y, shown_y),
+            + self._penalty(self.discriminator_y, shown_y, [fake_y, *more_y], 3),
         }
 
     def _fake_and_same(self, generator, source, target):
@@ -249,26 +248,23 @@ class CycleGAN:
         if pools:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             pool = pools[tf.get_static_value(replica)]
-            fakes = pool.query(fakes, self._pool_seed(domain, replica))
+            fakes = pool.query(fakes, self._seed(domain))
         both = discriminator(tf.concat([real, fakes], axis=0), training=True)
         disc_real, disc_pool = tf.split(both, 2)
         return disc_real, disc_fake, disc_pool
 
-    def _penalty(self, discriminator, real):
-        """R1 in every eighth step with eight times the weight, else 0."""
-        if not self.config.lambda_r1:
-            return 0.0
-        step = self.optimizers["generator_g"].iterations
-        weight = self.config.lambda_r1 * PENALTY_EVERY_STEPS
-        return tf.cond(
-            step % PENALTY_EVERY_STEPS == 0,
-            lambda: weight * gradient_penalty(discriminator, real),
-            lambda: tf.zeros((), real.dtype),
-        )
+    def _penalty(self, discriminator, real, fakes, number: int):
+        seed = self._seed(number)
+        return penalty(self.config, discriminator, real, fakes, self._updates, seed)
 
-    def _pool_seed(self, number: int, replica: tf.Tensor) -> tf.Tensor:
-        step = self.optimizers["generator_g"].iterations
-        return step_seed(self.config.seed, step, number, replica)
+    @property
+    def _updates(self) -> tf.Variable:
+        """Updates of a discriminator so far, one or more a step."""
+        return self.optimizers["discriminator_x"].iterations
+
+    def _seed(self, number: int) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return step_seed(self.config.seed, self._updates, number, replica)
 
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
@@ -281,13 +277,6 @@ class CycleGAN:
 def average_of(name: str) -> str:
     """What a checkpoint calls the average of a generator."""
     return f"average_of_{name}"
-
-
-def learning_rate(config: Config, name: str) -> float:
-    """The learning rate that a network starts with."""
-    if name in GENERATOR_NAMES:
-        return config.learning_rate
-    return config.discriminator_learning_rate or config.learning_rate
 
 
 def build_network(config: Config, name: str) -> keras.Model:

@@ -17,9 +17,9 @@ from cyclegan_tf.learning.losses import (
     binary_cross_entropy,
     discriminator_loss,
     generator_loss,
-    interpolation_penalty,
     wasserstein,
 )
+from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.perceptron import perceptron

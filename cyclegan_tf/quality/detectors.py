@@ -5,6 +5,7 @@ runs that are known to be sound; `README.md` beside this file has both.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -150,8 +151,9 @@ def _peak(power: np.ndarray, row: int, column: int) -> float:
 # --- The discriminators
 
 # Losses at which a discriminator tells fakes from real pictures without doubt; where
-# both do as well as the other, they are 0.25 and 0.69.
-_WON = {"least_squares": 0.02, "binary_cross_entropy": 0.05}
+# both do as well as the other, they are 0.25, 0.69 and 2. A critic can't win: the
+# further it tells them apart, the more generators learn.
+_WON = {"least_squares": 0.02, "binary_cross_entropy": 0.05, "hinge": 0.05}
 _LONG = 10
 
 
@@ -167,7 +169,7 @@ def discriminator_won(
     told = []
     for name in ("disc_x_loss", "disc_y_loss"):
         last = [r[name] for r in records if name in r][-_LONG:]
-        if len(last) == _LONG and max(last) < _WON[adversarial_loss]:
+        if len(last) == _LONG and max(last) < _WON.get(adversarial_loss, -math.inf):
             told.append(
                 f"discriminator_{name[5]} has won: its loss stayed below "
                 f"{_WON[adversarial_loss]} in the last {_LONG} records, so its "

@@ -17,7 +17,7 @@ CHOICES = {
     "upsampling": "transposed, resize",
     "discriminator": "patchgan, pixel",
     "discriminator_norm": "instance, layer",
-    "adversarial_loss": "least_squares, binary_cross_entropy",
+    "adversarial_loss": "least_squares, binary_cross_entropy, hinge, wgan_gp",
 }
 
 
@@ -41,6 +41,8 @@ OTHER_VALUES = {
     "discriminator_layers": 2,
     "discriminator_norm": "layer",
     "adversarial_loss": "binary_cross_entropy",
+    "lambda_gradient": 5.0,
+    "critic_steps": 2,
     "lambda_cycle": 2.5,
     "lambda_identity": 0.0,
     "lambda_r1": 0.2,

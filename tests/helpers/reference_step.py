@@ -22,9 +22,16 @@ def reference_gradients(model, real_x, real_y, from_pool=None):
     g, f = model.generator_g, model.generator_f
     d_x, d_y = model.discriminator_x, model.discriminator_y
 
+    loss_name = model.config.adversarial_loss
+
     def adversarial(logits, target):
+        sign = 2 * target - 1
+        if loss_name == "wgan_gp":
+            return -sign * tf.reduce_mean(logits)
+        if loss_name == "hinge":
+            return tf.reduce_mean(tf.maximum(0.0, 1 - sign * logits))
         targets = target * tf.ones_like(logits)
-        if model.config.adversarial_loss == "least_squares":
+        if loss_name == "least_squares":
             return tf.reduce_mean((logits - targets) ** 2)
         p = tf.sigmoid(logits)
         return -tf.reduce_mean(
@@ -32,10 +39,29 @@ def reference_gradients(model, real_x, real_y, from_pool=None):
         )
 
     def generator_loss(disc_fake):
+        if loss_name == "hinge":
+            return -tf.reduce_mean(disc_fake)
         return adversarial(disc_fake, 1.0)
 
     def discriminator_loss(disc_real, disc_fake):
-        return 0.5 * (adversarial(disc_real, 1.0) + adversarial(disc_fake, 0.0))
+        both = adversarial(disc_real, 1.0) + adversarial(disc_fake, 0.0)
+        return both if loss_name in ("hinge", "wgan_gp") else 0.5 * both
+
+    def slope_penalty(critic, real, fake, number):
+        if loss_name != "wgan_gp":
+            return 0.0
+        shape = (len(real), 1, 1, 1)
+        seed = model._seed(number)
+        epsilon = tf.random.stateless_uniform(shape, seed, dtype=fake.dtype)
+        between = epsilon * real + (1 - epsilon) * tf.stop_gradient(fake)
+        total = 0.0
+        for i in range(len(real)):
+            one = between[i : i + 1]
+            with tf.GradientTape() as inner:
+                inner.watch(one)
+                score = tf.reduce_mean(critic(one, training=True))
+            total += (tf.norm(inner.gradient(score, one)) - 1) ** 2
+        return model.config.lambda_gradient * total / len(real)
 
     def distance(a, b):
         return tf.reduce_mean(tf.abs(a - b))
@@ -67,7 +93,9 @@ def reference_gradients(model, real_x, real_y, from_pool=None):
             disc_fake_x = d_x(tf.constant(from_pool("x", fake_x.numpy())))
             disc_fake_y = d_y(tf.constant(from_pool("y", fake_y.numpy())))
         disc_x_loss = discriminator_loss(disc_real_x, disc_fake_x)
+        disc_x_loss += slope_penalty(d_x, real_x, fake_x, 2)
         disc_y_loss = discriminator_loss(disc_real_y, disc_fake_y)
+        disc_y_loss += slope_penalty(d_y, real_y, fake_y, 3)
     gradients = {
         "generator_g": tape.gradient(total_gen_g_loss, g.trainable_variables),
         "generator_f": tape.gradient(total_gen_f_loss, f.trainable_variables),

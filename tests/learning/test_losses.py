@@ -9,8 +9,10 @@ from cyclegan_tf.learning.losses import (
     cycle_loss,
     discriminator_loss,
     generator_loss,
+    hinge,
     identity_loss,
     least_squares,
+    wasserstein,
 )
 
 REAL = tf.constant([[2.0, -1.0], [0.5, 0.0]])
@@ -22,7 +24,8 @@ def sigmoid(x):
 
 
 def test_every_loss_is_tested_and_can_be_chosen():
-    assert set(ADVERSARIAL_LOSSES) == {"least_squares", "binary_cross_entropy"}
+    names = {"least_squares", "binary_cross_entropy", "hinge", "wgan_gp"}
+    assert set(ADVERSARIAL_LOSSES) == names
     assert Config.__dataclass_fields__["adversarial_loss"].metadata["choices"] == tuple(
         ADVERSARIAL_LOSSES
     )
@@ -57,15 +60,23 @@ def test_binary_cross_entropy_is_finite_for_huge_logits():
             assert np.isfinite(loss)
 
 
+def test_hinge_by_hand():
+    assert float(hinge(REAL, True)) == pytest.approx((0 + 2 + 0.5 + 1) / 4)
+    assert float(hinge(FAKE, False)) == pytest.approx((2 + 1 + 0 + 1.25) / 4)
+
+
 @pytest.mark.parametrize("loss", ADVERSARIAL_LOSSES.values())
-def test_discriminator_loss_is_half_of_real_and_fake(loss):
-    expected = 0.5 * (loss(REAL, True) + loss(FAKE, False))
+def test_discriminator_loss_is_of_real_and_fake_halved_as_its_paper_has_it(loss):
+    half = 0.5 if loss in (least_squares, binary_cross_entropy) else 1.0
+    expected = half * (loss(REAL, True) + loss(FAKE, False))
     assert float(discriminator_loss(loss, REAL, FAKE)) == pytest.approx(float(expected))
 
 
 @pytest.mark.parametrize("loss", ADVERSARIAL_LOSSES.values())
 def test_generator_wants_its_fakes_taken_for_real(loss):
-    assert float(generator_loss(loss, FAKE)) == pytest.approx(float(loss(FAKE, True)))
+    of_fakes = wasserstein if loss is hinge else loss
+    wanted = float(of_fakes(FAKE, True))
+    assert float(generator_loss(loss, FAKE)) == pytest.approx(wanted)
     with tf.GradientTape() as tape:
         tape.watch(FAKE)
         value = generator_loss(loss, FAKE)

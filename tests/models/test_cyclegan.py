@@ -32,6 +32,8 @@ def relative_error(ours, theirs) -> float:
         ("resnet", "binary_cross_entropy", 2, 0.0),
         ("unet", "least_squares", 2, 0.5),
         ("unet", "binary_cross_entropy", 0, 0.0),
+        ("resnet", "hinge", 2, 0.5),
+        ("resnet", "wgan_gp", 0, 0.5),
     ],
 )
 def test_step_has_the_gradients_of_the_reference_step(
@@ -50,14 +52,14 @@ def test_step_has_the_gradients_of_the_reference_step(
     python_pools = {"x": PythonPool(pool_size), "y": PythonPool(pool_size)}
 
     def from_pool(domain, fakes):
-        seed = model._pool_seed("xy".index(domain), tf.constant(0))
+        seed = model._seed("xy".index(domain))
         swaps, chosen = pool_draws(len(fakes), pool_size, seed)
         return python_pools[domain].query(fakes, swaps.numpy(), chosen.numpy())
 
     for step in range(4 if pool_size else 1):
         real_x = random_images(2, 32, 32, 3, seed=2 * step)
         real_y = random_images(2, 32, 32, 3, seed=2 * step + 1)
-        model.optimizers["generator_g"].iterations.assign(step)
+        model.optimizers["discriminator_x"].iterations.assign(step)
         expected_losses, expected = reference_gradients(
             model, real_x, real_y, from_pool if pool_size else None
         )
@@ -124,7 +126,7 @@ def test_gradient_penalty_comes_in_every_eighth_step_with_eight_times_the_weight
         # The last bias moves logits, not their slopes.
         wanted = [a if b is None else a + b for a, b in pairs]
         for step, gradients in ((0, wanted), (3, expected[name])):
-            model.optimizers["generator_g"].iterations.assign(step)
+            model.optimizers["discriminator_x"].iterations.assign(step)
             losses, found = compute(shown_x, shown_y)
             assert relative_error(found[name], gradients) < 1e-5, (name, step)
             loss = expected_losses[f"disc_{domain}_loss"] + (0 if step else penalty)
@@ -182,15 +184,45 @@ def test_pool_holds_the_fakes_of_the_step(tiny, random_images):
     assert model.pools_x[0].count.numpy() == 1
 
 
-def test_pool_draws_change_with_step_domain_replica_and_seed(tiny):
-    model = CycleGAN(tiny(), 10)
-    seeds = [
-        model._pool_seed(d, tf.constant(r)).numpy() for d in (0, 1) for r in (0, 1)
+def test_seeds_of_a_step_change_with_update_number_replica_and_seed(tiny):
+    strategy = two_cpus()
+
+    def seeds_of(model, number):
+        seeds = strategy.run(lambda: model._seed(number))
+        return [tuple(s.numpy()) for s in strategy.experimental_local_results(seeds)]
+
+    model = CycleGAN(tiny(batch_size=2), 10, strategy)
+    seeds = seeds_of(model, 0) + seeds_of(model, 1)
+    model.optimizers["discriminator_x"].iterations.assign(1)
+    seeds += seeds_of(model, 0)
+    seeds += seeds_of(CycleGAN(tiny(seed=5, batch_size=2), 10, strategy), 0)
+    assert len(set(seeds)) == len(seeds) == 8
+
+
+def test_critics_are_updated_more_often_on_pictures_of_their_own(tiny, random_images):
+    fields = {"adversarial_loss": "wgan_gp", "pool_size": 0, "critic_steps": 3}
+    model = CycleGAN(tiny(**fields), 10)
+    assert model.config.pictures_per_step == 3
+    x, y = (random_images(3, 32, 32, 3, seed=i) for i in (0, 1))
+    by_hand = CycleGAN(tiny(**fields), 10)
+    for name in NETWORKS:
+        by_hand.networks[name].set_weights(model.networks[name].get_weights())
+    for part in range(3):
+        one = slice(part, part + 1)
+        _, gradients = by_hand.compute_gradients(x[one], y[one])
+        for name in NETWORKS if part == 2 else NETWORKS[2:]:
+            by_hand.optimizers[name].apply(gradients[name])
+    model.train_step(x, y)
+    for name in NETWORKS:
+        assert int(model.optimizers[name].iterations) == (1 if "gen" in name else 3)
+        found, wanted = (m.networks[name].get_weights() for m in (model, by_hand))
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+    # An epoch of critics has three times the updates, so that rates fall together.
+    rates = [
+        model._schedules[n](9 * model._schedules[n].steps_per_epoch) for n in NETWORKS
     ]
-    model.optimizers["generator_g"].iterations.assign(1)
-    seeds.append(model._pool_seed(0, tf.constant(0)).numpy())
-    seeds.append(CycleGAN(tiny(seed=5), 10)._pool_seed(0, tf.constant(0)).numpy())
-    assert len({tuple(s) for s in seeds}) == len(seeds)
+    assert len({float(rate) for rate in rates}) == 1
 
 
 def two_cpus():

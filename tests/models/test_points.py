@@ -11,7 +11,8 @@ from helpers.flag_tables import ROOT
 from helpers.precision import floats
 
 from cyclegan_tf.data import points
-from cyclegan_tf.learning.losses import interpolation_penalty, wasserstein
+from cyclegan_tf.learning.losses import wasserstein
+from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.networks.perceptron import perceptron
