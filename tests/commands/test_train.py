@@ -29,8 +29,8 @@ BAD_FLAGS = [
     (["--preset", "tiny", "--flip", "false"], ["'false'", "--help"]),
     (["--preset=huge"], ["`preset`", "'huge'", *PRESETS]),
     (
-        ["--adversarial_loss=hinge"],
-        ["`adversarial_loss`", "'hinge'", "least_squares, binary_cross_entropy"],
+        ["--adversarial_loss=huber"],
+        ["`adversarial_loss`", "'huber'", "least_squares, binary_cross_entropy"],
     ),
     (["--generator=resnet6"], ["`generator`", "'resnet6'", "resnet, unet"]),
     (["--discriminator=stylegan"], ["`discriminator`", "patchgan, pixel"]),
