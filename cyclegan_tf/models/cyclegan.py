@@ -135,18 +135,16 @@ class CycleGAN:
         parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
         *earlier, last = zip(*parts, strict=True)
         for batch in earlier:
-            # In the graph, what generators alone learn from is left out.
-            self._apply(DISCRIMINATOR_NAMES, self.compute_gradients(*batch)[1])
-        losses, gradients = self.compute_gradients(*last)
-        self._apply(NETWORKS, gradients)
+            self._update(*self.compute_gradients(*batch, DISCRIMINATOR_NAMES))
+        return self._update(*self.compute_gradients(*last))
+
+    def _update(self, losses, gradients):
+        for name, of_network in gradients.items():
+            # Sums the gradients over the replicas, then updates.
+            self.optimizers[name].apply(of_network)
         return losses
 
-    def _apply(self, names, gradients):
-        for name in names:
-            # Sums the gradients over the replicas, then updates.
-            self.optimizers[name].apply(gradients[name])
-
-    def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor):
+    def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor, names=NETWORKS):
         """The losses of a batch and the gradients of the four networks.
 
         One backward pass serves both generators: their total losses share the cycle
@@ -156,6 +154,7 @@ class CycleGAN:
         Args:
           real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
           real_y: As many images of Y.
+          names: The networks to train, all or `DISCRIMINATOR_NAMES`.
 
         Returns:
           Losses by name, and lists of gradients by network in the order of its
@@ -173,10 +172,17 @@ class CycleGAN:
                 - losses["total_cycle_loss"]
             )
             discriminators_loss = losses["disc_x_loss"] + losses["disc_y_loss"]
-        g, f, x, y = (network.trainable_variables for network in self.networks.values())
-        gradients = tape.gradient(generators_loss, [g, f])
-        gradients += tape.gradient(discriminators_loss, [x, y])
-        return losses, dict(zip(NETWORKS, gradients, strict=True))
+        gradients = {}
+        for group, loss in (
+            (GENERATOR_NAMES, generators_loss),
+            (DISCRIMINATOR_NAMES, discriminators_loss),
+        ):
+            if set(group) <= set(names):
+                trained = {
+                    name: self.networks[name].trainable_variables for name in group
+                }
+                gradients |= tape.gradient(loss, trained)
+        return losses, gradients
 
     def _losses(self, real_x, real_y) -> dict[str, tf.Tensor]:
         """The tutorial's losses of a batch, by its names.
@@ -263,6 +269,7 @@ class CycleGAN:
         return self.optimizers["discriminator_x"].iterations
 
     def _seed(self, number: int) -> tf.Tensor:
+        """Seed of what is drawn in an update: 0, 1 for pools, 2, 3 for penalties."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         return step_seed(self.config.seed, self._updates, number, replica)
 

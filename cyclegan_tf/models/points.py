@@ -14,10 +14,9 @@ from cyclegan_tf.data import points
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import step_seed
 from cyclegan_tf.learning.losses import (
-    binary_cross_entropy,
+    ADVERSARIAL_LOSSES,
     discriminator_loss,
     generator_loss,
-    wasserstein,
 )
 from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
@@ -53,6 +52,7 @@ class PointsGAN:
                 f"Received: {options.batch_size}."
             )
         self._batch = options.batch_size // replicas
+        self._adversarial_loss = ADVERSARIAL_LOSSES[options.adversarial_loss]
         size = options.num_units, options.num_layers
         with self.strategy.scope():
             self.generator = perceptron(options.latent_size, 2, *size, "generator")
@@ -129,12 +129,10 @@ class PointsGAN:
         with tf.GradientTape() as tape:
             disc_real = self.discriminator(real, training=True)
             disc_fake = self.discriminator(fake, training=True)
+            loss = discriminator_loss(self._adversarial_loss, disc_real, disc_fake)
             if self.options.adversarial_loss == "wgan_gp":
                 penalty = interpolation_penalty(self.discriminator, real, fake, place)
-                loss = wasserstein(disc_real, True) + wasserstein(disc_fake, False)
                 loss += self.options.lambda_gradient * penalty
-            else:
-                loss = discriminator_loss(binary_cross_entropy, disc_real, disc_fake)
         return loss, tape.gradient(loss, self.discriminator.trainable_variables)
 
     def generator_gradients(self, latent):
@@ -145,12 +143,10 @@ class PointsGAN:
         Args:
           latent: Latents, float [batch, latent_size].
         """
-        critic = self.options.adversarial_loss == "wgan_gp"
         with tf.GradientTape() as tape:
             fake = self.generator(latent, training=True)
             disc_fake = self.discriminator(fake, training=True)
-            adversarial_loss = wasserstein if critic else binary_cross_entropy
-            loss = generator_loss(adversarial_loss, disc_fake)
+            loss = generator_loss(self._adversarial_loss, disc_fake)
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def _apply(self, name: str, gradients) -> None:

@@ -114,8 +114,10 @@ def losses(x, y, number=10):
 
 
 def test_discriminator_that_has_won_for_long_is_told():
-    (line,) = detectors.discriminator_won(losses(0.2, 0.01), "least_squares")
-    assert line.startswith("discriminator_y has won: its loss stayed below 0.02")
+    for loss, limit in (("least_squares", 0.02), ("hinge", 0.05)):
+        (line,) = detectors.discriminator_won(losses(0.2, 0.01), loss)
+        wanted = f"discriminator_y has won: its loss stayed below {limit}"
+        assert line.startswith(wanted)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,8 @@ def test_discriminator_that_has_won_for_long_is_told():
         (losses(0.01, 0.01, number=9), "least_squares"),
         (losses(0.01, 0.01) + losses(0.1, 0.1, number=1), "least_squares"),
         (losses(0.06, 0.6), "binary_cross_entropy"),
+        (losses(0.06, 2.0), "hinge"),
+        (losses(-5.0, -90.0), "wgan_gp"),
         ([{"step": 1, "gen_g_loss": 0.0}], "least_squares"),
     ],
 )
