@@ -5,25 +5,19 @@ known mixture of Gaussians. Small enough to see all of it: samples, the discrimi
 field, and which modes are found.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import points
-from cyclegan_tf.learning.adam import make_optimizers
-from cyclegan_tf.learning.image_pool import step_seed
 from cyclegan_tf.learning.losses import (
     ADVERSARIAL_LOSSES,
     discriminator_loss,
     generator_loss,
 )
 from cyclegan_tf.learning.penalties import interpolation_penalty
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
-from cyclegan_tf.learning.state import State, state_of
+from cyclegan_tf.learning.trained import Trained
 from cyclegan_tf.networks.perceptron import perceptron
 from cyclegan_tf.options import Points
-from cyclegan_tf.validation import UserError
 
 # Points that are shown, and those that the numbers are of.
 _SHOWN, _MEASURED = 1_000, 10_000
@@ -35,86 +29,48 @@ class PointsGAN:
     Args:
       options: What to build and how to train it.
       strategy: A tf.distribute strategy; the current one if None.
-
-    Raises:
-      UserError: the batch does not divide by the strategy's replicas.
     """
 
     curves = {"Losses": ("gen_loss", "disc_loss")}
 
     def __init__(self, options: Points, strategy: tf.distribute.Strategy | None = None):
         self.options = options
-        self.strategy = strategy or tf.distribute.get_strategy()
-        replicas = self.strategy.num_replicas_in_sync
-        if options.batch_size % replicas:
-            raise UserError(
-                f"`batch_size` must be a multiple of the {replicas} replicas. "
-                f"Received: {options.batch_size}."
-            )
-        self._batch = options.batch_size // replicas
         self._adversarial_loss = ADVERSARIAL_LOSSES[options.adversarial_loss]
+        updates = {"discriminator": options.critic_steps}
+        self.trained = Trained(options, strategy, self._build, self.step, updates)
+        self.generator, self.discriminator = self.trained.networks.values()
+
+    def _build(self) -> dict:
+        options = self.options
         size = options.num_units, options.num_layers
-        with self.strategy.scope():
-            self.generator = perceptron(options.latent_size, 2, *size, "generator")
-            self.discriminator = perceptron(2, 1, *size, "discriminator")
-            schedules = {name: self.schedule(name) for name in self.networks}
-            betas = options.beta_1, options.beta_2
-            self.optimizers = make_optimizers(self.networks, schedules, *betas)
+        return {
+            "generator": perceptron(options.latent_size, 2, *size, "generator"),
+            "discriminator": perceptron(2, 1, *size, "discriminator"),
+        }
 
-    @property
-    def networks(self) -> dict:
-        """Both networks by name."""
-        return {"generator": self.generator, "discriminator": self.discriminator}
-
-    @property
-    def step(self) -> int:
-        """Steps trained so far."""
-        return int(self.optimizers["generator"].iterations.numpy())
-
-    @property
-    def learning_rate(self) -> float:
-        """The generator's learning rate in the next step."""
-        return float(self.schedule("generator")(self.step))
-
-    def schedule(self, name: str) -> ConstantThenLinearDecay:
-        """The learning rate of a network's updates: half of them, then falling."""
-        constant = self.options.num_steps // 2
-        updates = self.options.critic_steps if name == "discriminator" else 1
-        return ConstantThenLinearDecay(
-            self.options.learning_rate,
-            constant,
-            self.options.num_steps - constant,
-            steps_per_epoch=updates,
-        )
-
-    @tf.function
-    def train_step(self) -> dict[str, tf.Tensor]:
+    def step(self) -> dict[str, tf.Tensor]:
         """Updates the discriminator, once or more often, and then the generator.
 
         Points and latents are drawn inside, from the seed and the step (arXiv
         1406.2661, algorithm 1; arXiv 1704.00028, algorithm 1).
 
         Returns:
-          `gen_loss` and the last `disc_loss`, scalars, means over the whole batch.
+          `gen_loss` and the last `disc_loss`.
         """
-        losses = self.strategy.run(self._replica_step)
-        mean = tf.distribute.ReduceOp.MEAN
-        return {k: self.strategy.reduce(mean, v, axis=None) for k, v in losses.items()}
-
-    def _replica_step(self):
-        options, batch = self.options, self._batch
+        options, batch, seed = self.options, self.trained.batch, self.trained.seed
         latents = batch, options.latent_size
         for update in range(options.critic_steps):
-            real = points.draw(options.points, batch, self._seed("real", update))
-            latent = tf.random.stateless_normal(latents, self._seed("latent", update))
-            place = self._seed("place", update)
-            disc_loss, gradients = self.discriminator_gradients(real, latent, place)
-            self._apply("discriminator", gradients)
-        last = self._seed("latent", options.critic_steps)
+            real = points.draw(options.points, batch, seed(3 * update))
+            latent = tf.random.stateless_normal(latents, seed(3 * update + 1))
+            disc_loss, gradients = self.discriminator_gradients(
+                real, latent, seed(3 * update + 2)
+            )
+            self.trained.apply("discriminator", gradients)
+        last = seed(3 * options.critic_steps + 1)
         gen_loss, gradients = self.generator_gradients(
             tf.random.stateless_normal(latents, last)
         )
-        self._apply("generator", gradients)
+        self.trained.apply("generator", gradients)
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
     def discriminator_gradients(self, real, latent, place):
@@ -148,26 +104,6 @@ class PointsGAN:
             disc_fake = self.discriminator(fake, training=True)
             loss = generator_loss(self._adversarial_loss, disc_fake)
         return loss, tape.gradient(loss, self.generator.trainable_variables)
-
-    def _apply(self, name: str, gradients) -> None:
-        # Adam sums over the replicas; losses are means over a replica's batch.
-        replicas = self.strategy.num_replicas_in_sync
-        self.optimizers[name].apply([gradient / replicas for gradient in gradients])
-
-    def _seed(self, what: str, update: int) -> tf.Tensor:
-        step = self.optimizers["generator"].iterations
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        number = ("real", "latent", "place").index(what) + 3 * update
-        return step_seed(self.options.seed, step, number, replica)
-
-    def state(self) -> State:
-        """Everything that training changes, by group and name, for a checkpoint."""
-        adams = {name: adam.variables for name, adam in self.optimizers.items()}
-        return state_of(self.networks, adams, pools={})
-
-    def batches(self, start: int, num_steps: int) -> Iterator[tuple]:
-        """The arguments of the steps from `start` on: a step draws what it needs."""
-        return iter([()] * (num_steps - start))
 
     def sample(self, number: int) -> np.ndarray:
         """Generated points, float32 [number, 2], always of the same latents."""

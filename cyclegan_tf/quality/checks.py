@@ -5,8 +5,9 @@ quotes.
 """
 
 from cyclegan_tf.data.datasets import UnpairedData
+from cyclegan_tf.learning import distances
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.quality import detectors, distances, likeness
+from cyclegan_tf.quality import detectors, likeness
 from cyclegan_tf.quality.features import thumbnails
 from cyclegan_tf.quality.pictures import first, translations, translators_of
 

@@ -10,8 +10,9 @@ import dataclasses
 import numpy as np
 
 from cyclegan_tf.data.datasets import Domain
+from cyclegan_tf.learning import distances
 from cyclegan_tf.process import progress_bar
-from cyclegan_tf.quality import detectors, distances, likeness, metrics
+from cyclegan_tf.quality import detectors, likeness, metrics
 from cyclegan_tf.quality.features import Extractor, check_finite, of_judge
 from cyclegan_tf.quality.judge import Judge, digest
 from cyclegan_tf.quality.pictures import Translations

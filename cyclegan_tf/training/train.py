@@ -1,6 +1,7 @@
 """A run from its configuration to its last checkpoint, whatever its model."""
 
 import dataclasses
+import itertools
 import pathlib
 import tempfile
 from collections.abc import Iterable
@@ -57,10 +58,11 @@ class Run(Protocol):
 
 
 class ModelRun:
-    """The run of a model that has its own batches, pictures and numbers.
+    """The run of a model beside CycleGAN.
 
-    Beside what `Trainable` names it has `batches(start)`, `pictures()`, `numbers()` and
-    `curves`, as `Views` takes them.
+    A model has `trained` (see `Trained`), `pictures()`, `numbers()` and `curves`, as
+    `Views` takes them, and if its step does not draw its data itself,
+    `batches(start, num_steps)`, an iterator over the arguments of each step.
 
     Args:
       options: The model's.
@@ -68,7 +70,8 @@ class ModelRun:
     """
 
     def __init__(self, options: Common, strategy: tf.distribute.Strategy):
-        self.model = MODELS[options.model](options, strategy)
+        self._model = MODELS[options.model](options, strategy)
+        self.model = self._model.trained
         self.num_steps = min(options.max_steps or options.num_steps, options.num_steps)
         self.epoch_steps = options.show_every_steps
 
@@ -78,15 +81,17 @@ class ModelRun:
 
     def views(self) -> Views:
         """What the model shows."""
-        return Views(self.model.pictures, self.model.numbers, self.model.curves)
+        return Views(self._model.pictures, self._model.numbers, self._model.curves)
 
     def batches(self, start: int) -> Iterable[tuple]:
-        """The model's."""
-        return self.model.batches(start, self.num_steps)
+        """The model's, or nothing for each."""
+        if hasattr(self._model, "batches"):
+            return self._model.batches(start, self.num_steps)
+        return itertools.repeat((), self.num_steps - start)
 
     def told(self) -> list[str]:
         """The model's numbers."""
-        return self.model.numbers()[1]
+        return self._model.numbers()[1]
 
 
 def make_run(config: Config | Common, strategy: tf.distribute.Strategy) -> Run:

@@ -26,7 +26,7 @@ from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
 from cyclegan_tf.data import datasets  # noqa: E402
-from cyclegan_tf.quality.distances import kernel_distance  # noqa: E402
+from cyclegan_tf.learning.distances import kernel_distance  # noqa: E402
 from cyclegan_tf.quality.pictures import first  # noqa: E402
 from cyclegan_tf.run_directory import check_run, load_config  # noqa: E402
 

@@ -200,7 +200,9 @@ def test_bare_loop_of_the_page_equals_the_command(tmp_path):
 def test_rate_is_constant_and_then_falls_for_both_networks_alike():
     options = Points(num_steps=8, critic_steps=5, adversarial_loss="wgan_gp")
     model = PointsGAN(options)
-    generator, critic = (model.schedule(n) for n in ("generator", "discriminator"))
+    generator, critic = (
+        model.trained.schedule(n) for n in ("generator", "discriminator")
+    )
     rates = [float(generator(step)) for step in range(8)]
     assert rates[:4] == [pytest.approx(1e-3)] * 4
     assert np.diff(rates[3:]) == pytest.approx([-2e-4] * 4)

@@ -9,7 +9,8 @@ from helpers.config_values import refused
 from helpers.quality_samples import array, drawn
 
 from cyclegan_tf.data.datasets import UnpairedData
-from cyclegan_tf.quality import distances, likeness, protocol
+from cyclegan_tf.learning import distances
+from cyclegan_tf.quality import likeness, protocol
 from cyclegan_tf.quality.evaluation import Evaluator, halves
 from cyclegan_tf.quality.features import Extractor
 from cyclegan_tf.quality.pictures import Translations, translations

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import linalg, spatial
 
-from cyclegan_tf.quality import distances
-from cyclegan_tf.quality.distances import Moments
+from cyclegan_tf.learning import distances
+from cyclegan_tf.learning.distances import Moments
 
 
 def moments(features, *cuts) -> Moments:

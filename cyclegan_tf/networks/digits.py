@@ -1,0 +1,136 @@
+"""Networks for digits of 28x28 pixels: DCGAN's two, and a classifier."""
+
+import keras
+import tensorflow as tf
+
+from cyclegan_tf.networks.layers import convolution, transposed_convolution
+
+# Momentum of the population statistics: they must follow within a thousand steps.
+_MOMENTUM = 0.99
+
+
+def generator(
+    num_inputs: int, num_filters: int, norm: str, name: str = "generator"
+) -> keras.Model:
+    """DCGAN's generator (arXiv 1511.06434, section 3): 7x7, doubled twice, tanh.
+
+    Args:
+      num_inputs: Numbers of a latent, with those of a label if there is one.
+      num_filters: Channels at 14x14; twice as many at 7x7.
+      norm: `batch`, after each layer but the last, whose biases it replaces, or `none`.
+      name: Of the model.
+
+    Returns:
+      A model from [batch, num_inputs] to [batch, 28, 28, 1] in [-1, 1].
+    """
+    inputs = keras.Input((num_inputs,))
+    x = keras.layers.Dense(
+        7 * 7 * 2 * num_filters,
+        use_bias=norm == "none",
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+        name="dense",
+    )(inputs)
+    x = keras.layers.Reshape((7, 7, 2 * num_filters), name="reshape")(x)
+    x = keras.layers.ReLU(name="relu_1")(_normed(x, norm, "norm_1"))
+    x = transposed_convolution(x, num_filters, 4, "up_1", use_bias=norm == "none")
+    x = keras.layers.ReLU(name="relu_2")(_normed(x, norm, "norm_2"))
+    x = transposed_convolution(x, 1, 4, "up_2", use_bias=True)
+    return keras.Model(
+        inputs, keras.layers.Activation("tanh", name="tanh")(x), name=name
+    )
+
+
+def discriminator(
+    channels: int, num_filters: int, norm: str, name: str = "discriminator"
+) -> keras.Model:
+    """DCGAN's discriminator: two halving convolutions, leaky ReLU, one logit.
+
+    Args:
+      channels: Of the images, with those of a label if there is one.
+      num_filters: Channels at 14x14; twice as many at 7x7.
+      norm: `batch`, after the second convolution, or `none`.
+      name: Of the model.
+
+    Returns:
+      A model from [batch, 28, 28, channels] to logits [batch, 1].
+    """
+    inputs = keras.Input((28, 28, channels))
+    x = convolution(
+        inputs, num_filters, 4, "down_1", strides=2, zero_padding=1, use_bias=True
+    )
+    x = keras.layers.LeakyReLU(0.2, name="relu_1")(x)
+    x = convolution(
+        x,
+        2 * num_filters,
+        4,
+        "down_2",
+        strides=2,
+        zero_padding=1,
+        use_bias=norm == "none",
+    )
+    x = keras.layers.LeakyReLU(0.2, name="relu_2")(_normed(x, norm, "norm_2"))
+    x = keras.layers.Flatten(name="flatten")(x)
+    return keras.Model(inputs, keras.layers.Dense(1, name="logit")(x), name=name)
+
+
+def features(
+    num_filters: int, num_features: int, dropout: float = 0.0, name: str = "features"
+) -> keras.Model:
+    """What a classifier looks at: two halving convolutions and a dense layer.
+
+    Args:
+      num_filters: Channels at 14x14; twice as many at 7x7.
+      num_features: Numbers that come out, at least 0.
+      dropout: Share of the inputs of the dense layer that training leaves out.
+      name: Of the model.
+
+    Returns:
+      A model from [batch, 28, 28, 1] to [batch, num_features].
+    """
+    inputs = x = keras.Input((28, 28, 1))
+    for i, filters in enumerate((num_filters, 2 * num_filters), start=1):
+        x = keras.layers.Conv2D(
+            filters,
+            5,
+            strides=2,
+            padding="same",
+            kernel_initializer=keras.initializers.HeNormal(),
+            name=f"down_{i}",
+        )(x)
+        x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
+    x = keras.layers.Dense(
+        num_features,
+        activation="relu",
+        kernel_initializer=keras.initializers.HeNormal(),
+        name="dense",
+    )(x)
+    return keras.Model(inputs, x, name=name)
+
+
+def with_label(images: tf.Tensor, labels: tf.Tensor, num_classes: int) -> tf.Tensor:
+    """Images with a channel a class: 1 at the label's, else 0.
+
+    Args:
+      images: Float [batch, height, width, channels].
+      labels: Integers [batch].
+      num_classes: How many there are.
+
+    Returns:
+      Float [batch, height, width, channels + num_classes].
+    """
+    maps = tf.one_hot(labels, num_classes, dtype=images.dtype)[
+        :, tf.newaxis, tf.newaxis
+    ]
+    shape = [*images.shape[:3], num_classes]
+    return tf.concat([images, tf.broadcast_to(maps, shape)], axis=-1)
+
+
+def _normed(x, norm: str, name: str):
+    if norm == "none":
+        return x
+    return keras.layers.BatchNormalization(momentum=_MOMENTUM, epsilon=1e-5, name=name)(
+        x
+    )
