@@ -142,4 +142,53 @@ class Points(Common):
     )
 
 
-OPTIONS = {options.model: options for options in (Points,)}
+_FILTERS = "channels at 14x14 pixels; twice as many at 7x7"
+
+
+@dataclasses.dataclass(frozen=True)
+class DCGAN(Common):
+    """A GAN of convolutions on drawn digits: [models/dcgan.py](models/dcgan.py)."""
+
+    model: ClassVar[str] = "dcgan"
+    summary: ClassVar[str] = "a GAN of convolutions on drawn digits, arXiv 1511.06434"
+
+    latent_size: int = knob(64, "Networks", "numbers of a latent", minimum=1)
+    num_filters: int = knob(32, "Networks", _FILTERS, minimum=1)
+    norm: str = knob(
+        "batch", "Networks", "after convolutions", choices=("batch", "none")
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional(Common):
+    """A GAN told what to show: [models/conditional.py](models/conditional.py)."""
+
+    model: ClassVar[str] = "conditional"
+    summary: ClassVar[str] = "a GAN of drawn digits that are asked for, arXiv 1411.1784"
+
+    latent_size: int = knob(64, "Networks", "numbers of a latent", minimum=1)
+    num_filters: int = knob(32, "Networks", _FILTERS, minimum=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Controllable(Common):
+    """Latents steered to a digit: [models/controllable.py](models/controllable.py)."""
+
+    model: ClassVar[str] = "controllable"
+    summary: ClassVar[str] = (
+        "latents of a trained `dcgan`, moved until it shows a digit, arXiv 1605.09304"
+    )
+
+    generator_run: str = knob(
+        "runs/digits_dcgan", "Data", "run of a `dcgan`, whose generator is taken"
+    )
+    latent_size: int = knob(
+        64, "Networks", "numbers of a latent, that run's", minimum=1
+    )
+    num_filters: int = knob(32, "Networks", "filters of that run", minimum=1)
+    lambda_features: float = knob(
+        10.0, "Losses", "weight of the other features, which should stay", minimum=0
+    )
+
+
+OPTIONS = {o.model: o for o in (Points, DCGAN, Conditional, Controllable)}

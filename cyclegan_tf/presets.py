@@ -5,7 +5,7 @@ import os
 import pathlib
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import Common, Points
+from cyclegan_tf.options import DCGAN, Common, Conditional, Controllable, Points
 from cyclegan_tf.validation import check_choice
 
 
@@ -16,6 +16,10 @@ class Preset:
     values: dict
     record: str
     options: type[Config | Common] = Config
+    # Values that turn it into what its numbers must beat.
+    baseline: dict | None = None
+    # The preset whose run is its `generator_run`.
+    needs: str = ""
 
     @property
     def config(self) -> Config | Common:
@@ -177,6 +181,24 @@ PRESETS = {
         record="WGAN-GP on the same grid. `python train.py --preset points_wgan_gp`. "
         "3.5 minutes on 2 CPU cores; 24 of 25 modes.",
         options=Points,
+    ),
+    "digits_dcgan": Preset(
+        values={"num_steps": 4_000, "batch_size": 64, "learning_rate": 5e-4},
+        record="not measured",
+        options=DCGAN,
+        baseline={"norm": "none"},
+    ),
+    "digits_conditional": Preset(
+        values={"num_steps": 3_000, "batch_size": 64, "learning_rate": 5e-4},
+        record="not measured",
+        options=Conditional,
+    ),
+    "digits_controllable": Preset(
+        values={"num_steps": 200, "batch_size": 200, "learning_rate": 5e-2},
+        record="not measured",
+        options=Controllable,
+        baseline={"lambda_features": 0.0},
+        needs="digits_dcgan",
     ),
 }
 

@@ -23,8 +23,8 @@ from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Lists the models that train.py trains, with their papers and presets. With "
-    "--measure it trains a preset of a model beside CycleGAN with three seeds, in a "
-    "folder that is removed, and prints its numbers."
+    "--measure it trains a preset with three seeds, and what it must beat, in a folder "
+    "that is removed, and prints its numbers."
 )
 
 FLAGS = {"measure": ("", "a preset to train and measure instead")}
@@ -64,44 +64,61 @@ def listing() -> str:
 def measured(name: str) -> str:
     """Trains a preset with seeds 0, 1, 2; its numbers as a table, with their medians.
 
+    And what it must beat, if the preset says what that is, in a table of its own.
+
     Raises:
       UserError: there is no such preset, or it is a CycleGAN's.
     """
     check_choice("measure", name, PRESETS)
     preset = PRESETS[name]
-    if preset.options is Config:
+    if preset.options is Config and not preset.baseline:
         raise UserError(
             f"`measure` {name} is a CycleGAN: train it, and ask `evaluate` of the run."
         )
+    kinds = {name: {}}
+    if preset.baseline:
+        told = ", ".join(f"{k} {v}" for k, v in preset.baseline.items())
+        kinds[f"{name} with {told}"] = preset.baseline
+    rows = {kind: {} for kind in kinds}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(NUM_SEEDS):
+            for number, (kind, values) in enumerate(kinds.items()):
+                fields = {"seed": seed, **values}
+                if preset.needs:
+                    fields["generator_run"] = f"{folder}/{seed}-{preset.needs}"
+                    if not number:
+                        _train(preset.needs, fields["generator_run"], seed=seed)
+                run_dir = f"{folder}/{seed}-{number}"
+                rows[kind][seed] = _train(name, run_dir, **fields)
+    return _tables(rows)
+
+
+def _train(name: str, run_dir: str, **fields) -> dict[str, float]:
+    """Trains a preset; its last numbers, and the minutes that it took."""
     with without_native_messages():
         from cyclegan_tf.run_directory import LOG_FILE
         from cyclegan_tf.training import reporting, train
-    rows = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(NUM_SEEDS):
-            run_dir = pathlib.Path(folder) / str(seed)
-            fields = {"seed": seed, "run_dir": str(run_dir)}
-            start = time.monotonic()
-            train.train(dataclasses.replace(preset.config, **fields))
-            minutes = (time.monotonic() - start) / 60
-            log = reporting.read_log(run_dir / LOG_FILE)
-            last = next(r for r in reversed(log) if "gen_loss" not in r)
-            numbers = {k: v for k, v in last.items() if k != "step"}
-            rows[seed] = {**numbers, "minutes": minutes}
-    return _table(name, rows)
+    start = time.monotonic()
+    config = dataclasses.replace(PRESETS[name].config, run_dir=run_dir, **fields)
+    train.train(config)
+    minutes = (time.monotonic() - start) / 60
+    log = reporting.read_log(pathlib.Path(run_dir) / LOG_FILE)
+    last = next(r for r in reversed(log) if "learning_rate" not in r)
+    return {**{k: v for k, v in last.items() if k != "step"}, "minutes": minutes}
 
 
-def _table(name: str, rows: dict[int, dict[str, float]]) -> str:
-    """Numbers by seed, their medians, and what they were measured with."""
-    seeds = [str(seed) for seed in rows]
-    lines = [f"| {name} | seed {', '.join(seeds)} | median |", "| --- | --- | --- |"]
-    for number in next(iter(rows.values())):
-        values = [row[number] for row in rows.values()]
-        shown = ", ".join(f"{value:.3g}" for value in values)
-        lines.append(f"| {number} | {shown} | {statistics.median(values):.3g} |")
+def _tables(rows: dict[str, dict[int, dict[str, float]]]) -> str:
+    """Numbers by seed and their medians, a table for each kind of run."""
+    lines = []
+    for kind, of_seeds in rows.items():
+        seeds = ", ".join(map(str, of_seeds))
+        lines += [f"| {kind} | seed {seeds} | median |", "| --- | --- | --- |"]
+        for number in next(iter(of_seeds.values())):
+            values = [row[number] for row in of_seeds.values()]
+            shown = ", ".join(f"{value:.3g}" for value in values)
+            lines.append(f"| {number} | {shown} | {statistics.median(values):.3g} |")
+        lines.append("")
     versions = ", ".join(f"{p} {version(p)}" for p in ("tensorflow", "keras"))
     date, machine = datetime.date.today(), f"{platform.system()} {platform.machine()}"
-    lines.append(
-        f"\n({date}, {machine}, Python {platform.python_version()}, {versions})"
-    )
+    lines.append(f"({date}, {machine}, Python {platform.python_version()}, {versions})")
     return "\n".join(lines)

@@ -50,6 +50,11 @@ class Digits:
     labels: np.ndarray
     factors: np.ndarray
 
+    @functools.cached_property
+    def pictures(self) -> np.ndarray:
+        """The images as float32 in [-1, 1]."""
+        return self.images.astype(np.float32) / 127.5 - 1.0
+
 
 @functools.cache
 def load(part: str, domain: str = "plain") -> Digits:
@@ -85,6 +90,17 @@ def draw(number: int, seed: tuple[int, ...], domain: str = "plain") -> Digits:
     noise = noise * random.normal(size=inks.shape)
     images = np.clip(np.rint(255 * inks + noise), 0, 255).astype(np.uint8)
     return Digits(images[..., np.newaxis], labels, factors)
+
+
+def sheet(images: np.ndarray, columns: int) -> np.ndarray:
+    """Lays out digits row by row, uint8 [1, rows * 28, columns * 28, 3].
+
+    Args:
+      images: uint8 [number, 28, 28, 1], a multiple of `columns`.
+      columns: Digits in a row.
+    """
+    rows = images.reshape(-1, columns, SIZE, SIZE).transpose(0, 2, 1, 3)
+    return np.repeat(rows.reshape(1, -1, columns * SIZE, 1), 3, axis=-1)
 
 
 def _ink(renderer: RendererAgg, label: int, font: int, factors) -> np.ndarray:

@@ -28,6 +28,7 @@ class Trained:
       step: Trains on a replica's part of a batch and gives losses by name, scalars,
         each a mean over that part.
       updates: How often a step updates a network, where that is not once.
+      also: Networks that are saved and not trained, by name.
 
     Raises:
       UserError: the batch does not divide by the strategy's replicas.
@@ -35,6 +36,7 @@ class Trained:
     Attributes:
       networks: The networks by name.
       optimizers: The Adam of each.
+      also: The networks that are not trained.
       batch: Samples of a replica's part of a batch.
     """
 
@@ -45,7 +47,9 @@ class Trained:
         build: Callable[[], dict[str, keras.Model]],
         step: Callable,
         updates: Mapping[str, int] | None = None,
+        also: Mapping[str, keras.Model] | None = None,
     ):
+        self.also = also or {}
         self._options, self._step, self._updates = options, step, updates or {}
         self.strategy = strategy or tf.distribute.get_strategy()
         replicas = self.strategy.num_replicas_in_sync
@@ -120,4 +124,4 @@ class Trained:
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
         adams = {name: adam.variables for name, adam in self.optimizers.items()}
-        return state_of(self.networks, adams, pools={})
+        return state_of({**self.networks, **self.also}, adams, pools={})

@@ -110,6 +110,19 @@ def features(
     return keras.Model(inputs, x, name=name)
 
 
+def judge(num_classes: int, num_factors: int) -> keras.Model:
+    """A classifier that also tells how a digit was drawn.
+
+    Returns:
+      A model from [batch, 28, 28, 1] to logits [batch, num_classes], factors [batch,
+      num_factors] and features [batch, 64].
+    """
+    looks = features(32, 64)
+    logits = keras.layers.Dense(num_classes, name="logits")(looks.output)
+    factors = keras.layers.Dense(num_factors, name="factors")(looks.output)
+    return keras.Model(looks.input, [logits, factors, looks.output], name="judge")
+
+
 def with_label(images: tf.Tensor, labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     """Images with a channel a class: 1 at the label's, else 0.
 

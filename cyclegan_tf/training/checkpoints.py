@@ -178,10 +178,28 @@ def initialize(
     """
     path = newest_checkpoint(run_dir)
     names = networks_in(path) if path else ()
-    if not names:
-        raise UserError(f"`initialize_from` {run_dir} has no checkpoint with networks.")
-    _restore(path, {name: named_weights(networks[name]) for name in names})
+    taken = {name: networks[name] for name in names}
+    take_over(taken, run_dir, "initialize_from")
     return names
+
+
+def take_over(
+    networks: Mapping[str, keras.Model], run_dir: str | os.PathLike, option: str
+) -> None:
+    """Gives networks the weights of the same names in a run's newest checkpoint.
+
+    Args:
+      networks: By name.
+      run_dir: The run directory.
+      option: What named it, for the message.
+
+    Raises:
+      UserError: as `initialize`.
+    """
+    path = newest_checkpoint(run_dir)
+    if not path or not networks:
+        raise UserError(f"`{option}` {run_dir} has no checkpoint with networks.")
+    _restore(path, {name: named_weights(net) for name, net in networks.items()})
 
 
 def load_network(

@@ -11,6 +11,9 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.models.conditional import ConditionalGAN
+from cyclegan_tf.models.controllable import ControllableGAN
+from cyclegan_tf.models.dcgan import DCGAN
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
@@ -21,14 +24,19 @@ from cyclegan_tf.run_directory import (
     save_config,
 )
 from cyclegan_tf.training import cyclegan_run
-from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on
+from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, take_over
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
 from cyclegan_tf.training.reporting import Reporter
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
 # The models beside CycleGAN, made of their options and a strategy.
-MODELS = {"points": PointsGAN}
+MODELS = {
+    "points": PointsGAN,
+    "dcgan": DCGAN,
+    "conditional": ConditionalGAN,
+    "controllable": ControllableGAN,
+}
 
 
 class Run(Protocol):
@@ -62,7 +70,8 @@ class ModelRun:
 
     A model has `trained` (see `Trained`), `pictures()`, `numbers()` and `curves`, as
     `Views` takes them, and if its step does not draw its data itself,
-    `batches(start, num_steps)`, an iterator over the arguments of each step.
+    `batches(start, num_steps)`, an iterator over the arguments of each step. A
+    `prepare()` is called before the first step.
 
     Args:
       options: The model's.
@@ -76,11 +85,17 @@ class ModelRun:
         self.epoch_steps = options.show_every_steps
 
     def begin(self) -> list[str]:
-        """Nothing."""
-        return []
+        """Takes over the generator that the options name, if they do; says which."""
+        run_dir = getattr(self._model.options, "generator_run", "")
+        if not run_dir:
+            return []
+        take_over({"generator": self._model.generator}, run_dir, "generator_run")
+        return [f"From {run_dir}: generator."]
 
     def views(self) -> Views:
-        """What the model shows."""
+        """What the model shows; has it prepare what its steps need first."""
+        if hasattr(self._model, "prepare"):
+            self._model.prepare()
         return Views(self._model.pictures, self._model.numbers, self._model.curves)
 
     def batches(self, start: int) -> Iterable[tuple]:

@@ -1,0 +1,217 @@
+"""DCGAN, the conditional and the controllable one: gradients, runs and refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.precision import floats
+from helpers.runs import assert_goes_on_to_the_bit
+
+from cyclegan_tf.data import digits
+from cyclegan_tf.learning import judging
+from cyclegan_tf.models.conditional import ConditionalGAN
+from cyclegan_tf.models.controllable import ControllableGAN
+from cyclegan_tf.models.dcgan import DCGAN
+from cyclegan_tf.networks import digits as networks
+from cyclegan_tf.presets import PRESETS, preset
+from cyclegan_tf.training.train import describe, train
+from cyclegan_tf.validation import UserError
+
+GAN = ("generator/", "discriminator/", "optimizer_of_generator", "optimizer_of_disc")
+LATENTS = ("generator/", "start/", "latents/", "optimizer_of_latents")
+SMALL = {"num_filters": 2, "latent_size": 5, "num_steps": 4, "log_every_steps": 1}
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch):
+    """Few digits, and judges that have seen little."""
+    monkeypatch.setattr(digits, "NUM_TRAIN", 100)
+    monkeypatch.setattr(digits, "NUM_TEST", 70)
+    monkeypatch.setattr(judging, "NUM_STEPS", 3)
+    digits.load.cache_clear()
+    yield
+    digits.load.cache_clear()
+
+
+def small(name: str, **fields):
+    return dataclasses.replace(preset(name), **{**SMALL, "batch_size": 6, **fields})
+
+
+def assert_same_gradients(made, loss, tape, network):
+    assert float(made[0]) == pytest.approx(float(loss), abs=1e-8)
+    expected = tape.gradient(loss, network.trainable_variables)
+    for ours, theirs in zip(made[1], expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
+
+
+# --- Gradients, against the equations
+
+
+def value_function(d_real, d_fake):
+    """Goodfellow's, halved as the discriminator's loss, and the generator's other."""
+    real, fake = tf.sigmoid(d_real), tf.sigmoid(d_fake)
+    value = tf.reduce_mean(tf.math.log(real) + tf.math.log(1 - fake))
+    return -value / 2, -tf.reduce_mean(tf.math.log(fake))
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_dcgan_gradients_equal_those_of_the_equations(norm):
+    with floats("float64"):
+        model = DCGAN(small("digits_dcgan", norm=norm))
+        real = tf.constant(digits.load("test").pictures[:6], tf.float64)
+        latent = tf.random.stateless_normal([6, 5], (0, 2), dtype=tf.float64)
+        g, d = model.generator, model.discriminator
+        with tf.GradientTape(persistent=True) as tape:
+            fake = g(latent, training=True)
+            d_real, d_fake = d(real, training=True), d(fake, training=True)
+            disc_loss, gen_loss = value_function(d_real, d_fake)
+        made = model.discriminator_gradients(real, latent)
+        assert_same_gradients(made, disc_loss, tape, d)
+        assert_same_gradients(model.generator_gradients(latent), gen_loss, tape, g)
+
+
+def test_conditional_gradients_equal_those_of_the_equations():
+    with floats("float64"):
+        model = ConditionalGAN(small("digits_conditional"))
+        real = tf.constant(digits.load("test").pictures[:6], tf.float64)
+        latent = tf.random.stateless_normal([6, 5], (0, 2), dtype=tf.float64)
+        labels = tf.constant([3, 0, 9, 9, 1, 2])
+        y = np.eye(10)[labels]
+        maps = np.broadcast_to(y[:, None, None], (6, 28, 28, 10))
+        g, d = model.generator, model.discriminator
+        with tf.GradientTape(persistent=True) as tape:
+            fake = g(tf.concat([latent, y], 1), training=True)
+            d_real, d_fake = (
+                d(tf.concat([x, maps], 3), training=True) for x in (real, fake)
+            )
+            disc_loss, gen_loss = value_function(d_real, d_fake)
+        made = model.discriminator_gradients(real, latent, labels)
+        assert_same_gradients(made, disc_loss, tape, d)
+        made = model.generator_gradients(latent, labels)
+        assert_same_gradients(made, gen_loss, tape, g)
+
+
+def test_controllable_gradients_are_those_of_the_score_and_the_features(tmp_path):
+    run_dir = str(tmp_path)
+    model = ControllableGAN(small("digits_controllable", run_dir=run_dir))
+    model.prepare()
+    table = model.latents.trainable_variables[0]
+    before = table.numpy()
+    table.assign_add(tf.random.stateless_normal(table.shape, (1, 2)))
+    which = tf.range(6)
+    losses, (gradient,) = model.gradients(which)
+
+    def expected(z):
+        logits, seen, _ = model.judge.network(model.generator(z))
+        first = model.judge.network(model.generator(before))[1].numpy()
+        log_p = tf.nn.log_softmax(logits).numpy()[range(6), range(6)]
+        return -log_p.mean(), ((seen.numpy() - first) ** 2).mean()
+
+    asked, features = expected(table.numpy())
+    assert float(losses["asked_loss"]) == pytest.approx(asked, rel=1e-5)
+    assert float(losses["features_loss"]) == pytest.approx(features, rel=1e-4)
+    with tf.GradientTape() as tape:
+        z = tf.constant(table.numpy())
+        tape.watch(z)
+        logits, seen, _ = model.judge.network(model.generator(z, training=False))
+        log_p = tf.gather(tf.nn.log_softmax(logits), which, batch_dims=1)
+        first = model.judge.network(model.generator(before, training=False))[1]
+        loss = -tf.reduce_mean(log_p) + 10 * tf.reduce_mean((seen - first) ** 2)
+    np.testing.assert_allclose(gradient, tape.gradient(loss, z), rtol=1e-4, atol=1e-8)
+
+
+def test_norm_stands_between_layer_and_activation_without_a_bias():
+    network = networks.generator(5, 2, "batch")
+    names = [layer.name for layer in network.layers]
+    assert names[1:5] == ["dense", "reshape", "norm_1", "relu_1"]
+    assert names[5:9] == ["up_1", "up_1_crop", "norm_2", "relu_2"]
+    biased = [n for n in names if getattr(network.get_layer(n), "use_bias", False)]
+    assert biased == ["up_2"]
+    plain = networks.generator(5, 2, "none")
+    assert plain.get_layer("dense").use_bias and plain.get_layer("up_1").use_bias
+
+
+def test_norm_takes_batches_in_training_and_the_population_when_used():
+    norm = networks.generator(5, 2, "batch").get_layer("norm_1")
+    random = np.random.default_rng(0)
+    mean, variance = np.zeros(4), np.ones(4)
+    for _ in range(3):
+        x = random.normal(3, 2, (6, 7, 7, 4)).astype(np.float32)
+        of_batch = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+        expected = (x - of_batch[0]) / np.sqrt(of_batch[1] + 1e-5)
+        np.testing.assert_allclose(norm(x, training=True), expected, atol=1e-4)
+        mean = 0.99 * mean + 0.01 * of_batch[0]
+        variance = 0.99 * variance + 0.01 * of_batch[1]
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(norm(x, training=False), expected, rtol=2e-3, atol=1e-3)
+
+
+# --- Runs
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("digits_dcgan", "single"),
+        ("digits_dcgan", "cpu:2"),
+        ("digits_conditional", "single"),
+        pytest.param("digits_conditional", "cpu:2", marks=pytest.mark.slow),
+    ],
+)
+def test_run_goes_on_to_the_bit(name, strategy, tmp_path):
+    options = small(name, strategy=strategy, show_every_steps=3)
+    log = assert_goes_on_to_the_bit(options, tmp_path, 2, GAN)
+    told = "frechet_distance" if name == "digits_dcgan" else "as_asked"
+    assert [r["step"] for r in log if told in r] == [0, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
+)
+def test_controllable_moves_latents_of_a_run_and_nothing_else(strategy, tmp_path):
+    first = small("digits_dcgan", run_dir=str(tmp_path / "first"), num_steps=1)
+    train(first)
+    options = small(
+        "digits_controllable", strategy=strategy, generator_run=first.run_dir
+    )
+    log = assert_goes_on_to_the_bit(options, tmp_path, 2, LATENTS)
+    assert {"changed", "moved", "moved_rotation"} <= log[-1].keys()
+    ours = tf.train.load_checkpoint(tmp_path / "whole/checkpoints")
+    theirs = tf.train.load_checkpoint(tmp_path / "first/checkpoints")
+    names = [n for n in theirs.get_variable_to_shape_map() if n.startswith("generator")]
+    assert len(names) == 12
+    for name in names:
+        np.testing.assert_array_equal(ours.get_tensor(name), theirs.get_tensor(name))
+    start, end = (
+        ours.get_tensor(f"{group}/table_embeddings/.ATTRIBUTES/VARIABLE_VALUE")
+        for group in ("start", "latents")
+    )
+    assert (start != end).all() and 0.6 < start.std() < 1.4
+
+
+def test_generator_run_that_does_not_fit_is_refused(tmp_path):
+    fields = {"run_dir": str(tmp_path / "run")}
+    options = small("digits_controllable", generator_run="runs/none", **fields)
+    with pytest.raises(UserError, match="`generator_run` runs/none has no checkpoint"):
+        train(options)
+    assert not (tmp_path / "run").exists()
+    first = small("digits_dcgan", run_dir=str(tmp_path / "first"), num_steps=1)
+    train(first)
+    other = dataclasses.replace(
+        options, generator_run=first.run_dir, latent_size=7, num_filters=3
+    )
+    with pytest.raises(UserError, match="misshapen: generator/dense_kernel"):
+        train(other)
+
+
+def test_batch_that_replicas_cannot_share_is_refused():
+    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with pytest.raises(UserError, match="multiple of the 2 replicas. Received: 3"):
+        DCGAN(small("digits_dcgan", batch_size=3), two)
+
+
+@pytest.mark.parametrize("name", ["digits_dcgan", "digits_conditional"])
+def test_plan_names_networks_and_steps(name):
+    told = describe(PRESETS[name].config).splitlines()
+    assert told[-3].startswith("generator: ") and told[-1].startswith("steps: ")
