@@ -22,6 +22,9 @@ METRICS_TO_KEEP = (
     "paired_ssim",
 )
 
+# Drawn, with the true translations known (data/shapes.py).
+DRAWN_DATASETS = ("shapes", "shapes_colour", "shapes_upside_down")
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; the commands print it as one line."""
@@ -143,10 +146,10 @@ def _check_evaluation(config) -> None:
         )
     if not config.evaluate_every_epochs:
         raise UserError("`keep_best` needs `evaluate_every_epochs` of at least 1.")
-    if metric.startswith("paired") and config.dataset != "shapes":
+    if metric.startswith("paired") and config.dataset not in DRAWN_DATASETS:
         raise UserError(
             f"`keep_best` {config.keep_best} needs the true translations, which only "
-            "`shapes` has in a training."
+            f"{', '.join(DRAWN_DATASETS)} have in a training."
         )
 
 

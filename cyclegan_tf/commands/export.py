@@ -10,6 +10,7 @@ import re
 from absl import flags
 
 from cyclegan_tf.commands import program
+from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.request import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
@@ -18,7 +19,7 @@ from cyclegan_tf.exporting.request import (
     Size,
 )
 from cyclegan_tf.process import without_native_messages
-from cyclegan_tf.run_directory import check_run
+from cyclegan_tf.run_directory import check_run, load_options
 from cyclegan_tf.validation import UserError
 
 # Default and text of each flag, by name.
@@ -59,6 +60,9 @@ FLAGS = {
     "licence": ("not stated", "of the model, told in its card and files"),
 }
 
+# Flags that the models beside CycleGAN have too.
+_OF_ANY_MODEL = ("run_dir", "formats", "output", "version", "name", "tflite_types")
+
 SUMMARY = (
     "Writes the generators of a run as SavedModels for TF Serving, TFLite files for "
     "phones and Keras files, and tries out each file before it is put in place."
@@ -80,12 +84,29 @@ def main(arguments: list[str]) -> None:
     """Makes a request of the flags, and exports it."""
     program.no_arguments(arguments)
     request = from_flags(flags.FLAGS)
-    check_run(request.run_dir, request.checkpoint)
+    options = load_options(request.run_dir)
+    if isinstance(options, Config):
+        check_run(request.run_dir, request.checkpoint)
+    else:
+        _check_flags(flags.FLAGS, options.model)
     # Exports are compared in a CPU's arithmetic; a GPU that trains stays free.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
-        from cyclegan_tf.exporting import export
-    export.carry_out(request)
+        from cyclegan_tf.exporting import export, generating
+    if isinstance(options, Config):
+        export.carry_out(request)
+    else:
+        generating.export(request, options)
+
+
+def _check_flags(values: flags.FlagValues, model: str) -> None:
+    """Refuses a flag that means nothing to a model beside CycleGAN."""
+    foreign = [n for n in FLAGS if values[n].present and n not in _OF_ANY_MODEL]
+    if foreign:
+        raise UserError(
+            f"The export of a `{model}` has no `{foreign[0]}`; it has "
+            f"{', '.join(_OF_ANY_MODEL)}."
+        )
 
 
 def from_flags(values: flags.FlagValues) -> Request:

@@ -19,12 +19,12 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.process import without_native_messages
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.validation import DRAWN_DATASETS, UserError, check_choice
 
 SUMMARY = (
     "Lists the models that train.py trains, with their papers and presets. With "
-    "--measure it trains a preset with three seeds, and what it must beat, in a folder "
-    "that is removed, and prints its numbers."
+    "--measure it trains a preset with three seeds, and what stands beside it, in a "
+    "folder that is removed, and prints its numbers."
 )
 
 FLAGS = {"measure": ("", "a preset to train and measure instead")}
@@ -64,16 +64,17 @@ def listing() -> str:
 def measured(name: str) -> str:
     """Trains a preset with seeds 0, 1, 2; its numbers as a table, with their medians.
 
-    And what it must beat, if the preset says what that is, in a table of its own.
+    And those of what the preset is measured beside, in a table of its own.
 
     Raises:
       UserError: there is no such preset, or it is a CycleGAN's.
     """
     check_choice("measure", name, PRESETS)
     preset = PRESETS[name]
-    if preset.options is Config and not preset.baseline:
+    if preset.options is Config and preset.config.dataset not in DRAWN_DATASETS:
         raise UserError(
-            f"`measure` {name} is a CycleGAN: train it, and ask `evaluate` of the run."
+            f"`measure` {name} is on real pictures: train it, and ask `evaluate` of "
+            "the run."
         )
     kinds = {name: {}}
     if preset.baseline:

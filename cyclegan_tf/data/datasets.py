@@ -82,7 +82,7 @@ def load(config: Config) -> UnpairedData:
       UserError: the data set is unknown, incomplete, unreadable, can't be fetched, or
         has pictures smaller than the crop.
     """
-    if config.dataset == "shapes":
+    if config.dataset in shapes.DATASETS:
         return _load_shapes(config)
     items = encoded(config, tell=True)
     in_memory = _keeps_in_memory(config, len(items["trainA"]) + len(items["trainB"]))
@@ -114,7 +114,7 @@ def count(config: Config) -> tuple[int, int] | None:
       UserError: as `load`.
     """
     name = configuration_name(config.dataset)
-    if config.dataset == "shapes":
+    if config.dataset in shapes.DATASETS:
         return shapes.NUM_TRAIN, shapes.NUM_TRAIN
     if name is None:
         files = _folder_files(config.dataset)
@@ -156,7 +156,7 @@ def _folder_files(
     """Picture files below each split's folder, by their path in it, sorted."""
     root = pathlib.Path(os.path.expanduser(dataset))
     if not root.is_dir():
-        known = ["shapes", *TFDS_CONFIGS]
+        known = [*shapes.DATASETS, *TFDS_CONFIGS]
         close = difflib.get_close_matches(dataset, known, n=1)
         meant = f" Did you mean {close[0]}?" if close else ""
         raise UserError(
@@ -256,11 +256,13 @@ def resized(domain: Domain, size: int) -> Domain:
 
 
 def _load_shapes(config: Config) -> UnpairedData:
-    """Draws the built-in data set: always the same pictures, whatever the seed."""
+    """Draws a built-in data set: always the same pictures, whatever the seed."""
 
     def draw(part: int, number: int, size: int) -> tuple[Domain, Domain]:
-        names = [f"shapes {part} number {i}" for i in range(number)]
-        pairs = [shapes.draw_pair((part, i), size) for i in range(number)]
+        names = [f"{config.dataset} {part} number {i}" for i in range(number)]
+        pairs = [
+            shapes.draw_pair((part, i), size, config.dataset) for i in range(number)
+        ]
         plain, striped = zip(*pairs, strict=True)
         return Domain(names, plain.__getitem__), Domain(names, striped.__getitem__)
 

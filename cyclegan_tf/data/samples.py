@@ -31,13 +31,14 @@ def of_split(config: Config, split: str, number: int) -> list[np.ndarray]:
     Raises:
       UserError: the data set can't be read, or has no such picture.
     """
-    if config.dataset == "shapes":
+    if config.dataset in shapes.DATASETS:
         part, which = _DRAWN[split]
         size = max(config.load_size, config.picture_size)
         indices = range(min(number, shapes.NUM_TEST))
         if split.startswith("train"):
             indices = range(min(number, shapes.NUM_TRAIN))
-        return [shapes.draw_pair((part, i), size)[which] for i in indices]
+        pairs = [shapes.draw_pair((part, i), size, config.dataset) for i in indices]
+        return [pair[which] for pair in pairs]
     items = datasets.encoded(config)
     of_this = items[split] or items[split.replace("test", "train")]
     found = _decoded(list(of_this.values()), number)

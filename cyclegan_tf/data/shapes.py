@@ -1,19 +1,30 @@
-"""The built-in data set: plain brown bodies (X) and striped ones (Y), drawn by NumPy.
+"""The built-in data sets: plain brown bodies (X) and striped ones (Y), drawn by NumPy.
 
 Each picture is an animal of ellipses and bars over a varied ground. Its coat is the
 only thing that tells the domains apart, and where the stripes lie follows from the
 body, so the true translation of a test picture is known: the same animal in the other
-coat.
+coat. Likewise white bodies for brown ones, and animals upside down, by which the limits
+of CycleGAN are shown.
 """
+
+import dataclasses
 
 import numpy as np
 
 NUM_TRAIN = 400
 NUM_TEST = 40
 
-_BROWN = (125.0, 75.0, 40.0)
 _WHITE = (238.0, 236.0, 230.0)
 _BLACK = (28.0, 26.0, 32.0)
+# Colours of coats; `striped` is of the last two.
+COATS = {
+    "brown": (125.0, 75.0, 40.0),
+    "golden": (214.0, 160.0, 66.0),
+    "grey": (128.0, 130.0, 136.0),
+    "black": _BLACK,
+    "white": _WHITE,
+}
+STRIPED = "striped"
 # Places along the body, from rear to front: a stripe runs up from each foot, so that
 # where the stripes belong can be seen of a plain body too.
 _FEET = (-0.36, -0.12, 0.12, 0.36)
@@ -22,30 +33,75 @@ _HALF_STRIPE = 0.045
 _OVERSAMPLING = 2
 
 
-def draw_pair(seed: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one animal in both coats.
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What may tell one domain from another.
+
+    Attributes:
+      coat: One of `COATS`, or `striped`.
+      upside_down: Whether the animal lies on its back.
+    """
+
+    coat: str
+    upside_down: bool = False
+
+
+# X and Y of each data set.
+DATASETS = {
+    "shapes": (Look("brown"), Look(STRIPED)),
+    "shapes_colour": (Look("brown"), Look("white")),
+    "shapes_upside_down": (Look("brown"), Look("brown", upside_down=True)),
+}
+
+
+def draw_pair(
+    seed: tuple[int, ...], size: int, dataset: str = "shapes"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws one animal as X and as Y of a data set.
 
     Args:
       seed: Decides everything about the picture.
       size: Side in pixels.
+      dataset: One of `DATASETS`.
 
     Returns:
-      The plain and the striped picture, uint8 [size, size, 3], equal off the body.
+      The two pictures, uint8 [size, size, 3], equal where no animal is.
+    """
+    return tuple(draw(seed, size, DATASETS[dataset]))
+
+
+def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.ndarray]:
+    """Draws one animal over one ground in several looks.
+
+    Args:
+      seed: Decides everything about the picture but the looks.
+      size: Side in pixels.
+      looks: Of the animal.
+
+    Returns:
+      A picture for each look, uint8 [size, size, 3].
     """
     random = np.random.default_rng(seed)
     side = _OVERSAMPLING * size
     x, y = np.meshgrid((np.arange(side) + 0.5) / side, (np.arange(side) + 0.5) / side)
     ground = _ground(random, x, y)
-    body, along, shade = _animal(random, x, y)
+    state = random.bit_generator.state
+    pictures = []
+    for look in looks:
+        random.bit_generator.state = state
+        body, along, shade = _animal(random, x, y, look.upside_down)
+        coat = _coat(look.coat, along) * shade[..., None]
+        pictures.append(_shrink(np.where(body[..., None], coat, ground)))
+    return pictures
+
+
+def _coat(name: str, along) -> np.ndarray:
+    """Colours by the place along the body."""
+    if name != STRIPED:
+        return np.array(COATS[name])
     period = _STRIPE_PERIOD
     from_stripe = np.abs(np.mod(along - _FEET[0] + 0.5 * period, period) - 0.5 * period)
-    striped = from_stripe[..., None] < _HALF_STRIPE
-    coats = np.array(_BROWN), np.where(striped, _BLACK, _WHITE)
-    plain, stripes = (
-        _shrink(np.where(body[..., None], coat * shade[..., None], ground))
-        for coat in coats
-    )
-    return plain, stripes
+    return np.where(from_stripe[..., None] < _HALF_STRIPE, _BLACK, _WHITE)
 
 
 def _ground(random, x, y) -> np.ndarray:
@@ -63,7 +119,7 @@ def _ground(random, x, y) -> np.ndarray:
     return colour + light[..., None]
 
 
-def _animal(random, x, y):
+def _animal(random, x, y, upside_down: bool):
     """Where the animal is, the place along it (-0.5 to 0.5), and its shading."""
     length = random.uniform(0.6, 0.76)
     height = length * random.uniform(0.46, 0.56)
@@ -71,7 +127,7 @@ def _animal(random, x, y):
     centre_y = 0.5 + random.uniform(-0.06, 0.06)
     facing = random.choice([-1.0, 1.0])
     u = facing * (x - centre_x) / length
-    v = (y - centre_y) / height
+    v = (centre_y - y if upside_down else y - centre_y) / height
     leg = random.uniform(0.04, 0.05)
     body = (u / 0.5) ** 2 + (v / 0.5) ** 2 < 1
     for foot in _FEET:

@@ -19,6 +19,13 @@ MINIMUM_PSNR = 30.0
 INTEGER_KINDS = ("dynamic_int8", "int8", "int16x8")
 TFLITE_KINDS = ("float32", "float16", *INTEGER_KINDS)
 
+# What X and Y of the drawn data sets show.
+_LABELS = {
+    "shapes": ("plain body", "striped body"),
+    "shapes_colour": ("brown body", "white body"),
+    "shapes_upside_down": ("upright body", "body upside down"),
+}
+
 # Fields of a configuration that tell of the machine, not of the model.
 _LOCAL = ("run_dir", "data_dir")
 
@@ -32,8 +39,8 @@ def model_name(dataset: str) -> str:
 
 def labels(dataset: str) -> tuple[str, str]:
     """What the pictures of X and Y show: `horse`, `zebra` of `horse2zebra`."""
-    if dataset == "shapes":
-        return "plain body", "striped body"
+    if dataset in _LABELS:
+        return _LABELS[dataset]
     first, two, second = model_name(dataset).partition("2")
     if not (first and two and second) or first[-1].isdigit() or second[0].isdigit():
         return "A", "B"

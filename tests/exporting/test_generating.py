@@ -1,0 +1,142 @@
+"""Exports of what makes digits: signatures, files, labels, refusals."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.data import digits
+from cyclegan_tf.exporting import generating
+from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.learning import judging
+from cyclegan_tf.presets import preset
+from cyclegan_tf.training.train import train
+from cyclegan_tf.validation import UserError
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each model, with its options, by name."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(digits, "NUM_TRAIN", 100)
+    patch.setattr(digits, "NUM_TEST", 70)
+    patch.setattr(judging, "NUM_STEPS", 1)
+    digits.load.cache_clear()
+    found = {}
+    for name in ("dcgan", "conditional"):
+        run_dir = str(tmp_path_factory.mktemp(name) / "run")
+        options = dataclasses.replace(
+            preset(f"digits_{name}", run_dir=run_dir),
+            **{"num_filters": 2, "latent_size": 5, "num_steps": 3, "batch_size": 4},
+        )
+        train(options)
+        found[name] = options
+    yield found
+    patch.undo()
+    digits.load.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def exported(runs):
+    """Rows of the exports and their folders, by the model's name."""
+    found = {}
+    for name, options in runs.items():
+        request = Request(options.run_dir, name="maker")
+        folder = f"{options.run_dir}/export"
+        found[name] = generating.export(request, options), folder
+    return found
+
+
+def test_every_file_is_there_and_gives_what_the_generator_gives(exported):
+    for rows, folder in exported.values():
+        kinds = [row["kind"] for row in rows]
+        assert kinds == ["serving_default", "generate", "float32", "int8"]
+        assert not any(row["problem"] for row in rows)
+        assert rows[1]["max_error"] < 1e-5 and rows[2]["max_error"] < 1e-4
+        assert rows[0]["max_error"] > rows[1]["max_error"]
+        record = json.load(open(f"{folder}/maker_export.json"))
+        assert record["parity"] == rows and "run_dir" not in record["options"]
+
+
+def test_latents_become_pngs(exported):
+    _, folder = exported["dcgan"]
+    signatures = tf.saved_model.load(f"{folder}/saved_model/maker/1").signatures
+    latent = tf.random.stateless_normal([3, 5], (1, 2))
+    images = signatures["generate"](latent=latent)["images"].numpy()
+    pngs = signatures["serving_default"](latent=latent)["image_bytes"]
+    assert pngs.shape == (3,)
+    for png, image in zip(pngs, images, strict=True):
+        pixels = tf.io.decode_png(png).numpy()
+        np.testing.assert_array_equal(pixels, np.rint((image + 1) * 127.5))
+
+
+def test_labels_and_seeds_become_pngs_of_their_own(exported):
+    _, folder = exported["conditional"]
+    signatures = tf.saved_model.load(f"{folder}/saved_model/maker/1").signatures
+    label, seed = tf.constant([3, 3, 3, 4], tf.int64), tf.constant([7, 7, 8, 7])
+    asked = signatures["from_label"](label=label, seed=tf.cast(seed, tf.int64))
+    first, second, third, fourth = asked["image_bytes"].numpy()
+    assert first == second and first != third and first != fourth
+    latent = tf.random.stateless_normal([5], [7, 0])[tf.newaxis]
+    same = signatures["serving_default"](latent=latent, label=label[:1])
+    assert same["image_bytes"].numpy()[0] == first
+
+
+@pytest.mark.parametrize("wrong", [-1, 10])
+def test_label_outside_the_range_is_refused(wrong, exported):
+    _, folder = exported["conditional"]
+    signatures = tf.saved_model.load(f"{folder}/saved_model/maker/1").signatures
+    told = rf"`label` must be 0 to 9. Received:\D*{wrong}"
+    label = tf.constant([3, wrong], tf.int64)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        signatures["from_label"](label=label, seed=tf.zeros([2], tf.int64))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        signatures["serving_default"](label=label, latent=tf.zeros([2, 5]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="as many as `latent`"):
+        signatures["serving_default"](label=label[:1], latent=tf.zeros([2, 5]))
+
+
+def test_versions_follow_one_another_and_are_never_written_over(runs, exported):
+    options = runs["dcgan"]
+    request = Request(options.run_dir, name="maker", formats=("savedmodel",))
+    rows = generating.export(request, options)
+    assert rows[0]["path"] == "saved_model/maker/2:serving_default"
+    with pytest.raises(UserError, match="Versions are never written over"):
+        generating.export(dataclasses.replace(request, version=1), options)
+
+
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(runs, tmp_path):
+    options = preset("points")
+    request = Request("runs/points", output=str(tmp_path / "out"))
+    with pytest.raises(UserError, match="`points`, which makes no pictures to export"):
+        generating.export(request, options)
+    request = Request(runs["dcgan"].run_dir, output=str(tmp_path / "out"))
+    none = dataclasses.replace(request, formats=("keras",))
+    with pytest.raises(UserError, match="Nothing to export: a `dcgan` has the formats"):
+        generating.export(none, runs["dcgan"])
+    empty = dataclasses.replace(request, run_dir=str(tmp_path))
+    with pytest.raises(UserError, match="has no checkpoint with networks"):
+        generating.export(empty, runs["dcgan"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_gives_something_else_is_not_put_in_place(
+    runs, tmp_path, monkeypatch
+):
+    options = runs["dcgan"]
+    make = generating._Maker.make
+    calls = []
+
+    def other(self, *args, **kwargs):
+        calls.append(args)
+        made = make(self, *args, **kwargs)
+        return made if tf.is_symbolic_tensor(made) else -made
+
+    monkeypatch.setattr(generating._Maker, "make", other)
+    output = tmp_path / "out"
+    request = Request(options.run_dir, output=str(output))
+    with pytest.raises(UserError, match="Not exported. .*generate: differs by"):
+        generating.export(request, options)
+    assert calls and not output.exists()
