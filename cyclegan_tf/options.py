@@ -176,7 +176,7 @@ class Controllable(Common):
 
     model: ClassVar[str] = "controllable"
     summary: ClassVar[str] = (
-        "latents of a trained `dcgan`, moved until it shows a digit, arXiv 1605.09304"
+        "steers a trained `dcgan` to a digit by its latents, arXiv 1605.09304"
     )
 
     generator_run: str = knob(

@@ -21,6 +21,7 @@ from cyclegan_tf.exporting import records, tflite
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.validation import DRAWN_DATASETS
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in flag_tables.pages()}
 ALL = "\n".join(PAGES.values())
@@ -41,7 +42,7 @@ def anchors(text: str) -> set[str]:
 
 
 def test_flags_of_every_command_stand_once():
-    names = Counter([*COMMANDS, *OPTIONS])
+    names = Counter([*COMMANDS, *OPTIONS, "common"])
     assert Counter(flag_tables.commands_with_a_table()) == names
 
 
@@ -93,7 +94,7 @@ def test_every_module_stands_in_the_design():
 
 
 def test_every_preset_data_set_and_command_is_named():
-    for name in (*PRESETS, *TFDS_CONFIGS, "shapes", *COMMANDS):
+    for name in (*PRESETS, *TFDS_CONFIGS, *DRAWN_DATASETS, *COMMANDS):
         assert f"`{name}`" in ALL, name
 
 

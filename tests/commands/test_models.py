@@ -102,11 +102,17 @@ def test_list_names_every_model_and_preset():
 
 def test_preset_is_measured_with_three_seeds(monkeypatch, capsys):
     small = {"num_units": 4, "batch_size": 4, "num_steps": 2}
-    preset = dataclasses.replace(PRESETS["points"], values=small)
+    beside = {"batch_size": 5, "critic_steps": 2}
+    preset = dataclasses.replace(PRESETS["points"], values=small, baseline=beside)
     monkeypatch.setitem(PRESETS, "points", preset)
     lines = models.measured("points").splitlines()
     assert lines[0] == "| points | seed 0, 1, 2 | median |"
-    rows = {line.split(" | ")[0].strip("| "): line for line in lines[2:-2]}
+    told = "| points with batch_size 5, critic_steps 2 | seed 0, 1, 2 | median |"
+    assert lines[8] == told
+    for ours, theirs in zip(lines[1:6], lines[9:14], strict=True):
+        assert ours.split(" | ")[0] == theirs.split(" | ")[0]
+    assert lines[2:6] != lines[10:14]
+    rows = {line.split(" | ")[0].strip("| "): line for line in lines[2:7]}
     assert [*rows] == [
         "modes",
         "within",
@@ -120,9 +126,42 @@ def test_preset_is_measured_with_three_seeds(monkeypatch, capsys):
     assert "Python 3." in lines[-1] and "tensorflow 2." in lines[-1]
 
 
+def test_preset_that_needs_another_gets_a_run_of_it(monkeypatch):
+    trained = []
+
+    def train(name, run_dir, **fields):
+        trained.append((name, fields))
+        return {"changed": float(fields["seed"]), "minutes": 1.0}
+
+    monkeypatch.setattr(models, "_train", train)
+    lines = models.measured("digits_controllable").splitlines()
+    assert lines[2] == "| changed | 0, 1, 2 | 1 |"
+    names = ["digits_dcgan", "digits_controllable", "digits_controllable"]
+    assert [name for name, _ in trained] == 3 * names
+    assert [fields["seed"] for _, fields in trained] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    ours, theirs = (fields for _, fields in trained[1:3])
+    assert ours["generator_run"] == theirs["generator_run"]
+    assert "lambda_features" not in ours and theirs["lambda_features"] == 0.0
+
+
+@pytest.mark.usefixtures("few_shapes")
+def test_cyclegan_on_drawn_pictures_is_measured_beside_another_data_set(monkeypatch):
+    small = {"max_steps": 1, **PRESETS["tiny"].values, "dataset": "shapes_colour"}
+    beside = {"dataset": "shapes_upside_down"}
+    preset = dataclasses.replace(PRESETS["limits"], values=small, baseline=beside)
+    monkeypatch.setitem(PRESETS, "limits", preset)
+    lines = models.measured("limits").splitlines()
+    names = [line.split(" | ")[0].strip("| ") for line in lines[2:7]]
+    assert names[:2] == ["error_x_to_y", "error_doing_nothing_x_to_y"]
+    assert lines[8].startswith("| limits with dataset shapes_upside_down | seed 0, ")
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("demo", "`measure` demo is a CycleGAN"), ("x", "`measure` must be one of")],
+    [
+        ("quick", "`measure` quick is on real pictures: train it, and ask `evaluate`"),
+        ("x", "`measure` must be one of"),
+    ],
 )
 def test_what_cannot_be_measured_is_refused(name, told):
     with pytest.raises(UserError, match=told):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cyclegan_tf.data import shapes
+from cyclegan_tf.validation import DRAWN_DATASETS
 
 SIZE = 32
 
@@ -139,3 +140,37 @@ def test_a_stripe_runs_up_from_each_foot(pairs):
         assert striped[last_row - 2][feet].mean() < 130
         middle_row = striped[SIZE // 2]
         assert middle_row[feet].mean() < 130
+
+
+def test_data_sets_are_those_that_options_know():
+    assert tuple(shapes.DATASETS) == DRAWN_DATASETS
+
+
+def test_coats_differ_on_one_body_over_one_ground():
+    looks = tuple(shapes.Look(coat) for coat in shapes.COATS)
+    drawn = [p.astype(float) for p in shapes.draw((0, 7), SIZE, looks)]
+    plain, _ = shapes.draw_pair((0, 7), SIZE)
+    np.testing.assert_array_equal(drawn[0], plain)
+    body = ~off_body(drawn[0], drawn[-1])
+    middle = np.zeros_like(body)
+    middle[SIZE // 2 - 2 : SIZE // 2 + 2, SIZE // 2 - 2 : SIZE // 2 + 2] = True
+    assert body[middle].all()
+    for colour, picture in zip(shapes.COATS.values(), drawn, strict=True):
+        np.testing.assert_array_equal(picture[~body], drawn[0][~body])
+        assert np.abs(picture[middle].mean(axis=0) - colour).max() < 12
+
+
+def test_animal_upside_down_is_the_same_one_over_the_same_ground():
+    for i in range(20):
+        upright, fallen = shapes.draw_pair((0, i), 64, "shapes_upside_down")
+        white, _ = shapes.draw_pair((0, i), 64, "shapes_colour")[::-1]
+        body = ~off_body(upright, white)
+        looks = (shapes.Look("white", True), shapes.Look("brown", True))
+        other = ~off_body(*shapes.draw((0, i), 64, looks))
+        both = body | other
+        np.testing.assert_array_equal(upright[~both], fallen[~both])
+        assert abs(body.sum() - other.sum()) < 0.05 * body.sum()
+        # Turned about the middle of its trunk, which is not the picture's.
+        turned = [(np.roll(body[::-1], s, axis=0) == other).mean() for s in range(64)]
+        assert max(turned) > 0.985
+        assert (body == other).mean() < 0.95

@@ -9,7 +9,7 @@ from absl import flags
 
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import GROUPS, Config
-from cyclegan_tf.options import OPTIONS
+from cyclegan_tf.options import OPTIONS, Common
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
@@ -21,25 +21,32 @@ def pages() -> list[pathlib.Path]:
 
 
 def table(command: str) -> str:
-    """The flags of a command, or the options of a model, as Markdown."""
+    """The flags of a command, or a model's own options, as Markdown.
+
+    `common` are those of all models beside CycleGAN.
+    """
+    if command == "common":
+        return _tables_of(Common)
     if command in OPTIONS:
-        return _tables_of(OPTIONS[command])
+        return _tables_of(OPTIONS[command], without=Common)
     if command != "train":
         return _table(f"`{command}`", _flags(command))
     return _tables_of(Config)
 
 
-def _tables_of(kind: type) -> str:
+def _tables_of(kind: type, without: type | None = None) -> str:
     """A table of each group of the options of a model, or of `Config`."""
+    left_out = {field.name for field in dataclasses.fields(without)} if without else ()
     tables = []
     for group in GROUPS:
         rows = {}
         for field in dataclasses.fields(kind):
-            if field.metadata["group"] == group:
+            if field.metadata["group"] == group and field.name not in left_out:
                 choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
                 text = field.metadata["text"] + (f": {choices}" if choices else "")
                 rows[field.name] = field.default, text
-        tables.append(_table(group, rows))
+        if rows:
+            tables.append(_table(group, rows))
     return "\n".join(tables)
 
 
