@@ -144,6 +144,8 @@ def with_label(images: tf.Tensor, labels: tf.Tensor, num_classes: int) -> tf.Ten
 def _normed(x, norm: str, name: str):
     if norm == "none":
         return x
-    return keras.layers.BatchNormalization(momentum=_MOMENTUM, epsilon=1e-5, name=name)(
-        x
-    )
+    # Of the whole batch, whatever the number of replicas; all keep the same population.
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(
+        momentum=_MOMENTUM, epsilon=1e-5, synchronized=several, name=name
+    )(x)

@@ -147,6 +147,25 @@ def test_norm_takes_batches_in_training_and_the_population_when_used():
     np.testing.assert_allclose(norm(x, training=False), expected, rtol=2e-3, atol=1e-3)
 
 
+def test_norm_of_two_replicas_is_that_of_the_whole_batch():
+    latent = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with two.scope():
+        split = networks.generator(5, 2, "batch")
+    whole = networks.generator(5, 2, "batch")
+    whole.set_weights(split.get_weights())
+    parts = two.experimental_distribute_values_from_function(
+        lambda replica: tf.constant(
+            np.split(latent, 2)[replica.replica_id_in_sync_group]
+        )
+    )
+    run = tf.function(lambda x: two.run(lambda y: split(y, training=True), args=(x,)))
+    made = np.concatenate([x.numpy() for x in run(parts).values])
+    np.testing.assert_allclose(made, whole(latent, training=True), atol=1e-6)
+    for ours, theirs in zip(split.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 # --- Runs
 
 
