@@ -58,6 +58,9 @@ _DEMO = {
     "num_decay_epochs": 2,
 }
 
+# GANs on digits: small enough for two cores.
+_DIGITS = {"num_filters": 16, "batch_size": 64, "learning_rate": 1e-3}
+
 PRESETS = {
     "horse2zebra": Preset(
         values={},
@@ -159,8 +162,8 @@ PRESETS = {
         "7.6 and 5.0 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
     "limits": Preset(
-        values={**_DEMO, "dataset": "shapes_upside_down"},
-        record="not measured",
+        values={**_DEMO, "output_skip": False, "dataset": "shapes_upside_down"},
+        record="Not measured.",
         baseline={"dataset": "shapes_colour"},
     ),
     "points": Preset(
@@ -190,19 +193,25 @@ PRESETS = {
         options=Points,
     ),
     "digits_dcgan": Preset(
-        values={"num_steps": 4_000, "batch_size": 64, "learning_rate": 5e-4},
-        record="not measured",
+        values={**_DIGITS, "num_steps": 4_000},
+        record="Not measured.",
         options=DCGAN,
         baseline={"norm": "none"},
     ),
     "digits_conditional": Preset(
-        values={"num_steps": 3_000, "batch_size": 64, "learning_rate": 5e-4},
-        record="not measured",
+        values={**_DIGITS, "num_steps": 2_000},
+        record="Not measured.",
         options=Conditional,
     ),
     "digits_controllable": Preset(
-        values={"num_steps": 200, "batch_size": 200, "learning_rate": 5e-2},
-        record="not measured",
+        values={
+            **_DIGITS,
+            "num_steps": 200,
+            "batch_size": 200,
+            "learning_rate": 5e-2,
+            "show_every_steps": 100,
+        },
+        record="Not measured.",
         options=Controllable,
         baseline={"lambda_features": 0.0},
         needs="digits_dcgan",

@@ -1,10 +1,12 @@
 """What each preset builds, and where its runs go."""
 
+import dataclasses
+
 import pytest
 
 from cyclegan_tf import presets, validation
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import Points
+from cyclegan_tf.options import DCGAN, Conditional, Controllable, Points
 from cyclegan_tf.presets import PRESETS
 
 # What each preset must keep: dataset, image_size, load_size, generator, num_filters,
@@ -18,7 +20,10 @@ PRESET_ROWS = {
     "quick": ("horse2zebra", 64, 128, "resnet", 16, 6, 6, 28),
     "quick256": ("horse2zebra", 128, 256, "resnet", 64, 9, 14, 36),
     "demo": ("shapes", 64, 72, "resnet", 16, 4, 14, 3),
+    "limits": ("shapes_upside_down", 64, 72, "resnet", 16, 4, 14, 3),
 }
+
+_DIGITS = {"num_filters": 16, "latent_size": 64, "batch_size": 64}
 
 MODEL_ROWS = {
     "points": Points(points="ring", adversarial_loss="binary_cross_entropy"),
@@ -33,6 +38,21 @@ MODEL_ROWS = {
         beta_1=0.0,
         beta_2=0.9,
     ),
+    "digits_dcgan": DCGAN(**_DIGITS, norm="batch", num_steps=4_000),
+    "digits_conditional": Conditional(**_DIGITS, num_steps=2_000),
+    "digits_controllable": Controllable(
+        **{**_DIGITS, "batch_size": 200},
+        num_steps=200,
+        learning_rate=5e-2,
+        lambda_features=10.0,
+        show_every_steps=100,
+    ),
+}
+
+BASELINES = {
+    "digits_dcgan": {"norm": "none"},
+    "digits_controllable": {"lambda_features": 0.0},
+    "limits": {"dataset": "shapes_colour"},
 }
 
 
@@ -58,6 +78,24 @@ def test_every_preset_has_a_row():
 def test_preset_of_another_model_builds_what_its_row_says():
     for name, row in MODEL_ROWS.items():
         assert PRESETS[name].config == row
+
+
+def test_presets_are_measured_beside_other_options_of_theirs():
+    assert {n: p.baseline for n, p in PRESETS.items() if p.baseline} == BASELINES
+    for name, values in BASELINES.items():
+        config = PRESETS[name].config
+        assert dataclasses.replace(config, **values) != config
+
+
+def test_controllable_presets_fit_the_generator_that_they_need():
+    for preset in PRESETS.values():
+        if preset.needs:
+            ours, theirs = preset.config, PRESETS[preset.needs].config
+            assert ours.generator_run == f"runs/{preset.needs}"
+            assert (ours.latent_size, ours.num_filters) == (
+                theirs.latent_size,
+                theirs.num_filters,
+            )
 
 
 @pytest.mark.parametrize("name", PRESETS)
