@@ -18,7 +18,8 @@ import tensorflow as tf
 
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.exporting import records
-from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.exporting.request import FORMATS, Request
+from cyclegan_tf.exporting.request import TFLITE_TYPES as ALL_TFLITE_TYPES
 from cyclegan_tf.files import staging
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -27,7 +28,7 @@ from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.run_directory import EXPORT_FOLDER
 from cyclegan_tf.stacks import as_tf_variable
 from cyclegan_tf.training import checkpoints
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.validation import UserError, check_choice
 
 TFLITE_TYPES = ("float32", "int8")
 # Names of the inputs and outputs to try, and of what came of it.
@@ -77,6 +78,8 @@ def export(request: Request, options: Common) -> list[dict]:
             f"`run_dir` {request.run_dir} is of the model `{options.model}`, which "
             f"makes no pictures to export; {', '.join(_MAKERS)} do."
         )
+    formats = _known("formats", request.formats, FORMATS, ("savedmodel", "tflite"))
+    kinds = _known("tflite_types", request.tflite_types, ALL_TFLITE_TYPES, TFLITE_TYPES)
     maker = _MAKERS[options.model](options)
     networks = {"generator": maker.generator}
     checkpoints.take_over(networks, request.run_dir, "run_dir")
@@ -90,16 +93,10 @@ def export(request: Request, options: Common) -> list[dict]:
         raise UserError(f"{output / place} exists. Versions are never written over.")
     with staging(output, (OSError, tf.errors.OpError)) as folder:
         tried, plan = _inputs(maker, _TRIED), []
-        if "savedmodel" in request.formats:
+        if "savedmodel" in formats:
             plan += _write_saved_model(maker, folder, place)
-        if "tflite" in request.formats:
-            kinds = [k for k in TFLITE_TYPES if k in request.tflite_types]
+        if "tflite" in formats:
             plan += [_write_tflite(maker, folder, name, kind) for kind in kinds]
-        if not plan:
-            raise UserError(
-                f"Nothing to export: a `{options.model}` has the formats savedmodel "
-                f"and tflite, and the tflite_types {', '.join(TFLITE_TYPES)}."
-            )
         rows = _tried(folder, plan, tried, maker.make(**tried).numpy())
         print(records.table(rows))
         failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
@@ -112,6 +109,15 @@ def export(request: Request, options: Common) -> list[dict]:
             source.replace(target)
     print(f"Exported version {version} to {output}")
     return rows
+
+
+def _known(name: str, asked, every, ours) -> tuple[str, ...]:
+    """Ours of every choice that there is; else what is asked for, if all are ours."""
+    if set(asked) == set(every):
+        return ours
+    for value in asked:
+        check_choice(name, value, ours)
+    return asked
 
 
 def _dcgan(options) -> _Maker:

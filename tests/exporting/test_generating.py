@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 
+from cyclegan_tf.commands import export as command
 from cyclegan_tf.data import digits
 from cyclegan_tf.exporting import generating
 from cyclegan_tf.exporting.request import Request
@@ -30,6 +32,7 @@ def runs(tmp_path_factory):
         options = dataclasses.replace(
             preset(f"digits_{name}", run_dir=run_dir),
             **{"num_filters": 2, "latent_size": 5, "num_steps": 3, "batch_size": 4},
+            learning_rate=0.3,
         )
         train(options)
         found[name] = options
@@ -113,9 +116,17 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(runs, tmp_path):
     with pytest.raises(UserError, match="`points`, which makes no pictures to export"):
         generating.export(request, options)
     request = Request(runs["dcgan"].run_dir, output=str(tmp_path / "out"))
-    none = dataclasses.replace(request, formats=("keras",))
-    with pytest.raises(UserError, match="Nothing to export: a `dcgan` has the formats"):
-        generating.export(none, runs["dcgan"])
+    for field, value, told in (
+        (
+            "formats",
+            ("tflite", "keras"),
+            "`formats` must be one of savedmodel, tflite.",
+        ),
+        ("tflite_types", ("float16",), "`tflite_types` must be one of float32, int8."),
+    ):
+        with pytest.raises(UserError, match=told):
+            asked = dataclasses.replace(request, **{field: value})
+            generating.export(asked, runs["dcgan"])
     empty = dataclasses.replace(request, run_dir=str(tmp_path))
     with pytest.raises(UserError, match="has no checkpoint with networks"):
         generating.export(empty, runs["dcgan"])
@@ -140,3 +151,14 @@ def test_file_that_gives_something_else_is_not_put_in_place(
     with pytest.raises(UserError, match="Not exported. .*generate: differs by"):
         generating.export(request, options)
     assert calls and not output.exists()
+
+
+def test_flag_that_means_nothing_to_the_model_is_refused():
+    values = flags.FlagValues()
+    command.define_flags(values)
+    values(["export.py", "--run_dir=runs/x", "--name=y", "--direction=A2B"])
+    told = "The export of a `dcgan` has no `direction`; it has run_dir, formats, "
+    with pytest.raises(UserError, match=told):
+        command._check_flags(values, "dcgan")
+    values["direction"].present = 0
+    command._check_flags(values, "dcgan")
