@@ -7,7 +7,12 @@ import dataclasses
 import json
 from typing import ClassVar
 
-from cyclegan_tf.validation import UserError, check_strategy, check_values
+from cyclegan_tf.validation import (
+    UserError,
+    check_strategy,
+    check_values,
+    patchgan_size,
+)
 
 
 def knob(default, group, text, *, choices=(), minimum=None, changeable=False):
@@ -142,4 +147,93 @@ class Points(Common):
     )
 
 
-OPTIONS = {options.model: options for options in (Points,)}
+@dataclasses.dataclass(frozen=True)
+class Pix2Pix(Common):
+    """Translation learned from pairs: [models/pix2pix.py](models/pix2pix.py).
+
+    Raises:
+      UserError: a value is outside its range, or two values do not fit together.
+    """
+
+    model: ClassVar[str] = "pix2pix"
+    summary: ClassVar[str] = "translation learned from pairs, arXiv 1611.07004"
+
+    # The official recipe: 200 epochs of 400 pairs, one a step.
+    num_steps: int = knob(80_000, "Training", "steps of the whole training", minimum=1)
+    batch_size: int = knob(
+        1, "Training", "pairs in a step, over all replicas", minimum=1
+    )
+    learning_rate: float = knob(
+        2e-4,
+        "Training",
+        "of Adam, constant for half of the steps and then falling linearly to 0",
+        minimum=0,
+    )
+    dataset: str = knob(
+        "shapes",
+        "Data",
+        "`shapes` (drawn: plain animals A, striped ones B), or a folder: with train/ and "
+        "test/, A beside B in each picture, or with trainA/, trainB/, testA/ and "
+        "testB/, where pictures of one name are a pair",
+    )
+    direction: str = knob(
+        "a_to_b",
+        "Data",
+        "which side is translated",
+        choices=("a_to_b", "b_to_a"),
+    )
+    image_size: int = knob(64, "Data", "side of a crop, in pixels", minimum=8)
+    load_size: int = knob(
+        72,
+        "Data",
+        "side that pictures are resized to before the crop, the same crop and flip for "
+        "both of a pair",
+        minimum=8,
+    )
+    num_filters: int = knob(
+        64, "Networks", "channels after the generator's first convolution", minimum=1
+    )
+    num_downs: int = knob(6, "Networks", "halvings of the U-Net", minimum=3)
+    discriminator_filters: int = knob(
+        64,
+        "Networks",
+        "channels after the discriminator's first convolution",
+        minimum=1,
+    )
+    discriminator_layers: int = knob(
+        3, "Networks", "convolutions of stride 2 of the discriminator", minimum=1
+    )
+    lambda_l1: float = knob(
+        100.0, "Losses", "weight of the difference to the truth", minimum=0
+    )
+    lambda_gan: float = knob(
+        1.0,
+        "Losses",
+        "weight of what the discriminator says; 0: no discriminator is trained",
+        minimum=0,
+    )
+
+    def __post_init__(self):
+        """Checks every field, then how they fit together."""
+        super().__post_init__()
+        size, multiple = self.image_size, 2**self.num_downs
+        if size % multiple:
+            raise UserError(
+                f"`image_size` must be a multiple of {multiple} for {self.num_downs} "
+                f"`num_downs`. Received: {size}."
+            )
+        if self.load_size < size:
+            raise UserError(
+                f"`load_size` must be at least `image_size` ({size}). Received: "
+                f"{self.load_size}."
+            )
+        if patchgan_size(size, self.discriminator_layers) < 1:
+            raise UserError(
+                f"`image_size` is too small for {self.discriminator_layers} "
+                f"`discriminator_layers`. Received: {size}."
+            )
+        if not self.lambda_l1 + self.lambda_gan:
+            raise UserError("`lambda_l1` and `lambda_gan` can't both be 0.")
+
+
+OPTIONS = {options.model: options for options in (Points, Pix2Pix)}

@@ -5,17 +5,25 @@ import os
 import pathlib
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import Common, Points
+from cyclegan_tf.options import Common, Pix2Pix, Points
 from cyclegan_tf.validation import check_choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Values of a configuration, with what is known of training with them."""
+    """Values of a configuration, with what is known of training with them.
+
+    Attributes:
+      values: The fields that differ from the defaults.
+      record: What is known, and the command.
+      options: The kind of configuration.
+      baseline: Fields that turn it into what it must beat, if there is such a thing.
+    """
 
     values: dict
     record: str
     options: type[Config | Common] = Config
+    baseline: dict | None = None
 
     @property
     def config(self) -> Config | Common:
@@ -177,6 +185,17 @@ PRESETS = {
         record="WGAN-GP on the same grid. `python train.py --preset points_wgan_gp`. "
         "3.5 minutes on 2 CPU cores; 24 of 25 modes.",
         options=Points,
+    ),
+    "shapes_pix2pix": Preset(
+        values={
+            "num_filters": 16,
+            "discriminator_filters": 16,
+            "discriminator_layers": 2,
+            "num_steps": 2_000,
+        },
+        record="Paired translation.",
+        options=Pix2Pix,
+        baseline={"lambda_gan": 0.0},
     ),
 }
 

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
@@ -28,7 +29,7 @@ from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
 # The models beside CycleGAN, made of their options and a strategy.
-MODELS = {"points": PointsGAN}
+MODELS = {"points": PointsGAN, "pix2pix": Pix2PixGAN}
 
 
 class Run(Protocol):
