@@ -172,9 +172,10 @@ class Pix2Pix(Common):
     dataset: str = knob(
         "shapes",
         "Data",
-        "`shapes` (drawn: plain animals A, striped ones B), or a folder: with train/ and "
-        "test/, A beside B in each picture, or with trainA/, trainB/, testA/ and "
-        "testB/, where pictures of one name are a pair",
+        "`shapes` (drawn: plain animals A, striped ones B), `shapes_anywhere` (stripes "
+        "begin anywhere, which A does not tell), or a folder: with train/ and test/, A "
+        "beside B in each picture, or with trainA/, trainB/, testA/ and testB/, where "
+        "pictures of one name are a pair",
     )
     direction: str = knob(
         "a_to_b",

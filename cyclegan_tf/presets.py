@@ -49,6 +49,16 @@ _ON_CROPS = {
     "lambda_cycle": 1.0,
 }
 
+# Small networks and few steps, which the larger rate makes up for.
+_SMALL_PIX2PIX = {
+    "num_filters": 16,
+    "discriminator_filters": 16,
+    "discriminator_layers": 2,
+    "learning_rate": 1e-3,
+    "num_steps": 1500,
+    "show_every_steps": 500,
+}
+
 PRESETS = {
     "horse2zebra": Preset(
         values={},
@@ -187,13 +197,14 @@ PRESETS = {
         options=Points,
     ),
     "shapes_pix2pix": Preset(
-        values={
-            "num_filters": 16,
-            "discriminator_filters": 16,
-            "discriminator_layers": 2,
-            "num_steps": 2_000,
-        },
-        record="Paired translation.",
+        values=_SMALL_PIX2PIX,
+        record="RECORD1",
+        options=Pix2Pix,
+        baseline={"lambda_gan": 0.0},
+    ),
+    "shapes_pix2pix_anywhere": Preset(
+        values={"dataset": "shapes_anywhere", **_SMALL_PIX2PIX},
+        record="RECORD2",
         options=Pix2Pix,
         baseline={"lambda_gan": 0.0},
     ),
@@ -208,7 +219,8 @@ def preset(name: str, **fields) -> Config | Common:
     Args:
       name: One of `PRESETS`: `horse2zebra` (the official recipe), `unet`,
         `horse2zebra64`, `shapes64`, `quick`, `quick256`, `demo` or `tiny`; of the
-        models beside CycleGAN `points`, `points_grid` or `points_wgan_gp`.
+        models beside CycleGAN `points`, `points_grid`, `points_wgan_gp`,
+        `shapes_pix2pix` or `shapes_pix2pix_anywhere`.
       **fields: Fields of the configuration that win over the preset's.
 
     Returns:

@@ -1,10 +1,12 @@
 """What each preset builds, and where its runs go."""
 
+import dataclasses
+
 import pytest
 
 from cyclegan_tf import presets, validation
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import Points
+from cyclegan_tf.options import Pix2Pix, Points
 from cyclegan_tf.presets import PRESETS
 
 # What each preset must keep: dataset, image_size, load_size, generator, num_filters,
@@ -20,6 +22,18 @@ PRESET_ROWS = {
     "demo": ("shapes", 64, 72, "resnet", 16, 4, 14, 3),
 }
 
+SMALL_PIX2PIX = {
+    "image_size": 64,
+    "num_filters": 16,
+    "discriminator_filters": 16,
+    "discriminator_layers": 2,
+    "learning_rate": 1e-3,
+    "num_steps": 1500,
+    "show_every_steps": 500,
+    "lambda_l1": 100.0,
+    "lambda_gan": 1.0,
+}
+
 MODEL_ROWS = {
     "points": Points(points="ring", adversarial_loss="binary_cross_entropy"),
     "points_grid": Points(
@@ -33,6 +47,8 @@ MODEL_ROWS = {
         beta_1=0.0,
         beta_2=0.9,
     ),
+    "shapes_pix2pix": Pix2Pix(dataset="shapes", **SMALL_PIX2PIX),
+    "shapes_pix2pix_anywhere": Pix2Pix(dataset="shapes_anywhere", **SMALL_PIX2PIX),
 }
 
 
@@ -58,6 +74,17 @@ def test_every_preset_has_a_row():
 def test_preset_of_another_model_builds_what_its_row_says():
     for name, row in MODEL_ROWS.items():
         assert PRESETS[name].config == row
+
+
+def test_baselines_are_options_of_their_presets():
+    baselines = {n: p.baseline for n, p in PRESETS.items() if p.baseline is not None}
+    for name, values in baselines.items():
+        options = dataclasses.replace(PRESETS[name].config, **values)
+        assert options != PRESETS[name].config, name
+    alone = {"lambda_gan": 0.0}
+    assert baselines == dict.fromkeys(
+        ["shapes_pix2pix", "shapes_pix2pix_anywhere"], alone
+    )
 
 
 @pytest.mark.parametrize("name", PRESETS)

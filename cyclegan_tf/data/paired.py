@@ -21,6 +21,8 @@ from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.process import progress_bar
 from cyclegan_tf.validation import UserError
 
+DRAWN = ("shapes", "shapes_anywhere")
+
 # The official data sets have one of them, or both.
 _TEST_PARTS = ("test", "val")
 
@@ -56,9 +58,9 @@ def load(options: Pix2Pix) -> PairedData:
       UserError: a folder is missing or empty, pictures can't be read, or they do not
         make pairs; one that is at fault is named.
     """
-    if options.dataset == "shapes":
-        train = _drawn(0, shapes.NUM_TRAIN, options.load_size, options.direction)
-        test = _drawn(2, shapes.NUM_TEST, options.image_size, options.direction)
+    if options.dataset in DRAWN:
+        train = _drawn(options, 0, shapes.NUM_TRAIN, options.load_size)
+        test = _drawn(options, 2, shapes.NUM_TEST, options.image_size)
         return PairedData(train, test)
     train, test = _files(options.dataset)
     return PairedData(
@@ -126,10 +128,11 @@ def _joined(a: np.ndarray, b: np.ndarray, direction: str) -> np.ndarray:
     return np.concatenate([a, b] if direction == "a_to_b" else [b, a], axis=-1)
 
 
-def _drawn(part: int, number: int, size: int, direction: str) -> Domain:
+def _drawn(options: Pix2Pix, part: int, number: int, size: int) -> Domain:
     """Animals of a part of `shapes`, plain (A) and striped (B)."""
-    names = [f"shapes {part} number {i}" for i in range(number)]
-    drawn = [shapes.draw_pair((part, i), size) for i in range(number)]
+    anywhere, direction = options.dataset == "shapes_anywhere", options.direction
+    names = [f"{options.dataset} {part} number {i}" for i in range(number)]
+    drawn = [shapes.draw_pair((part, i), size, anywhere) for i in range(number)]
     pairs = [_joined(plain, striped, direction) for plain, striped in drawn]
     return Domain(names, pairs.__getitem__)
 
@@ -146,7 +149,8 @@ def _files(dataset: str) -> tuple[_Files, _Files]:
     root = pathlib.Path(os.path.expanduser(dataset))
     if not root.is_dir():
         raise UserError(
-            f"Unknown dataset {dataset!r}: no such folder, and not `shapes`."
+            f"Unknown dataset {dataset!r}: no such folder, and none of "
+            f"{', '.join(DRAWN)}."
         )
     aligned, split = root / "train", [root / "trainA", root / "trainB"]
     there = [folder for folder in split if folder.is_dir()]
@@ -179,10 +183,10 @@ def _apart(root: pathlib.Path, part: str) -> _Files:
     """Files of A and of B with the same name, whatever their endings."""
     folders = [root / f"{part}{side}" for side in "AB"]
     a, b = (_by_stem(folder) for folder in folders)
-    for folder, ours, theirs in ((folders[0], b, a), (folders[1], a, b)):
+    for folder, ours, theirs in ((folders[0], a, b), (folders[1], b, a)):
         if theirs and not folder.is_dir():
             raise UserError(f"{folder} is missing.")
-        if ours and not theirs:
+        if theirs and not ours:
             raise no_picture(folder)
     for ours, theirs, folder in ((a, b, folders[1]), (b, a, folders[0])):
         alone = [path for stem, path in ours.items() if stem not in theirs]

@@ -22,12 +22,16 @@ _HALF_STRIPE = 0.045
 _OVERSAMPLING = 2
 
 
-def draw_pair(seed: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_pair(
+    seed: tuple[int, ...], size: int, anywhere: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws one animal in both coats.
 
     Args:
       seed: Decides everything about the picture.
       size: Side in pixels.
+      anywhere: Whether the stripes begin at a random place, so that the plain picture
+        does not tell where they are.
 
     Returns:
       The plain and the striped picture, uint8 [size, size, 3], equal off the body.
@@ -38,7 +42,8 @@ def draw_pair(seed: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]
     ground = _ground(random, x, y)
     body, along, shade = _animal(random, x, y)
     period = _STRIPE_PERIOD
-    from_stripe = np.abs(np.mod(along - _FEET[0] + 0.5 * period, period) - 0.5 * period)
+    first = _FEET[0] + (random.uniform(0, period) if anywhere else 0)
+    from_stripe = np.abs(np.mod(along - first + 0.5 * period, period) - 0.5 * period)
     striped = from_stripe[..., None] < _HALF_STRIPE
     coats = np.array(_BROWN), np.where(striped, _BLACK, _WHITE)
     plain, stripes = (
