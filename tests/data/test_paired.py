@@ -114,18 +114,16 @@ def test_shapes_are_the_animals_of_the_unpaired_data():
 
 
 def test_stripes_anywhere_are_on_the_same_animals():
-    places = set()
+    moved_far = 0
     for i in range(20):
         plain, striped = shapes.draw_pair((2, i), 32)
         same, moved = shapes.draw_pair((2, i), 32, anywhere=True)
         np.testing.assert_array_equal(plain, same)
         body = (plain != striped).any(axis=-1)
         np.testing.assert_array_equal(striped[~body], moved[~body])
-        assert (striped != moved).any()
-        dark = (moved[body] < 60).all(axis=-1)
-        places.add(tuple(np.flatnonzero(dark)[:3]))
-        assert 0.1 < dark.mean() < 0.5
-    assert len(places) > 15
+        assert 0.1 < (moved[body] < 60).all(axis=-1).mean() < 0.5
+        moved_far += np.abs(striped[body].astype(int) - moved[body]).mean() > 40
+    assert moved_far > 10
 
 
 # --- Order, crops and flips

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import runpy
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.dataset_folders import picture
+from helpers.flag_tables import ROOT
 from helpers.precision import floats
+from PIL import Image
 
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.options import Pix2Pix
@@ -195,6 +198,18 @@ def test_two_steps_of_the_preset(values, tmp_path, capsys):
     train(options)
     assert "2 of" in capsys.readouterr().out
     assert newest_checkpoint(tmp_path).endswith("step-2")
+
+
+def test_script_draws_what_runs_make_of_pairs(tmp_path):
+    for name in ("shapes", "shapes_anywhere"):
+        fields = {**SMALL, "dataset": name, "num_steps": 1, "strategy": "single"}
+        train(Pix2Pix(run_dir=str(tmp_path / name), **fields))
+    script = runpy.run_path(str(ROOT / "tests/measuring/show_pairs.py"))
+    runs = [f"ours={tmp_path / name}" for name in ("shapes", "shapes_anywhere")]
+    script["main"](str(tmp_path / "shown.png"), *runs)
+    shown = np.asarray(Image.open(tmp_path / "shown.png"))
+    # Three rows of six pictures.
+    assert 1.6 < shown.shape[1] / shown.shape[0] < 2.6
 
 
 def test_plan_names_networks_and_steps():
