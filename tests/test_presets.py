@@ -28,7 +28,7 @@ SMALL_PIX2PIX = {
     "discriminator_filters": 16,
     "discriminator_layers": 2,
     "learning_rate": 1e-3,
-    "num_steps": 1500,
+    "num_steps": 2000,
     "show_every_steps": 500,
     "lambda_l1": 100.0,
     "lambda_gan": 1.0,

@@ -21,7 +21,7 @@ from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.process import progress_bar
 from cyclegan_tf.validation import UserError
 
-DRAWN = ("shapes", "shapes_anywhere")
+_DRAWN = ("shapes", "shapes_anywhere")
 
 # The official data sets have one of them, or both.
 _TEST_PARTS = ("test", "val")
@@ -58,7 +58,7 @@ def load(options: Pix2Pix) -> PairedData:
       UserError: a folder is missing or empty, pictures can't be read, or they do not
         make pairs; one that is at fault is named.
     """
-    if options.dataset in DRAWN:
+    if options.dataset in _DRAWN:
         train = _drawn(options, 0, shapes.NUM_TRAIN, options.load_size)
         test = _drawn(options, 2, shapes.NUM_TEST, options.image_size)
         return PairedData(train, test)
@@ -93,11 +93,8 @@ def batches(
       An iterator over (input, truth), float32 [batch_size / replicas, image_size,
       image_size, 3] in [-1, 1], distributed if there are several replicas.
     """
-    number, size, replicas = (
-        options.batch_size,
-        options.image_size,
-        strategy.num_replicas_in_sync,
-    )
+    number, size = options.batch_size, options.image_size
+    replicas = strategy.num_replicas_in_sync
 
     def read(position) -> np.ndarray:
         index = picture_index(
@@ -150,7 +147,7 @@ def _files(dataset: str) -> tuple[_Files, _Files]:
     if not root.is_dir():
         raise UserError(
             f"Unknown dataset {dataset!r}: no such folder, and none of "
-            f"{', '.join(DRAWN)}."
+            f"{', '.join(_DRAWN)}."
         )
     aligned, split = root / "train", [root / "trainA", root / "trainB"]
     there = [folder for folder in split if folder.is_dir()]

@@ -5,7 +5,7 @@ and tells whether that is the true one. Each pair also says how far, pixel by pi
 translation is off.
 
 Departures from the paper: no dropout, which it has in place of noise and finds to
-change the outputs little (section 3.2), so that a step is a function of its batch; and
+change the outputs little (section 3.1), so that a step is a function of its batch; and
 the norms are instance norms, as batch norms are at the paper's batch of 1.
 """
 

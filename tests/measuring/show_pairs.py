@@ -33,12 +33,12 @@ def main(file: str, *runs: str) -> None:
         made.setdefault(name, {})[dataset] = outputs
     rows = {"input": inputs, **made, "truth": truths}
     columns = sum(len(pictures) for pictures in inputs.values())
-    figure = Figure(figsize=(0.95 * columns, 0.97 * len(rows)))
+    figure = Figure(figsize=(1.4 * columns, 1.42 * len(rows)))
     axes = figure.subplots(len(rows), 1)
     for axis, (name, parts) in zip(axes, rows.items(), strict=True):
         blocks = [np.concatenate([*parts[dataset]], axis=1) for dataset in inputs]
         axis.imshow(np.concatenate(blocks, axis=1), interpolation="nearest")
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     figure.subplots_adjust(hspace=0.03)
