@@ -198,13 +198,21 @@ PRESETS = {
     ),
     "shapes_pix2pix": Preset(
         values=_SMALL_PIX2PIX,
-        record="RECORD1",
+        record="Stripes onto drawn animals, learned from pairs; the feet tell where. "
+        "`python train.py --preset shapes_pix2pix`. 1.4 minutes on one CPU core; error "
+        "to the truth 5.9 levels of 255, of doing nothing 29.0; L1 alone does as well.",
         options=Pix2Pix,
         baseline={"lambda_gan": 0.0},
     ),
     "shapes_pix2pix_anywhere": Preset(
-        values={"dataset": "shapes_anywhere", **_SMALL_PIX2PIX},
-        record="RECORD2",
+        values={
+            **_SMALL_PIX2PIX,
+            "dataset": "shapes_anywhere",
+            "lambda_l1": 10.0,
+        },
+        record="The same where nothing tells the place of the stripes. `python "
+        "train.py --preset shapes_pix2pix_anywhere`. 1.4 minutes on one CPU core; "
+        "stripes somewhere, where L1 alone makes white animals, half as sharp.",
         options=Pix2Pix,
         baseline={"lambda_gan": 0.0},
     ),

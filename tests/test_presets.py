@@ -30,7 +30,6 @@ SMALL_PIX2PIX = {
     "learning_rate": 1e-3,
     "num_steps": 2000,
     "show_every_steps": 500,
-    "lambda_l1": 100.0,
     "lambda_gan": 1.0,
 }
 
@@ -47,8 +46,10 @@ MODEL_ROWS = {
         beta_1=0.0,
         beta_2=0.9,
     ),
-    "shapes_pix2pix": Pix2Pix(dataset="shapes", **SMALL_PIX2PIX),
-    "shapes_pix2pix_anywhere": Pix2Pix(dataset="shapes_anywhere", **SMALL_PIX2PIX),
+    "shapes_pix2pix": Pix2Pix(dataset="shapes", lambda_l1=100.0, **SMALL_PIX2PIX),
+    "shapes_pix2pix_anywhere": Pix2Pix(
+        dataset="shapes_anywhere", lambda_l1=10.0, **SMALL_PIX2PIX
+    ),
 }
 
 
