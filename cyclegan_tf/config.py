@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import ClassVar
 
-from cyclegan_tf.options import knob
+from cyclegan_tf.common_options import knob
 from cyclegan_tf.validation import check
 
 TFDS_CONFIGS = (
@@ -54,8 +54,9 @@ class Config:
     dataset: str = knob(
         "horse2zebra",
         _DATA,
-        "name of a tfds cycle_gan configuration, `shapes` (drawn, no download), or a "
-        "folder with trainA/ and trainB/, and testA/ and testB/ if there are any",
+        "name of a tfds cycle_gan configuration, `shapes` (drawn, no download; also "
+        "`shapes_colour`, `shapes_upside_down`), or a folder with trainA/ and trainB/, "
+        "and testA/ and testB/ if there are any",
     )
     data_dir: str = knob(
         "",

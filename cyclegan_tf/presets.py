@@ -5,27 +5,9 @@ import os
 import pathlib
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import DCGAN, Common, Conditional, Controllable, Points
+from cyclegan_tf.family_presets import FAMILY_PRESETS, Preset
+from cyclegan_tf.options import Common
 from cyclegan_tf.validation import check_choice
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """Values of a configuration, with what is known of training with them."""
-
-    values: dict
-    record: str
-    options: type[Config | Common] = Config
-    # Values that turn it into what it is measured beside.
-    baseline: dict | None = None
-    # The preset whose run is its `generator_run`.
-    needs: str = ""
-
-    @property
-    def config(self) -> Config | Common:
-        """The preset as a configuration."""
-        return self.options(**self.values)
-
 
 # What the presets share that learn sooner than the official recipe.
 _LEARNS_SOONER = {
@@ -57,9 +39,6 @@ _DEMO = {
     "num_epochs": 1,
     "num_decay_epochs": 2,
 }
-
-# GANs on digits: small enough for two cores.
-_DIGITS = {"num_filters": 16, "batch_size": 64, "learning_rate": 1e-3}
 
 PRESETS = {
     "horse2zebra": Preset(
@@ -166,56 +145,7 @@ PRESETS = {
         record="Not measured.",
         baseline={"dataset": "shapes_colour"},
     ),
-    "points": Preset(
-        values={},
-        record="The plain GAN on a ring of 8 Gaussians. `python train.py --preset "
-        "points`. 1 minute on 2 CPU cores; all 8 modes, 97.5% of samples within 3 "
-        "sigma, where 98.9% of the real ones are.",
-        options=Points,
-    ),
-    "points_grid": Preset(
-        values={"points": "grid", "num_layers": 3},
-        record="The plain GAN on a 5x5 grid of Gaussians, where it collapses. `python "
-        "train.py --preset points_grid`. 1 minute on 2 CPU cores; 14 of 25 modes.",
-        options=Points,
-    ),
-    "points_wgan_gp": Preset(
-        values={
-            "points": "grid",
-            "num_layers": 3,
-            "adversarial_loss": "wgan_gp",
-            "critic_steps": 5,
-            "beta_1": 0.0,
-            "beta_2": 0.9,
-        },
-        record="WGAN-GP on the same grid. `python train.py --preset points_wgan_gp`. "
-        "3.5 minutes on 2 CPU cores; 24 of 25 modes.",
-        options=Points,
-    ),
-    "digits_dcgan": Preset(
-        values={**_DIGITS, "num_steps": 4_000},
-        record="Not measured.",
-        options=DCGAN,
-        baseline={"norm": "none"},
-    ),
-    "digits_conditional": Preset(
-        values={**_DIGITS, "num_steps": 2_000},
-        record="Not measured.",
-        options=Conditional,
-    ),
-    "digits_controllable": Preset(
-        values={
-            **_DIGITS,
-            "num_steps": 200,
-            "batch_size": 200,
-            "learning_rate": 5e-2,
-            "show_every_steps": 100,
-        },
-        record="Not measured.",
-        options=Controllable,
-        baseline={"lambda_features": 0.0},
-        needs="digits_dcgan",
-    ),
+    **FAMILY_PRESETS,
 }
 
 
@@ -227,7 +157,8 @@ def preset(name: str, **fields) -> Config | Common:
     Args:
       name: One of `PRESETS`: `horse2zebra` (the official recipe), `unet`,
         `horse2zebra64`, `shapes64`, `quick`, `quick256`, `demo` or `tiny`; of the
-        models beside CycleGAN `points`, `points_grid` or `points_wgan_gp`.
+        models beside CycleGAN `points`, `points_grid`, `points_wgan_gp`,
+        `shapes_pix2pix` or `shapes_pix2pix_anywhere`.
       **fields: Fields of the configuration that win over the preset's.
 
     Returns:

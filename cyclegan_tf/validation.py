@@ -23,7 +23,7 @@ METRICS_TO_KEEP = (
 )
 
 # Drawn, with the true translations known (data/shapes.py).
-DRAWN_DATASETS = ("shapes", "shapes_colour", "shapes_upside_down")
+DRAWN_DATASETS = ("shapes", "shapes_anywhere", "shapes_colour", "shapes_upside_down")
 
 
 class UserError(ValueError):

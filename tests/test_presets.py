@@ -6,7 +6,7 @@ import pytest
 
 from cyclegan_tf import presets, validation
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import DCGAN, Conditional, Controllable, Points
+from cyclegan_tf.options import DCGAN, Conditional, Controllable, Pix2Pix, Points
 from cyclegan_tf.presets import PRESETS
 
 # What each preset must keep: dataset, image_size, load_size, generator, num_filters,
@@ -24,6 +24,17 @@ PRESET_ROWS = {
 }
 
 _DIGITS = {"num_filters": 16, "latent_size": 64, "batch_size": 64}
+
+SMALL_PIX2PIX = {
+    "image_size": 64,
+    "num_filters": 16,
+    "discriminator_filters": 16,
+    "discriminator_layers": 2,
+    "learning_rate": 1e-3,
+    "num_steps": 2000,
+    "show_every_steps": 500,
+    "lambda_gan": 1.0,
+}
 
 MODEL_ROWS = {
     "points": Points(points="ring", adversarial_loss="binary_cross_entropy"),
@@ -47,11 +58,17 @@ MODEL_ROWS = {
         lambda_features=10.0,
         show_every_steps=100,
     ),
+    "shapes_pix2pix": Pix2Pix(dataset="shapes", lambda_l1=100.0, **SMALL_PIX2PIX),
+    "shapes_pix2pix_anywhere": Pix2Pix(
+        dataset="shapes_anywhere", lambda_l1=10.0, **SMALL_PIX2PIX
+    ),
 }
 
 BASELINES = {
     "digits_dcgan": {"norm": "none"},
     "digits_controllable": {"lambda_features": 0.0},
+    "shapes_pix2pix": {"lambda_gan": 0.0},
+    "shapes_pix2pix_anywhere": {"lambda_gan": 0.0},
     "limits": {"dataset": "shapes_colour"},
 }
 

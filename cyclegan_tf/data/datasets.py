@@ -180,10 +180,15 @@ def _keeps_in_memory(config: Config, num_pictures: int) -> bool:
     """What `cache` says; `auto` can only tell where all pictures get one size."""
     if config.cache != "auto":
         return config.cache == "memory"
-    if not config.load_size or not hasattr(os, "sysconf"):
+    return bool(config.load_size) and fits_in_memory(num_pictures, config.load_size)
+
+
+def fits_in_memory(num_pictures: int, size: int) -> bool:
+    """Whether squares of a side take less than a quarter of the memory there is."""
+    if not hasattr(os, "sysconf"):
         return False
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return num_pictures * config.load_size**2 * 3 < memory / 4
+    return num_pictures * size**2 * 3 < memory / 4
 
 
 def _readable(dataset, split, items, size: int, in_memory: bool) -> Domain:

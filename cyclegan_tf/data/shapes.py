@@ -40,15 +40,19 @@ class Look:
     Attributes:
       coat: One of `COATS`, or `striped`.
       upside_down: Whether the animal lies on its back.
+      anywhere: Whether stripes begin at a random place, so that a plain animal does not
+        tell where they are.
     """
 
     coat: str
     upside_down: bool = False
+    anywhere: bool = False
 
 
 # X and Y of each data set.
 DATASETS = {
     "shapes": (Look("brown"), Look(STRIPED)),
+    "shapes_anywhere": (Look("brown"), Look(STRIPED, anywhere=True)),
     "shapes_colour": (Look("brown"), Look("white")),
     "shapes_upside_down": (Look("brown"), Look("brown", upside_down=True)),
 }
@@ -90,7 +94,8 @@ def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.n
     for look in looks:
         random.bit_generator.state = state
         body, along, shade = _animal(random, x, y, look.upside_down)
-        coat = _coat(look.coat, along) * shade[..., None]
+        moved = random.uniform(0, _STRIPE_PERIOD) if look.anywhere else 0.0
+        coat = _coat(look.coat, along - moved) * shade[..., None]
         pictures.append(_shrink(np.where(body[..., None], coat, ground)))
     return pictures
 

@@ -22,6 +22,7 @@ TFLITE_KINDS = ("float32", "float16", *INTEGER_KINDS)
 # What X and Y of the drawn data sets show.
 _LABELS = {
     "shapes": ("plain body", "striped body"),
+    "shapes_anywhere": ("plain body", "striped body"),
     "shapes_colour": ("brown body", "white body"),
     "shapes_upside_down": ("upright body", "body upside down"),
 }

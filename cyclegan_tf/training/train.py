@@ -14,6 +14,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
+from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
@@ -36,6 +37,7 @@ MODELS = {
     "dcgan": DCGAN,
     "conditional": ConditionalGAN,
     "controllable": ControllableGAN,
+    "pix2pix": Pix2PixGAN,
 }
 
 

@@ -36,12 +36,14 @@ def table(command: str) -> str:
 
 def _tables_of(kind: type, without: type | None = None) -> str:
     """A table of each group of the options of a model, or of `Config`."""
-    left_out = {field.name for field in dataclasses.fields(without)} if without else ()
+    common = dataclasses.fields(without) if without else ()
+    left_out = {(field.name, field.default) for field in common}
     tables = []
     for group in GROUPS:
         rows = {}
         for field in dataclasses.fields(kind):
-            if field.metadata["group"] == group and field.name not in left_out:
+            known = (field.name, field.default) in left_out
+            if field.metadata["group"] == group and not known:
                 choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
                 text = field.metadata["text"] + (f": {choices}" if choices else "")
                 rows[field.name] = field.default, text
