@@ -18,6 +18,7 @@ from cyclegan_tf.exporting.request import (
     Request,
     Size,
 )
+from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import check_run, load_options
 from cyclegan_tf.validation import UserError
@@ -60,8 +61,8 @@ FLAGS = {
     "licence": ("not stated", "of the model, told in its card and files"),
 }
 
-# Flags that the models beside CycleGAN have too.
-_OF_ANY_MODEL = ("run_dir", "formats", "output", "version", "name", "tflite_types")
+# Flags that mean something to what makes digits.
+_OF_DIGITS = ("run_dir", "formats", "output", "version", "name", "tflite_types")
 
 SUMMARY = (
     "Writes the generators of a run as SavedModels for TF Serving, TFLite files for "
@@ -92,20 +93,24 @@ def main(arguments: list[str]) -> None:
     # Exports are compared in a CPU's arithmetic; a GPU that trains stays free.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
-        from cyclegan_tf.exporting import export, generating
+        from cyclegan_tf.exporting import export, generating, pairs
     if isinstance(options, Config):
         export.carry_out(request)
+    elif options.model == Pix2Pix.model:
+        pairs.export_run(request, options)
     else:
         generating.export(request, options)
 
 
 def _check_flags(values: flags.FlagValues, model: str) -> None:
     """Refuses a flag that means nothing to a model beside CycleGAN."""
-    foreign = [n for n in FLAGS if values[n].present and n not in _OF_ANY_MODEL]
+    own = _OF_DIGITS
+    if model == Pix2Pix.model:
+        own = [name for name in FLAGS if name not in ("checkpoint", "direction")]
+    foreign = [name for name in FLAGS if values[name].present and name not in own]
     if foreign:
         raise UserError(
-            f"The export of a `{model}` has no `{foreign[0]}`; it has "
-            f"{', '.join(_OF_ANY_MODEL)}."
+            f"The export of a `{model}` has no `{foreign[0]}`; it has {', '.join(own)}."
         )
 
 

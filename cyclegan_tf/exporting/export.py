@@ -33,6 +33,7 @@ from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
 
+CYCLEGAN = "CycleGAN (arXiv 1703.10593)"
 _NUM_TEST_PICTURES = 8
 
 # What the log tells of the machine, not of the model.
@@ -63,11 +64,12 @@ def export(run_dir: str | os.PathLike, **options) -> list[dict]:
     return carry_out(Request(os.fspath(run_dir), **options))
 
 
-def carry_out(request: Request) -> list[dict]:
+def carry_out(request: Request, kind: str = CYCLEGAN) -> list[dict]:
     """Exports what a request names, and prints a table of what was written.
 
     Args:
       request: What to export.
+      kind: What the model is, for its card.
 
     Returns:
       A row for each file, as `verification.verify` gives them.
@@ -88,7 +90,7 @@ def carry_out(request: Request) -> list[dict]:
         tflite_sizes=tuple(dict.fromkeys(request.tflite_sizes))
         or ((config.picture_size, config.picture_size),),
     )
-    about = _about(request, config, checkpoint, output)
+    about = _about(request, config, checkpoint, output, kind)
     request = dataclasses.replace(request, version=about["version"])
     _check_sizes(request.tflite_sizes, config.size_multiple)
     with staging(output, (OSError, tf.errors.OpError)) as folder:
@@ -141,9 +143,8 @@ def _directions(checkpoint: str) -> tuple[str, ...]:
     return found
 
 
-def _about(request: Request, config: Config, checkpoint: str, output) -> dict:
-    step = int(checkpoint.rsplit("-", 1)[1])
-    metrics = {}
+def _about(request: Request, config: Config, checkpoint, output, kind) -> dict:
+    step, metrics = int(checkpoint.rsplit("-", 1)[1]), {}
     for entry in read_log(pathlib.Path(request.run_dir) / LOG_FILE):
         if entry["step"] <= step:
             metrics |= {k: v for k, v in entry.items() if k not in _NOT_METRICS}
@@ -155,6 +156,7 @@ def _about(request: Request, config: Config, checkpoint: str, output) -> dict:
         version=_choose_version(request, output, name),
         metrics=metrics,
         licence=request.licence,
+        kind=kind,
     )
 
 
@@ -196,6 +198,7 @@ def _model(
     names = list(about["labels"].values())
     source, target = names if direction == "A2B" else reversed(names)
     told = {k: about[k] for k in ("version", "step", "licence")}
+    kind = about["kind"].partition(" (")[0]
     return Model(
         name=f"{about['name']}_{direction}",
         generator=checkpoints.load_network(
@@ -209,7 +212,7 @@ def _model(
         ),
         about={
             "name": f"{about['name']}_{direction}",
-            "description": f"CycleGAN generator that translates {source} to {target}",
+            "description": f"{kind} generator that translates {source} to {target}",
             "direction": direction,
             "labels": {"input": source, "output": target},
             **told,

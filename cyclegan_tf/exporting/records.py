@@ -60,7 +60,14 @@ def versions() -> dict[str, str]:
 
 
 def record(
-    *, name: str, config: Config, step: int, version: int, metrics: dict, licence: str
+    *,
+    name: str,
+    kind: str,
+    config: Config,
+    step: int,
+    version: int,
+    metrics: dict,
+    licence: str,
 ) -> dict:
     """What `export.json` says of a run, before its files are known."""
     fields = dataclasses.asdict(config)
@@ -68,6 +75,7 @@ def record(
         fields["dataset"] = pathlib.PurePath(config.dataset).name
     return {
         "name": name,
+        "kind": kind,
         "version": version,
         "labels": dict(zip(("A", "B"), labels(config.dataset), strict=True)),
         "licence": licence,
@@ -89,7 +97,7 @@ def model_card(about: dict) -> str:
     lines = [
         f"# {about['name']}, version {about['version']}",
         "",
-        f"A CycleGAN (arXiv 1703.10593): A2B translates {a} to {b}, B2A {b} to {a}.",
+        f"A {about['kind']}: A2B translates {a} to {b}, B2A {b} to {a}.",
         f"Trained for {about['step']:,} steps on `{config['dataset']}` at {size} px "
         f"with a `{config['generator']}` generator. Licence: {about['licence']}.",
         "",

@@ -235,19 +235,22 @@ def load_network(
 
 
 def save_networks(
-    run_dir: str | os.PathLike, networks: dict[str, dict[str, np.ndarray]]
+    run_dir: str | os.PathLike,
+    networks: dict[str, dict[str, np.ndarray]],
+    step: int = 0,
 ) -> None:
-    """Writes a checkpoint of networks alone, of step 0.
+    """Writes a checkpoint of networks alone.
 
     Args:
       run_dir: The run directory.
       networks: Arrays by network and by our names of its weights.
+      step: That it is of.
     """
     variables = {
         name: {key: tf.Variable(array) for key, array in weights.items()}
         for name, weights in networks.items()
     }
-    path = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER / "step-0"
+    path = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER / f"step-{step}"
     tf.train.Checkpoint(**variables).write(str(path))
 
 

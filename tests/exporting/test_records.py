@@ -90,6 +90,7 @@ CONFIG = Config(
 def record():
     return records.record(
         name="pets",
+        kind="CycleGAN (arXiv 1703.10593)",
         config=CONFIG,
         step=12345,
         version=3,
@@ -101,6 +102,7 @@ def record():
 def test_record_tells_the_run(record):
     assert record.keys() == {
         "name",
+        "kind",
         "version",
         "labels",
         "licence",
