@@ -85,7 +85,9 @@ FAMILY_PRESETS = {
     ),
     "digits_conditional": Preset(
         values={**_DIGITS, "num_steps": 2_000},
-        record="Not measured.",
+        record="Digits that are asked for by their labels. `python train.py --preset "
+        "digits_conditional`. 2.8 minutes on one CPU core; 90.7% show what was asked "
+        "for, says a judge that is right of 99.8%.",
         options=Conditional,
     ),
     "digits_controllable": Preset(

@@ -33,6 +33,7 @@ from helpers.exporting_samples import (  # noqa: E402
     write_pictures,
 )
 
+from cyclegan_tf.data import digits  # noqa: E402
 from cyclegan_tf.exporting import export, formats, verification  # noqa: E402
 from cyclegan_tf.exporting.request import Request  # noqa: E402
 from cyclegan_tf.run_directory import save_config  # noqa: E402
@@ -78,6 +79,17 @@ def few_shapes(monkeypatch):
     """An epoch of 12 steps, and 3 test pictures."""
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 3)
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """Few digits, and judges that have seen little."""
+    monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TRAIN", 100)
+    monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TEST", 70)
+    monkeypatch.setattr("cyclegan_tf.learning.judging.NUM_STEPS", 3)
+    digits.load.cache_clear()
+    yield
+    digits.load.cache_clear()
 
 
 # --- Exports

@@ -121,7 +121,8 @@ SCRIPTS = {
 
 def test_every_script_that_measures_is_tried():
     there = {path.stem for path in (ROOT / "tests/measuring").glob("*.py")}
-    elsewhere = {"imagenet_distance", "join_grids", "plot_learning", "show_pairs"}
+    elsewhere = {"imagenet_distance", "join_grids", "last_grids", "plot_learning"}
+    elsewhere |= {"show_pairs"}
     assert there == {*SCRIPTS} | elsewhere
 
 
@@ -156,6 +157,12 @@ def test_grids_of_runs_are_joined(tmp_path):
     assert joined.shape == (190, 950, 3)
     assert [*joined[0, 50::190, 0]] == [50, 51, 52, 55, 60]
     assert [*joined[-1, 50::190, 0]] == [200, 201, 202, 205, 210]
+    script = ROOT / "tests/measuring/last_grids.py"
+    command = [sys.executable, script, "last.png", "One=a", "Lambda = 2=b"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    last = np.asarray(Image.open(tmp_path / "last.png").convert("RGB"))
+    greys = [int(np.abs(last[..., 0].astype(int) - x).min()) for x in (60, 210)]
+    assert greys == [0, 0] and (last == 50).all(axis=-1).sum() == 0
 
 
 @pytest.mark.parametrize("measured", ["imagenet.jsonl", "log.jsonl"])

@@ -9,7 +9,6 @@ from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
 from cyclegan_tf.data import digits
-from cyclegan_tf.learning import judging
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -23,15 +22,7 @@ LATENTS = ("generator/", "start/", "latents/", "optimizer_of_latents")
 SMALL = {"num_filters": 2, "latent_size": 5, "num_steps": 4, "log_every_steps": 1}
 
 
-@pytest.fixture(autouse=True)
-def few_digits(monkeypatch):
-    """Few digits, and judges that have seen little."""
-    monkeypatch.setattr(digits, "NUM_TRAIN", 100)
-    monkeypatch.setattr(digits, "NUM_TEST", 70)
-    monkeypatch.setattr(judging, "NUM_STEPS", 3)
-    digits.load.cache_clear()
-    yield
-    digits.load.cache_clear()
+pytestmark = pytest.mark.usefixtures("few_digits")
 
 
 def small(name: str, **fields):
