@@ -8,8 +8,10 @@ from cyclegan_tf.options import (
     Common,
     Conditional,
     Controllable,
+    DomainInvariant,
     Pix2Pix,
     Points,
+    SemiSupervised,
 )
 
 
@@ -102,6 +104,24 @@ FAMILY_PRESETS = {
         options=Controllable,
         baseline={"lambda_features": 0.0},
         needs="digits_dcgan",
+    ),
+    "digits_semi_supervised": Preset(
+        values={
+            "num_steps": 2_400,
+            "batch_size": 64,
+            "moves": 0.7,
+            "noise": 0.4,
+            "show_every_steps": 800,
+        },
+        record="Not measured.",
+        options=SemiSupervised,
+        baseline={"lambda_unlabelled": 0.0},
+    ),
+    "digits_domain_invariant": Preset(
+        values={"num_steps": 4_000, "batch_size": 64},
+        record="Not measured.",
+        options=DomainInvariant,
+        baseline={"lambda_domain": 0.0},
     ),
     "shapes_pix2pix": Preset(
         values=_SMALL_PIX2PIX,

@@ -93,6 +93,78 @@ class Controllable(Common):
 
 
 @dataclasses.dataclass(frozen=True)
+class SemiSupervised(Common):
+    """A classifier that learns of few labels and a GAN.
+
+    See [models/semi_supervised.py](models/semi_supervised.py).
+    """
+
+    model: ClassVar[str] = "semi_supervised"
+    summary: ClassVar[str] = "digits told apart after 50 labels, arXiv 1606.03498"
+
+    num_labels: int = knob(
+        50, "Data", "training digits whose label is told, as many of each", minimum=10
+    )
+    latent_size: int = knob(64, "Networks", "numbers of a latent", minimum=1)
+    num_filters: int = knob(
+        16, "Networks", "channels of the classifier at 14x14", minimum=1
+    )
+    num_features: int = knob(
+        128, "Networks", "features that the classifier decides by", minimum=1
+    )
+    generator_filters: int = knob(
+        16, "Networks", "channels of the generator at 14x14", minimum=1
+    )
+    noise: float = knob(
+        0.3, "Losses", "deviation of the noise on what the classifier sees", minimum=0
+    )
+    moves: float = knob(
+        1.0, "Losses", "how far labelled digits are turned, scaled, shifted", minimum=0
+    )
+    lambda_unlabelled: float = knob(
+        1.0,
+        "Losses",
+        "weight of telling digits without labels from generated ones; 0: labels alone",
+        minimum=0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DomainInvariant(Common):
+    """Features that do not tell of which domain a digit is.
+
+    See [models/domain_invariant.py](models/domain_invariant.py).
+    """
+
+    model: ClassVar[str] = "domain_invariant"
+    summary: ClassVar[str] = (
+        "digits of a domain without labels told apart, arXiv 1705.11122"
+    )
+
+    num_filters: int = knob(
+        16, "Networks", "channels of the encoder at 14x14", minimum=1
+    )
+    num_features: int = knob(
+        64, "Networks", "features, by which all classifiers decide", minimum=1
+    )
+    num_units: int = knob(
+        128, "Networks", "units of the domain classifier's hidden layers", minimum=1
+    )
+    num_layers: int = knob(
+        2, "Networks", "hidden layers of the domain classifier", minimum=1
+    )
+    lambda_domain: float = knob(
+        1.0,
+        "Losses",
+        "weight at the end of fooling the domain classifier; 0: it is not fooled",
+        minimum=0,
+    )
+    lambda_r1: float = knob(
+        0.3, "Losses", "weight of what a steep domain classifier pays", minimum=0
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Pix2Pix(Common):
     """Translation learned from pairs: [models/pix2pix.py](models/pix2pix.py).
 
@@ -183,6 +255,14 @@ class Pix2Pix(Common):
             raise UserError("`lambda_l1` and `lambda_gan` can't both be 0.")
 
 
-_KINDS = (Points, DCGAN, Conditional, Controllable, Pix2Pix)
+_KINDS = (
+    Points,
+    DCGAN,
+    Conditional,
+    Controllable,
+    SemiSupervised,
+    DomainInvariant,
+    Pix2Pix,
+)
 
 OPTIONS = {kind.model: kind for kind in _KINDS}

@@ -2,7 +2,7 @@
 
 Small enough for two cores, and all that decides a picture is known: digit, font,
 rotation, size, place and noise. The ground is -1 and the digit 1, as in MNIST; in the
-domain `textured` a digit is seen as a change of a striped ground instead.
+domain `textured` it stands on stripes that are nearly as bright as it.
 """
 
 import dataclasses
@@ -11,10 +11,13 @@ import pathlib
 
 import matplotlib
 import numpy as np
+import tensorflow as tf
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
+
+from cyclegan_tf.validation import UserError
 
 SIZE = 28
 NUM_CLASSES = 10
@@ -128,14 +131,72 @@ def _outline(text: str, font: str) -> tuple[TextPath, np.ndarray, float]:
 
 
 def _textured(random, inks: np.ndarray) -> np.ndarray:
-    """The difference between digits and stripes of any direction, width and colour."""
+    """Digits on stripes of any direction, width and brightness, nearly as bright."""
     number = len(inks)
     y, x = np.mgrid[:SIZE, :SIZE]
     angle, phase = random.uniform(0, 2 * np.pi, (2, number, 1, 1))
-    frequency = random.uniform(0.2, 0.7, (number, 1, 1))
-    level, depth = (
+    frequency, level, depth = (
         random.uniform(low, high, (number, 1, 1))
-        for low, high in ((0.25, 0.55), (0.05, 0.25))
+        for low, high in ((0.2, 0.7), (0.45, 0.7), (0.05, 0.25))
     )
     waves = np.sin(frequency * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-    return np.abs(inks - np.clip(level + depth * waves, 0, 1))
+    return np.maximum(inks, np.clip(level + depth * waves, 0, 1))
+
+
+def labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Which digits are told: as many of each class, chosen by a seed.
+
+    Args:
+      labels: Of all, integers.
+      number: How many are told.
+      seed: Of the choice.
+
+    Raises:
+      UserError: `number` is no multiple of the classes, or there are not so many.
+    """
+    each = number // NUM_CLASSES
+    fewest = np.bincount(labels, minlength=NUM_CLASSES).min()
+    if number % NUM_CLASSES or each > fewest:
+        most = NUM_CLASSES * fewest
+        raise UserError(
+            f"`num_labels` must be a multiple of {NUM_CLASSES}, at most {most}. "
+            f"Received: {number}."
+        )
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return np.concatenate(
+        [order[labels[order] == label][:each] for label in range(NUM_CLASSES)]
+    )
+
+
+def moved(images: tf.Tensor, most: float, seed: tf.Tensor) -> tf.Tensor:
+    """Images turned, scaled and shifted at random, each in its own way.
+
+    Args:
+      images: [batch, height, width, channels].
+      most: Of 15 degrees, of a fifth, and of 2 pixels.
+      seed: Integer tensor [2].
+
+    Returns:
+      Likewise; what comes in from outside is black.
+    """
+    number, height, width, _ = images.shape
+    turn, scale, right, up = tf.unstack(
+        most * tf.random.stateless_uniform([4, number], seed, -1, 1)
+    )
+    angle, scale = turn * np.pi / 12, 1 + 0.2 * scale
+    cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    zero = tf.zeros_like(turn)
+    rows = [
+        *(cos, -sin, x - cos * x + sin * y + 2 * right),
+        *(sin, cos, y - sin * x - cos * y + 2 * up),
+        *(zero, zero),
+    ]
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=(height, width),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.networks.layers import convolution, transposed_convolution
+from cyclegan_tf.networks.norms import instance_normalization
 
 # Momentum of the population statistics: they must follow within a thousand steps.
 _MOMENTUM = 0.99
@@ -74,14 +75,19 @@ def discriminator(
 
 
 def features(
-    num_filters: int, num_features: int, dropout: float = 0.0, name: str = "features"
+    num_filters: int,
+    num_features: int,
+    norm: str = "none",
+    activation: str = "relu",
+    name: str = "features",
 ) -> keras.Model:
     """What a classifier looks at: two halving convolutions and a dense layer.
 
     Args:
       num_filters: Channels at 14x14; twice as many at 7x7.
-      num_features: Numbers that come out, at least 0.
-      dropout: Share of the inputs of the dense layer that training leaves out.
+      num_features: Numbers that come out.
+      norm: `instance`, after each convolution, or `none`.
+      activation: Of the features: `relu` (at least 0), or `tanh` (in [-1, 1]).
       name: Of the model.
 
     Returns:
@@ -94,16 +100,15 @@ def features(
             5,
             strides=2,
             padding="same",
+            use_bias=norm == "none",
             kernel_initializer=keras.initializers.HeNormal(),
             name=f"down_{i}",
         )(x)
-        x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
+        x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(_normed(x, norm, f"norm_{i}"))
     x = keras.layers.Flatten(name="flatten")(x)
-    if dropout:
-        x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Dense(
         num_features,
-        activation="relu",
+        activation=activation,
         kernel_initializer=keras.initializers.HeNormal(),
         name="dense",
     )(x)
@@ -144,6 +149,8 @@ def with_label(images: tf.Tensor, labels: tf.Tensor, num_classes: int) -> tf.Ten
 def _normed(x, norm: str, name: str):
     if norm == "none":
         return x
+    if norm == "instance":
+        return instance_normalization(name)(x)
     # Of the whole batch, whatever the number of replicas; all keep the same population.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     return keras.layers.BatchNormalization(

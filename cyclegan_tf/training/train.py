@@ -14,8 +14,10 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
+from cyclegan_tf.models.domain_invariant import DomainInvariantClassifier
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.models.points import PointsGAN
+from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.run_directory import (
@@ -37,6 +39,8 @@ MODELS = {
     "dcgan": DCGAN,
     "conditional": ConditionalGAN,
     "controllable": ControllableGAN,
+    "semi_supervised": SemiSupervisedGAN,
+    "domain_invariant": DomainInvariantClassifier,
     "pix2pix": Pix2PixGAN,
 }
 
