@@ -81,7 +81,9 @@ FAMILY_PRESETS = {
     ),
     "digits_dcgan": Preset(
         values={**_DIGITS, "num_steps": 4_000},
-        record="Not measured.",
+        record="Digits by convolutions and batch norm. `python train.py --preset "
+        "digits_dcgan`. 3 minutes on one CPU core; Frechet distance 11.5, without the "
+        "norm 16.5, of real digits 0.5; after 1,000 steps 14.5 and 199.",
         options=DCGAN,
         baseline={"norm": "none"},
     ),
@@ -100,7 +102,10 @@ FAMILY_PRESETS = {
             "learning_rate": 5e-2,
             "show_every_steps": 100,
         },
-        record="Not measured.",
+        record="Latents of digits_dcgan, steered to the digit asked for. `python "
+        "train.py --preset digits_controllable`, after that one. 2 minutes on one CPU "
+        "core; 88.6% change, other features move by 0.25 of 2; left free, 95.1% and "
+        "0.38.",
         options=Controllable,
         baseline={"lambda_features": 0.0},
         needs="digits_dcgan",

@@ -6,7 +6,15 @@ import pytest
 
 from cyclegan_tf import presets, validation
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import DCGAN, Conditional, Controllable, Pix2Pix, Points
+from cyclegan_tf.options import (
+    DCGAN,
+    Conditional,
+    Controllable,
+    DomainInvariant,
+    Pix2Pix,
+    Points,
+    SemiSupervised,
+)
 from cyclegan_tf.presets import PRESETS
 
 # What each preset must keep: dataset, image_size, load_size, generator, num_filters,
@@ -58,6 +66,17 @@ MODEL_ROWS = {
         lambda_features=10.0,
         show_every_steps=100,
     ),
+    "digits_semi_supervised": SemiSupervised(
+        num_labels=50,
+        moves=0.7,
+        noise=0.4,
+        num_steps=2_400,
+        batch_size=64,
+        show_every_steps=800,
+    ),
+    "digits_domain_invariant": DomainInvariant(
+        lambda_domain=1.0, lambda_r1=0.3, num_steps=4_000, batch_size=64
+    ),
     "shapes_pix2pix": Pix2Pix(dataset="shapes", lambda_l1=100.0, **SMALL_PIX2PIX),
     "shapes_pix2pix_anywhere": Pix2Pix(
         dataset="shapes_anywhere", lambda_l1=10.0, **SMALL_PIX2PIX
@@ -67,6 +86,8 @@ MODEL_ROWS = {
 BASELINES = {
     "digits_dcgan": {"norm": "none"},
     "digits_controllable": {"lambda_features": 0.0},
+    "digits_semi_supervised": {"lambda_unlabelled": 0.0},
+    "digits_domain_invariant": {"lambda_domain": 0.0},
     "shapes_pix2pix": {"lambda_gan": 0.0},
     "shapes_pix2pix_anywhere": {"lambda_gan": 0.0},
     "limits": {"dataset": "shapes_colour"},

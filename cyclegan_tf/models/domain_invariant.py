@@ -193,9 +193,8 @@ def ramp(progress: tf.Tensor) -> tf.Tensor:
 def _plot(places: np.ndarray, kinds: np.ndarray) -> np.ndarray:
     """Points, a colour a kind, uint8 [256, 256, 3]."""
     figure = Figure(figsize=(2.56, 2.56), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
+    axes = figure.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
     axes.scatter(*places.T, s=2, c=[f"C{kind}" for kind in kinds])
-    axes.set_axis_off()
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
