@@ -142,7 +142,9 @@ PRESETS = {
     ),
     "limits": Preset(
         values={**_DEMO, "output_skip": False, "dataset": "shapes_upside_down"},
-        record="Not measured.",
+        record="Where CycleGAN fails: animals are to be turned upside down. `python "
+        "train.py --preset limits`. 2 to 8 minutes on one shared CPU core; error 1.5 "
+        "times that of doing nothing, of a change of colour 0.35 times.",
         baseline={"dataset": "shapes_colour"},
     ),
     **FAMILY_PRESETS,
