@@ -144,6 +144,7 @@ def test_preset_that_needs_another_gets_a_run_of_it(monkeypatch):
     assert "lambda_features" not in ours and theirs["lambda_features"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shapes")
 def test_cyclegan_on_drawn_pictures_is_measured_beside_another_data_set(monkeypatch):
     small = {"max_steps": 1, **PRESETS["tiny"].values, "dataset": "shapes_colour"}

@@ -144,6 +144,7 @@ def test_record_tells_the_run_and_what_was_measured(exported, model):
     assert record.pop("verified_on") == "8 test pictures of shapes"
     assert record == records.record(
         name="shapes",
+        kind="CycleGAN (arXiv 1703.10593)",
         config=model.config,
         step=3,
         version=1,

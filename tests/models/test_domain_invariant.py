@@ -87,8 +87,8 @@ def test_weight_of_fooling_grows_from_none_to_all():
 def test_probe_tells_domains_apart_only_if_features_do():
     model = DomainInvariantClassifier(small())
     random = np.random.default_rng(0)
-    same, other = random.normal(size=(2, 600, 6)).astype(np.float32)
-    assert abs(model.probed(same, other) - 0.5) < 0.08
+    same, other = random.normal(size=(2, 400, 6)).astype(np.float32)
+    assert abs(model.probed(same, other) - 0.5) < 0.1
     assert model.probed(same, other + 2.0) > 0.95
     # Of one mean, but not alike.
     assert model.probed(same, 4 * other) > 0.85
@@ -104,8 +104,8 @@ def test_no_digit_is_of_both_domains():
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )
 def test_run_goes_on_to_the_bit(strategy, tmp_path):
-    options = small(strategy=strategy, show_every_steps=3)
+    options = small(strategy=strategy, show_every_steps=4)
     log = assert_goes_on_to_the_bit(options, tmp_path, 2, GROUPS)
     numbers = [r for r in log if "target" in r]
-    assert [r["step"] for r in numbers] == [0, 3, 4]
+    assert [r["step"] for r in numbers] == [0, 4]
     assert {"source", "target", "probe"} <= numbers[0].keys()

@@ -59,6 +59,7 @@ PARAMETERS = {
     "quick": 493_155,
     "quick256": 11_378_179 - RESNET9_CANCELLED,
     "demo": 345_699,
+    "limits": 345_699,
 }
 
 

@@ -91,7 +91,7 @@ def test_training_is_evaluated_and_the_best_is_kept(tiny, tmp_path, capsys):
         ({"keep_best": "structure/A2B"}, "Received: 'structure/A2B'."),
         (
             {"keep_best": "A2B/paired_error", "dataset": "maps"},
-            "needs the true translations, which only `shapes` has in a training.",
+            "needs the true translations, which only shapes, shapes_anywhere, ",
         ),
         ({"evaluate_every_epochs": -1}, "must be at least 0. Received: -1."),
     ],
