@@ -118,7 +118,9 @@ FAMILY_PRESETS = {
             "noise": 0.4,
             "show_every_steps": 800,
         },
-        record="Not measured.",
+        record="A classifier of 50 labels and a GAN. `python train.py --preset "
+        "digits_semi_supervised`. 3 to 7 minutes on one shared CPU core; 96.7% right, "
+        "by the labels alone 89.8%.",
         options=SemiSupervised,
         baseline={"lambda_unlabelled": 0.0},
     ),
