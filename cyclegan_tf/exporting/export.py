@@ -108,7 +108,7 @@ def carry_out(request: Request, kind: str = CYCLEGAN) -> list[dict]:
         about["verified_on"] = _verified_on(request, config, references)
         about["parity"] = rows
         _write_records(about, folder)
-        _publish(folder, output)
+        publish(folder, output)
     for direction, path in about["recommended"].items():
         print(f"For a phone, {direction}: {output / path}")
     print(f"Exported version {about['version']} to {output}")
@@ -272,7 +272,7 @@ def _write_record(about: dict, folder: pathlib.Path) -> None:
     card.write_text(records.model_card(about))
 
 
-def _publish(folder: pathlib.Path, output: pathlib.Path) -> None:
+def publish(folder: pathlib.Path, output: pathlib.Path) -> None:
     """Moves all that was written to its place; versions are new, files replaced."""
     with contextlib.ExitStack() as undo:
         undo.callback(remove_if_empty, output / "saved_model")

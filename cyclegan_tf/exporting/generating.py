@@ -8,22 +8,27 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
+import tempfile
 import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.data import digits
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.exporting import records
+from cyclegan_tf.exporting.export import publish
 from cyclegan_tf.exporting.request import FORMATS, Request
 from cyclegan_tf.exporting.request import TFLITE_TYPES as ALL_TFLITE_TYPES
+from cyclegan_tf.exporting.verification import (
+    PLAN_FILE,
+    REFERENCES_FILE,
+    run_aside,
+)
 from cyclegan_tf.files import staging
-from cyclegan_tf.models.conditional import ConditionalGAN
-from cyclegan_tf.models.dcgan import DCGAN
-from cyclegan_tf.options import Common
+from cyclegan_tf.networks.digits import generator
+from cyclegan_tf.options import DCGAN, Common, Conditional
 from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.run_directory import EXPORT_FOLDER
 from cyclegan_tf.stacks import as_tf_variable
@@ -31,8 +36,6 @@ from cyclegan_tf.training import checkpoints
 from cyclegan_tf.validation import UserError, check_choice
 
 TFLITE_TYPES = ("float32", "int8")
-# Names of the inputs and outputs to try, and of what came of it.
-PLAN_FILE, TRIED_FILE, RESULTS_FILE = "plan.json", "tried.npz", "results.json"
 _TRIED, _CALIBRATED = 8, 200
 
 
@@ -98,15 +101,8 @@ def export(request: Request, options: Common) -> list[dict]:
         if "tflite" in formats:
             plan += [_write_tflite(maker, folder, name, kind) for kind in kinds]
         rows = _tried(folder, plan, tried, maker.make(**tried).numpy())
-        print(records.table(rows))
-        failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
-        if failures:
-            raise UserError("Not exported. " + "; ".join(failures) + ".")
         _write_record(folder, name, version, options, rows)
-        for source in sorted(p for p in folder.rglob("*") if p.is_file()):
-            target = output / source.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
+        publish(folder, output)
     print(f"Exported version {version} to {output}")
     return rows
 
@@ -120,14 +116,15 @@ def _known(name: str, asked, every, ours) -> tuple[str, ...]:
     return asked
 
 
-def _dcgan(options) -> _Maker:
-    return _Maker(DCGAN(options).generator, options.latent_size, 0)
+def _dcgan(options: DCGAN) -> _Maker:
+    size = options.num_filters, options.norm
+    return _Maker(generator(options.latent_size, *size), options.latent_size, 0)
 
 
-def _conditional(options) -> _Maker:
-    generator = ConditionalGAN(options).generator
-    classes = generator.input_shape[-1] - options.latent_size
-    return _Maker(generator, options.latent_size, classes)
+def _conditional(options: Conditional) -> _Maker:
+    latents, classes = options.latent_size, digits.NUM_CLASSES
+    made = generator(latents + classes, options.num_filters, "batch")
+    return _Maker(made, latents, classes)
 
 
 _MAKERS = {"dcgan": _dcgan, "conditional": _conditional}
@@ -223,23 +220,23 @@ def _write_tflite(maker: _Maker, folder: pathlib.Path, name: str, kind: str) -> 
     module = tf.Module()
     module.weights = [as_tf_variable(v) for v in maker.generator.variables]
     function = tf.function(generate, input_signature=specs, autograph=False)
-    aside = str(folder / ".graph")
-    tf.saved_model.save(module, aside, signatures={"generate": function})
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        aside, signature_keys=["generate"]
-    )
-    if kind == "int8":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: (
-            {key: value[i : i + 1].numpy() for key, value in calibration.items()}
-            for i in range(_CALIBRATED)
+    with tempfile.TemporaryDirectory() as aside:
+        tf.saved_model.save(module, aside, signatures={"generate": function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            aside, signature_keys=["generate"]
         )
+        if kind == "int8":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: (
+                {key: value[i : i + 1].numpy() for key, value in calibration.items()}
+                for i in range(_CALIBRATED)
+            )
+        with warnings.catch_warnings(), signals_after(), without_native_messages():
+            # That the interpreter which calibrates has moved to another package.
+            warnings.simplefilter("ignore", UserWarning)
+            content = converter.convert()
     place = f"tflite/{name}_{kind}.tflite"
     (folder / place).parent.mkdir(exist_ok=True)
-    with warnings.catch_warnings(), signals_after(), without_native_messages():
-        # That the interpreter which calibrates has moved to another package.
-        warnings.simplefilter("ignore", UserWarning)
-        content = converter.convert()
     (folder / place).write_bytes(content)
     return {"path": place, "kind": kind}
 
@@ -250,23 +247,14 @@ def _write_tflite(maker: _Maker, folder: pathlib.Path, name: str, kind: str) -> 
 def _tried(folder, plan: list[dict], inputs: dict, outputs: np.ndarray) -> list[dict]:
     """Has `run_generated.py` run the files in a process that knows nothing of ours."""
     (folder / PLAN_FILE).write_text(json.dumps(plan))
-    np.savez(folder / TRIED_FILE, outputs=outputs, **inputs)
-    done = subprocess.run(
-        [sys.executable, "-m", "cyclegan_tf.exporting.run_generated", str(folder)],
-        cwd=pathlib.Path(__file__).parents[2],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    results = folder / RESULTS_FILE
-    if done.returncode or not results.exists():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"The exported files could not be verified: {last}")
-    rows = json.loads(results.read_text())
-    for name in (PLAN_FILE, TRIED_FILE, RESULTS_FILE):
+    np.savez(folder / REFERENCES_FILE, outputs=outputs, **inputs)
+    rows = run_aside("run_generated", folder)
+    for name in (PLAN_FILE, REFERENCES_FILE):
         (folder / name).unlink()
+    print(records.table(rows))
+    failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
+    if failures:
+        raise UserError("Not exported. " + "; ".join(failures) + ".")
     return rows
 
 

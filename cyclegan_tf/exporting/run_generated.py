@@ -13,7 +13,12 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.exporting.generating import PLAN_FILE, RESULTS_FILE, TRIED_FILE
+from cyclegan_tf.exporting.verification import (
+    NUM_THREADS,
+    PLAN_FILE,
+    REFERENCES_FILE,
+    RESULTS_FILE,
+)
 
 # Largest error allowed, on [-1, 1]; rounding to pixels costs half a level.
 _BARS = {"serving_default": 1 / 255 + 1e-4, "generate": 1e-4, "float32": 1e-4}
@@ -23,7 +28,7 @@ _ROUNDS = 5
 
 def main(folder: pathlib.Path) -> None:
     """Carries out the plan in a folder and writes the results there."""
-    with np.load(folder / TRIED_FILE) as held:
+    with np.load(folder / REFERENCES_FILE) as held:
         inputs = dict(held)
     expected, rows = inputs.pop("outputs"), json.loads((folder / PLAN_FILE).read_text())
     for row in rows:
@@ -74,7 +79,9 @@ def _saved_model(path: pathlib.Path, signature: str, inputs: dict):
 
 def _tflite(path: pathlib.Path, kind: str, inputs: dict):
     """Images of all inputs, one after the other, and seconds for one."""
-    runner = tf.lite.Interpreter(str(path), num_threads=2).get_signature_runner()
+    runner = tf.lite.Interpreter(
+        str(path), num_threads=NUM_THREADS
+    ).get_signature_runner()
     number = len(inputs["latent"])
 
     def run():

@@ -54,15 +54,29 @@ def verify(plan: list[dict], references: dict, folder: pathlib.Path) -> list[dic
     for name, (pictures, outputs) in references.items():
         arrays[f"{name}/pictures"], arrays[f"{name}/outputs"] = pictures, outputs
     np.savez(folder / REFERENCES_FILE, **arrays)
-    root = pathlib.Path(__file__).parents[2]  # Where the package is found.
+    rows = run_aside("run_exported", folder)
+    for name in (PLAN_FILE, REFERENCES_FILE):
+        (folder / name).unlink()
+    return rows
+
+
+def run_aside(module: str, folder: pathlib.Path) -> list[dict]:
+    """Has a module of this wing carry out the plan in a folder, in a fresh process.
+
+    Args:
+      module: Its name; run as a program, with the folder, it writes `RESULTS_FILE`.
+      folder: Where the plan and the files are.
+
+    Returns:
+      The rows that it wrote; their file is removed.
+
+    Raises:
+      UserError: the process failed.
+    """
+    name = f"cyclegan_tf.exporting.{module}"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "cyclegan_tf.exporting.run_exported",
-            str(folder.absolute()),
-        ],
-        cwd=root,
+        [sys.executable, "-m", name, str(folder.absolute())],
+        cwd=pathlib.Path(__file__).parents[2],  # Where the package is found.
         # The bars are for the arithmetic of a CPU; GPUs round products to 10 bits.
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.DEVNULL,
@@ -76,6 +90,5 @@ def verify(plan: list[dict], references: dict, folder: pathlib.Path) -> list[dic
         last = (done.stderr.strip().splitlines() or [status])[-1]
         raise UserError(f"The exported files could not be verified: {last}")
     rows = json.loads(results.read_text())
-    for name in (PLAN_FILE, REFERENCES_FILE, RESULTS_FILE):
-        (folder / name).unlink()
+    results.unlink()
     return rows

@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.learning.adam import Adam
-from cyclegan_tf.learning.distances import Moments
 
 NUM_STEPS, _BATCH, _RATE = 1_000, 128, 1e-3
 _ASK_BATCH = 500
@@ -28,12 +27,10 @@ class Judge:
       network: From float [batch, height, width, channels] in [-1, 1] to logits, factors
         and features.
       accuracy: Share of the test pictures whose class it names.
-      real: Mean and covariance of its features of the training pictures.
     """
 
     network: keras.Model
     accuracy: float
-    real: Moments
 
     def ask(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Classes [number], factors and features of pictures in [-1, 1]."""
@@ -62,9 +59,7 @@ def prepared(network: keras.Model, folder: str, train, test, seed: int = 0) -> J
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, *network.get_weights())
     logits, _, _ = _asked(network, test.pictures)
-    real = Moments()
-    real.add(_asked(network, train.pictures)[2])
-    return Judge(network, float((logits.argmax(axis=1) == test.labels).mean()), real)
+    return Judge(network, float((logits.argmax(axis=1) == test.labels).mean()))
 
 
 def _fit(network: keras.Model, train, seed: int) -> None:

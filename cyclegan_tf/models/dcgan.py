@@ -124,8 +124,7 @@ class DCGAN:
 
         In the judge's features; that of the 2,000 test digits is what can be reached.
         """
-        found, test = self._distance(self.sample(_MEASURED)), digits.load("test")
-        reached = self._distance(test.pictures)
+        found, reached = self._distance(self.sample(_MEASURED)), self._reached
         accuracy = self.judge.accuracy
         line = (
             f"Frechet distance {found:.1f}, of real digits {reached:.1f} (by a judge "
@@ -137,10 +136,21 @@ class DCGAN:
             "judge_accuracy": accuracy,
         }, [line]
 
-    def _distance(self, pictures) -> float:
-        made = Moments()
-        made.add(self.judge.ask(pictures)[2])
-        return frechet_distance(made, self.judge.real)
+    def _distance(self, pictures: np.ndarray) -> float:
+        return frechet_distance(self._moments(pictures), self._real)
+
+    @functools.cached_property
+    def _real(self) -> Moments:
+        return self._moments(digits.load("train").pictures)
+
+    @functools.cached_property
+    def _reached(self) -> float:
+        return self._distance(digits.load("test").pictures)
+
+    def _moments(self, pictures: np.ndarray) -> Moments:
+        moments = Moments()
+        moments.add(self.judge.ask(pictures)[2])
+        return moments
 
     def pictures(self) -> dict[str, np.ndarray]:
         """A sheet of real digits and one of generated ones."""

@@ -87,6 +87,7 @@ class ModelRun:
     def __init__(self, options: Common, strategy: tf.distribute.Strategy):
         self._model = MODELS[options.model](options, strategy)
         self.model = self._model.trained
+        self._measured_at, self._measured = None, ({}, [])
         self.num_steps = min(options.max_steps or options.num_steps, options.num_steps)
         self.epoch_steps = options.show_every_steps
 
@@ -102,7 +103,7 @@ class ModelRun:
         """What the model shows; has it prepare what its steps need first."""
         if hasattr(self._model, "prepare"):
             self._model.prepare()
-        return Views(self._model.pictures, self._model.numbers, self._model.curves)
+        return Views(self._model.pictures, self._numbers, self._model.curves)
 
     def batches(self, start: int) -> Iterable[tuple]:
         """The model's, or nothing for each."""
@@ -112,7 +113,13 @@ class ModelRun:
 
     def told(self) -> list[str]:
         """The model's numbers."""
-        return self._model.numbers()[1]
+        return self._numbers()[1]
+
+    def _numbers(self) -> tuple[dict[str, float], list[str]]:
+        """The model's, measured once a step: the last ones are also told in the end."""
+        if self._measured_at != self.model.step:
+            self._measured_at, self._measured = self.model.step, self._model.numbers()
+        return self._measured
 
 
 def make_run(config: Config | Common, strategy: tf.distribute.Strategy) -> Run:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def exported(runs):
     found = {}
     for name, options in runs.items():
         request = Request(options.run_dir, name="maker")
-        folder = f"{options.run_dir}/export"
+        folder = pathlib.Path(options.run_dir, "export")
         found[name] = generating.export(request, options), folder
     return found
 
@@ -59,8 +60,24 @@ def test_every_file_is_there_and_gives_what_the_generator_gives(exported):
         assert not any(row["problem"] for row in rows)
         assert rows[1]["max_error"] < 1e-5 and rows[2]["max_error"] < 1e-4
         assert rows[0]["max_error"] > rows[1]["max_error"]
-        record = json.load(open(f"{folder}/maker_export.json"))
+        record = json.loads((folder / "maker_export.json").read_text())
         assert record["parity"] == rows and "run_dir" not in record["options"]
+
+
+def test_nothing_but_the_files_is_there(exported):
+    for _, folder in exported.values():
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "maker_export.json",
+            "saved_model",
+            "tflite",
+        ]
+        assert sorted(path.name for path in folder.glob("*/*")) == [
+            "maker",
+            "maker_float32.tflite",
+            "maker_int8.tflite",
+            "models.config",
+        ]
+        assert "/models/maker" in (folder / "saved_model/models.config").read_text()
 
 
 def test_latents_become_pngs(exported):

@@ -33,7 +33,9 @@ def assert_goes_on_to_the_bit(
     train(broken)
     ends = [newest_checkpoint(config.run_dir) for config in (whole, broken)]
     ours, theirs = (tf.train.load_checkpoint(end) for end in ends)
-    names = [n for n in ours.get_variable_to_shape_map() if n.startswith(groups)]
+    shapes = ours.get_variable_to_shape_map()
+    assert shapes == theirs.get_variable_to_shape_map()
+    names = [name for name in shapes if name.startswith(groups)]
     assert {group for group in groups if any(n.startswith(group) for n in names)} == {
         *groups
     }

@@ -17,15 +17,12 @@ def few(monkeypatch):
 def test_judge_learns_is_kept_and_is_the_same_again(few, tmp_path):
     made = judging.prepared(judge(10, 4), tmp_path, *few)
     assert made.accuracy > 0.75
-    train, test = few
+    _, test = few
     classes, factors, features = made.ask(test.pictures)
     assert (classes == test.labels).mean() == made.accuracy
     assert features.shape == (300, 64)
     error = np.abs(factors - test.factors).mean(axis=0)
     assert (error < np.abs(test.factors).mean(axis=0)).all()
-    np.testing.assert_allclose(
-        made.real.mean, made.ask(train.pictures)[2].mean(axis=0), rtol=1e-4
-    )
     (kept,) = tmp_path.iterdir()
     other_run = tmp_path / "other"
     other_run.mkdir()

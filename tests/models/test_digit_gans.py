@@ -225,3 +225,39 @@ def test_batch_that_replicas_cannot_share_is_refused():
 def test_plan_names_networks_and_steps(name):
     told = describe(PRESETS[name].config).splitlines()
     assert told[-3].startswith("generator: ") and told[-1].startswith("steps: ")
+
+
+def test_frechet_distance_is_of_the_judges_features(tmp_path):
+    model = DCGAN(small("digits_dcgan", run_dir=str(tmp_path)))
+    numbers, (line,) = model.numbers()
+    train, test, made = (
+        model.judge.ask(pictures)[2].astype(np.float64)
+        for pictures in (
+            digits.load("train").pictures,
+            digits.load("test").pictures,
+            model.sample(2_000),
+        )
+    )
+
+    def distance(a, b):
+        apart = a.mean(axis=0) - b.mean(axis=0)
+        a, b = (np.cov(x, rowvar=False) for x in (a, b))
+        roots = np.sqrt(np.linalg.eigvals(a @ b).astype(complex)).real
+        return apart @ apart + np.trace(a) + np.trace(b) - 2 * roots.sum()
+
+    assert numbers["frechet_distance"] == pytest.approx(distance(made, train), rel=1e-2)
+    expected = distance(test, train)
+    assert numbers["frechet_distance_of_real"] == pytest.approx(expected, rel=1e-2)
+    assert f"{model.judge.accuracy:.1%}" in line
+
+
+def test_numbers_of_the_end_are_measured_once(tmp_path, monkeypatch):
+    measured = []
+    numbers = DCGAN.numbers
+    monkeypatch.setattr(
+        DCGAN,
+        "numbers",
+        lambda self: measured.append(self.trained.step) or numbers(self),
+    )
+    train(small("digits_dcgan", run_dir=str(tmp_path / "run"), num_steps=2))
+    assert measured == [0, 2]

@@ -1,7 +1,5 @@
 """pix2pix: its losses and gradients, its numbers, its runs."""
 
-import dataclasses
-import json
 import runpy
 
 import numpy as np
@@ -10,6 +8,7 @@ import tensorflow as tf
 from helpers.dataset_folders import picture
 from helpers.flag_tables import ROOT
 from helpers.precision import floats
+from helpers.runs import assert_goes_on_to_the_bit
 from PIL import Image
 
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
@@ -167,22 +166,8 @@ def test_truth_of_one_colour_and_no_test_pictures(model_of, tmp_path):
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )
 def test_run_goes_on_to_the_bit(strategy, tmp_path):
-    fields = {**SMALL, "strategy": strategy, "show_every_steps": 4}
-    whole = Pix2Pix(run_dir=str(tmp_path / "whole"), **fields)
-    train(whole)
-    broken = Pix2Pix(run_dir=str(tmp_path / "broken"), max_steps=3, **fields)
-    train(broken)
-    train(dataclasses.replace(broken, max_steps=0))
-    ends = [newest_checkpoint(config.run_dir) for config in (whole, broken)]
-    ours, theirs = (tf.train.load_checkpoint(end) for end in ends)
-    names = [n for n in ours.get_variable_to_shape_map() if n.startswith(NETWORKS)]
-    assert len(names) > 30
-    for variable in names:
-        np.testing.assert_array_equal(
-            ours.get_tensor(variable), theirs.get_tensor(variable), variable
-        )
-    log = (tmp_path / "whole/log.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in log]
+    options = Pix2Pix(**SMALL, strategy=strategy, show_every_steps=4)
+    records = assert_goes_on_to_the_bit(options, tmp_path, 3, NETWORKS)
     assert [r["step"] for r in records if "sharpness" in r] == [0, 4, 6]
     losses = [r for r in records if "gen_loss" in r]
     assert [r["step"] for r in losses] == [1, 2, 3, 4, 5, 6]

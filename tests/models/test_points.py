@@ -1,7 +1,6 @@
 """The GAN on points: its data, its losses and gradients, its runs."""
 
 import dataclasses
-import json
 import re
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import tensorflow as tf
 from helpers.flag_tables import ROOT
 from helpers.precision import floats
+from helpers.runs import assert_goes_on_to_the_bit
 
 from cyclegan_tf.data import points
 from cyclegan_tf.learning.losses import wasserstein
@@ -161,22 +161,8 @@ def test_gradients_equal_those_of_the_equations(name, in_double):
     ],
 )
 def test_run_goes_on_to_the_bit(name, strategy, tmp_path):
-    fields = {**SMALL, "strategy": strategy, "show_every_steps": 4}
-    whole = preset(name, run_dir=str(tmp_path / "whole"), **fields)
-    train(whole)
-    broken = preset(name, run_dir=str(tmp_path / "broken"), max_steps=3, **fields)
-    train(broken)
-    train(dataclasses.replace(broken, max_steps=0))
-    ends = [newest_checkpoint(config.run_dir) for config in (whole, broken)]
-    ours, theirs = (tf.train.load_checkpoint(end) for end in ends)
-    names = [n for n in ours.get_variable_to_shape_map() if n.startswith(NETWORKS)]
-    assert len(names) > 30
-    for variable in names:
-        np.testing.assert_array_equal(
-            ours.get_tensor(variable), theirs.get_tensor(variable), variable
-        )
-    log = (tmp_path / "whole/log.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in log]
+    options = preset(name, **SMALL, strategy=strategy, show_every_steps=4)
+    records = assert_goes_on_to_the_bit(options, tmp_path, 3, NETWORKS)
     assert [r["step"] for r in records if "modes" in r] == [0, 4, 6]
     assert [r["step"] for r in records if "gen_loss" in r] == [1, 2, 3, 4, 5, 6]
     assert (tmp_path / "whole/grids/epoch_0001.png").exists()
