@@ -54,6 +54,7 @@ def prepared(network: keras.Model, folder: str, train, test, seed: int = 0) -> J
     """
     path = pathlib.Path(folder) / f"judge_{seed}.npz"
     if not _load(network, path):
+        print("Training a judge, which is kept in the run.", flush=True)
         _fit(network, train, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as file:
