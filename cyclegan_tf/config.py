@@ -8,6 +8,7 @@ import json
 from typing import ClassVar
 
 from cyclegan_tf.common_options import knob
+from cyclegan_tf.speed_options import Speed
 from cyclegan_tf.validation import check
 
 TFDS_CONFIGS = (
@@ -28,17 +29,18 @@ TFDS_CONFIGS = (
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
 
-_DATA, _NETWORKS, _LOSSES, _TRAINING, _RUN = GROUPS = (
+_DATA, _NETWORKS, _LOSSES, _TRAINING, _SPEED, _RUN = GROUPS = (
     "Data",
     "Networks",
     "Losses",
     "Training",
+    "Speed",
     "Run",
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(Speed):
     """One training run. The defaults are the official recipe (arXiv 1703.10593).
 
     A field is a flag of `train.py` with the same name. Fields marked `changeable`
@@ -82,14 +84,6 @@ class Config:
         minimum=0,
     )
     flip: bool = knob(True, _DATA, "mirror half of the training pictures at random")
-    cache: str = knob(
-        "auto",
-        _DATA,
-        "keep decoded pictures in memory (`memory`), decode them again each time "
-        "(`none`), or `memory` where a quarter of this machine's memory holds them",
-        choices=("auto", "memory", "none"),
-        changeable=True,
-    )
 
     generator: str = knob(
         "resnet", _NETWORKS, "kind of generator", choices=("resnet", "unet")

@@ -9,6 +9,10 @@ import os
 import signal
 import sys
 import threading
+import time
+
+# About when the program began, on the clock of `time.monotonic`.
+STARTED = time.monotonic()
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ def check(config) -> None:
     check_values(config)
     _check_learning(config)
     _check_sizes(config)
+    _check_speed(config)
     check_strategy(config.strategy)
     _check_evaluation(config)
 
@@ -122,6 +123,23 @@ def _check_sizes(config) -> None:
         raise UserError(
             f"`image_size` is too small for {config.discriminator_layers} "
             f"discriminator_layers. Received: {size}."
+        )
+
+
+def _check_speed(config) -> None:
+    if config.identity_every_steps > 1 and not config.lambda_identity:
+        raise UserError(
+            "`identity_every_steps` is for a `lambda_identity` above 0. Received: "
+            f"{config.identity_every_steps}."
+        )
+
+
+def check_batch(batch_size: int, replicas: int) -> None:
+    """Refuses a batch that the replicas can't share evenly, with a `UserError`."""
+    if batch_size % replicas:
+        raise UserError(
+            f"`batch_size` must be a multiple of the {replicas} replicas. "
+            f"Received: {batch_size}."
         )
 
 

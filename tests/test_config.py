@@ -45,6 +45,10 @@ OFFICIAL_RECIPE = {
 OTHER_DEFAULTS = {
     "data_dir": "",
     "cache": "auto",
+    "identity_every_steps": 1,
+    "precision": "float32",
+    "jit_compile": False,
+    "recompute": False,
     "max_steps": 0,
     "initialize_from": "",
     "seed": 0,
@@ -58,6 +62,7 @@ OTHER_DEFAULTS = {
 }
 
 MINIMA = {
+    "identity_every_steps": 1,
     "image_size": 8,
     "load_size": 0,
     "test_size": 0,

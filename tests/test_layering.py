@@ -18,7 +18,8 @@ ORDER = {
     "training": 4,
     "pytorch": 5,
     "exporting": 5,
-    "commands": 6,
+    "speed": 6,
+    "commands": 7,
 }
 
 

@@ -22,6 +22,8 @@ CHANGEABLE = {
     "num_grid_images",
     "evaluate_every_epochs",
     "keep_best",
+    "jit_compile",
+    "recompute",
 }
 
 

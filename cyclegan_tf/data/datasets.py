@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cyclegan_tf.config import TFDS_CONFIGS, Config
-from cyclegan_tf.data import images, shapes
+from cyclegan_tf.data import images, memory, shapes
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.data.tfds_pictures import (
     SPLITS,
@@ -85,16 +85,17 @@ def load(config: Config) -> UnpairedData:
     if config.dataset in shapes.DATASETS:
         return _load_shapes(config)
     items = encoded(config, tell=True)
-    in_memory = _keeps_in_memory(config, len(items["trainA"]) + len(items["trainB"]))
+    both = [*items["trainA"].values(), *items["trainB"].values()]
+    kept_as = memory.kept_as(config, both)
     train_x, train_y = (
-        _readable(config.dataset, split, items[split], config.load_size, in_memory)
+        _readable(config.dataset, split, items[split], config.load_size, kept_as)
         for split in ("trainA", "trainB")
     )
     for domain in (train_x, train_y):
         _check_covers_crop(domain, config)
     test_x, test_y = (
         _readable(
-            config.dataset, split, items[split], config.picture_size, in_memory=False
+            config.dataset, split, items[split], config.picture_size, kept_as="none"
         )
         if items[split]
         else resized(train, config.picture_size)
@@ -176,22 +177,7 @@ def _folder_files(
 # --- Reading
 
 
-def _keeps_in_memory(config: Config, num_pictures: int) -> bool:
-    """What `cache` says; `auto` can only tell where all pictures get one size."""
-    if config.cache != "auto":
-        return config.cache == "memory"
-    return bool(config.load_size) and fits_in_memory(num_pictures, config.load_size)
-
-
-def fits_in_memory(num_pictures: int, size: int) -> bool:
-    """Whether squares of a side take less than a quarter of the memory there is."""
-    if not hasattr(os, "sysconf"):
-        return False
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return num_pictures * size**2 * 3 < memory / 4
-
-
-def _readable(dataset, split, items, size: int, in_memory: bool) -> Domain:
+def _readable(dataset, split, items, size: int, kept_as: str) -> Domain:
     """The pictures of a split that can be read, having read each once.
 
     Raises:
@@ -204,10 +190,12 @@ def _readable(dataset, split, items, size: int, in_memory: bool) -> Domain:
 
     def attempt(item):
         try:
+            if kept_as == "encoded" and not isinstance(item, bytes):
+                item = pathlib.Path(item).read_bytes()
             image = read(item)
-        except images.ImageError:
+        except (images.ImageError, OSError):
             return None
-        return image if in_memory else True
+        return image if kept_as == "memory" else item
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         progress = progress_bar(
@@ -222,9 +210,9 @@ def _readable(dataset, split, items, size: int, in_memory: bool) -> Domain:
     bad = [name for name, result in results.items() if result is None]
     _report_unreadable(f"{dataset} {split}", bad, len(items))
     good = {name: r for name, r in results.items() if r is not None}
-    if in_memory:
-        return Domain(list(good), list(good.values()).__getitem__)
-    kept = [items[name] for name in good]
+    kept = list(good.values())
+    if kept_as == "memory":
+        return Domain(list(good), kept.__getitem__)
     return Domain(list(good), lambda i: read(kept[i]))
 
 

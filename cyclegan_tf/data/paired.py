@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.data import images, shapes
-from cyclegan_tf.data.datasets import Domain, fits_in_memory
+from cyclegan_tf.data import images, memory, shapes
+from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.data.input_pipeline import augment, picture_index
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.options import Pix2Pix
@@ -204,7 +204,7 @@ def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 def _readable(files: _Files, size: int, direction: str) -> Domain:
     """The pairs of some files, resized to squares, having read each once."""
-    in_memory = fits_in_memory(2 * len(files), size)
+    in_memory = memory.fits(memory.decoded_bytes(2 * len(files), size))
     kept = list(files.values())
 
     def read(index: int) -> np.ndarray:

@@ -30,14 +30,14 @@ from cyclegan_tf.run_directory import (
     load_config,
 )
 from cyclegan_tf.training import checkpoints
-from cyclegan_tf.training.reporting import read_log
+from cyclegan_tf.training.reporting import MEASURES, read_log
 from cyclegan_tf.validation import UserError
 
 CYCLEGAN = "CycleGAN (arXiv 1703.10593)"
 _NUM_TEST_PICTURES = 8
 
 # What the log tells of the machine, not of the model.
-_NOT_METRICS = ("step", "steps_per_second", "peak_memory_gigabytes")
+_NOT_METRICS = ("step", *MEASURES)
 
 
 def export(run_dir: str | os.PathLike, **options) -> list[dict]:

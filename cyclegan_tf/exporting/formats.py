@@ -14,9 +14,9 @@ from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
 from cyclegan_tf.networks.layers import (
+    DoublingConvolution2D,
     OutputSkip,
     ReflectionPadding2D,
-    ResizeConvolution2D,
 )
 from cyclegan_tf.networks.norms import is_instance_normalization
 from cyclegan_tf.process import signals_after, without_native_messages
@@ -98,11 +98,13 @@ def portable(generator: keras.Model) -> keras.Model:
         if isinstance(layer, ReflectionPadding2D):
             sides = (layer.padding, layer.padding)
             return ops.pad(x, ((0, 0), sides, sides, (0, 0)), mode="reflect")
-        if isinstance(layer, ResizeConvolution2D):
+        if isinstance(layer, DoublingConvolution2D):
+            size = layer.transposed_kernel().shape[0]
             x = keras.layers.Conv2DTranspose(
-                layer.filters, 4, strides=2, use_bias=layer.use_bias, name=layer.name
+                layer.filters, size, strides=2, use_bias=layer.use_bias, name=layer.name
             )(x)
-            return keras.layers.Cropping2D(1, name=f"{layer.name}_crop")(x)
+            cut = (1, size - 3)
+            return keras.layers.Cropping2D((cut, cut), name=f"{layer.name}_crop")(x)
         if is_instance_normalization(layer):
             return keras.layers.GroupNormalization(
                 -1, epsilon=layer.epsilon, center=False, scale=False, name=layer.name

@@ -40,7 +40,7 @@ class Adam:
         epsilon: float = 1e-8,
     ):
         self._learning_rate = learning_rate
-        self._beta_1, self._beta_2, self._epsilon = beta_1, beta_2, epsilon
+        self._betas, self._epsilon = (beta_1, beta_2), epsilon
         self._trained = [as_tf_variable(variable) for variable in variables]
         self.iterations = tf.Variable(
             0,
@@ -73,14 +73,28 @@ class Adam:
           gradients: One for each variable, in their order and of their shapes; summed
             over the replicas here.
         """
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        self.update(sum_over_replicas(gradients))
+
+    def update(
+        self, gradients: Sequence[tf.Tensor], finite: tf.Tensor | None = None
+    ) -> None:
+        """As `apply`, with gradients that are summed already.
+
+        Args:
+          gradients: One for each variable, by `sum_over_replicas`.
+          finite: Whether the update is to be made, a boolean scalar; always if None. An
+            update that is not made changes no variable and no moment, if gradients are
+            zeros then. It counts as one nevertheless: rates and data go on.
+        """
+        beta_1, beta_2 = (tf.constant(b, tf.float64) for b in self._betas)
         step = tf.cast(self.iterations, tf.float64) + 1
-        correction_1 = 1 - tf.constant(self._beta_1, tf.float64) ** step
-        correction_2 = tf.sqrt(1 - tf.constant(self._beta_2, tf.float64) ** step)
+        correction_1 = 1 - beta_1**step
+        correction_2 = tf.sqrt(1 - beta_2**step)
         rate = tf.cast(self._learning_rate(self.iterations), tf.float64)
         rate, epsilon = rate * correction_2 / correction_1, self._epsilon * correction_2
+        if finite is not None:
+            rate = tf.where(finite, rate, 0)
+            beta_1, beta_2 = (tf.where(finite, beta, 1) for beta in (beta_1, beta_2))
         for variable, (m, v), gradient in zip(
             self._trained, self._moments, gradients, strict=True
         ):
@@ -92,12 +106,27 @@ class Adam:
                 beta1_power=tf.zeros((), dtype),
                 beta2_power=tf.zeros((), dtype),
                 lr=tf.cast(rate, dtype),
-                beta1=tf.constant(self._beta_1, dtype),
-                beta2=tf.constant(self._beta_2, dtype),
+                beta1=tf.cast(beta_1, dtype),
+                beta2=tf.cast(beta_2, dtype),
                 epsilon=tf.cast(epsilon, dtype),
                 grad=gradient,
             )
         self.iterations.assign_add(1)
+
+
+def sum_over_replicas(gradients):
+    """Sums gradients over the replicas, in a replica's context.
+
+    Args:
+      gradients: Tensors in lists or dictionaries.
+
+    Returns:
+      The like, the same on each replica.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return gradients
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
 def make_optimizers(

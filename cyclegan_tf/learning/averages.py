@@ -17,6 +17,11 @@ def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:
         average.set_weights(networks[name].get_weights())
 
 
+def saved_as(name: str) -> str:
+    """What a checkpoint calls the average of a network."""
+    return f"average_of_{name}"
+
+
 def decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
     """min(decay, step / (9 + step)): at first the average forgets sooner.
 
@@ -47,8 +52,11 @@ def update(
     """
 
     def towards(average, weight):
-        moved = tf.cast(1 - decay, average.dtype) * (average - weight)
-        return average.assign_sub(moved)
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=average.handle,
+            alpha=tf.cast(1 - decay, average.dtype),
+            delta=average - weight,
+        )
 
     for name, network in averages.items():
         for average, trained in zip(

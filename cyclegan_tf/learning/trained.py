@@ -13,7 +13,7 @@ from cyclegan_tf.learning.image_pool import step_seed
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.options import Common
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.validation import check_batch
 
 
 class Trained:
@@ -53,11 +53,7 @@ class Trained:
         self._options, self._step, self._updates = options, step, updates or {}
         self.strategy = strategy or tf.distribute.get_strategy()
         replicas = self.strategy.num_replicas_in_sync
-        if options.batch_size % replicas:
-            raise UserError(
-                f"`batch_size` must be a multiple of the {replicas} replicas. "
-                f"Received: {options.batch_size}."
-            )
+        check_batch(options.batch_size, replicas)
         self.batch = options.batch_size // replicas
         with self.strategy.scope():
             self.networks = build()
@@ -84,7 +80,7 @@ class Trained:
         updates = self._updates.get(name, 1)
         return ConstantThenLinearDecay(options.learning_rate, constant, decay, updates)
 
-    @tf.function
+    @tf.function(autograph=False)
     def train_step(self, *batch) -> dict[str, tf.Tensor]:
         """Runs the step on every replica.
 

@@ -12,6 +12,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.learning import averages
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import make_pools, step_seed
+from cyclegan_tf.learning.loss_scale import LossScale, update
 from cyclegan_tf.learning.losses import (
     ADVERSARIAL_LOSSES,
     cycle_loss,
@@ -24,7 +25,9 @@ from cyclegan_tf.learning.schedules import schedules_of
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
 from cyclegan_tf.networks.generators import GENERATORS
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.networks.precision import computing_in
+from cyclegan_tf.networks.recomputing import recomputing
+from cyclegan_tf.validation import check_batch
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 GENERATOR_NAMES, DISCRIMINATOR_NAMES = NETWORKS[:2], NETWORKS[2:]
@@ -51,28 +54,30 @@ class CycleGAN:
         self.config = config
         self.strategy = strategy or tf.distribute.get_strategy()
         self.num_replicas = self.strategy.num_replicas_in_sync
-        if config.batch_size % self.num_replicas:
-            raise UserError(
-                f"`batch_size` must be a multiple of the {self.num_replicas} replicas. "
-                f"Received: {config.batch_size}."
-            )
+        check_batch(config.batch_size, self.num_replicas)
         self._adversarial_loss = ADVERSARIAL_LOSSES[config.adversarial_loss]
         self._schedules = schedules_of(
             config, GENERATOR_NAMES, DISCRIMINATOR_NAMES, steps_per_epoch
         )
         with self.strategy.scope():
-            self.generator_g = build_network(config, "generator_g")
-            self.generator_f = build_network(config, "generator_f")
-            self.discriminator_x = build_network(config, "discriminator_x")
-            self.discriminator_y = build_network(config, "discriminator_y")
+            with computing_in(config.precision):
+                self.generator_g = build_network(config, "generator_g")
+                self.generator_f = build_network(config, "generator_f")
+                self.discriminator_x = build_network(config, "discriminator_x")
+                self.discriminator_y = build_network(config, "discriminator_y")
             self.optimizers = make_optimizers(
                 self.networks, self._schedules, config.beta_1
             )
-            self._averages = {}
-            if config.average_decay:
-                names = GENERATOR_NAMES
-                self._averages = {name: build_network(config, name) for name in names}
+            self._loss_scale = LossScale() if config.precision == "float16" else None
+            names = GENERATOR_NAMES if config.average_decay else ()
+            self._averages = {name: build_network(config, name) for name in names}
         self.start_averages()
+        self._generators = self.generator_g, self.generator_f
+        if config.recompute:
+            self._generators = [recomputing(network) for network in self._generators]
+        compute = self.compute_gradients
+        compiled = tf.function(compute, autograph=False, jit_compile=True)
+        self._compute = compiled if config.jit_compile else compute
         size = config.image_size, config.image_size, 3
         self.pools_x = make_pools(config.pool_size, size, self.strategy)
         self.pools_y = make_pools(config.pool_size, size, self.strategy)
@@ -84,10 +89,7 @@ class CycleGAN:
 
     @property
     def shown_generators(self) -> dict[str, keras.Model]:
-        """The generators that pictures are made with: the averages where these are on.
-
-        (Yazici et al., ICLR 2019; the official code has none.)
-        """
+        """The generators that pictures are made with: averages, if there are any."""
         return {
             name: self._averages.get(name, getattr(self, name))
             for name in GENERATOR_NAMES
@@ -107,8 +109,10 @@ class CycleGAN:
         """The generators' learning rate in the next step."""
         return float(self._schedules["generator_g"](self.step))
 
-    @tf.function
-    def train_step(self, real_x: tf.Tensor, real_y: tf.Tensor) -> dict[str, tf.Tensor]:
+    @tf.function(autograph=False)
+    def train_step(
+        self, real_x: tf.Tensor, real_y: tf.Tensor, identity: bool = True
+    ) -> dict[str, tf.Tensor]:
         """Trains the four networks on one batch of each domain.
 
         Args:
@@ -116,35 +120,39 @@ class CycleGAN:
             is the configuration's `pictures_per_step`; with several replicas one such
             batch each, as the strategy's datasets give them.
           real_y: As many images of Y.
+          identity: Whether this step has an identity loss; see `identity_every_steps`.
 
         Returns:
           The losses by name, scalars, means over the whole batch.
         """
-        losses = self.strategy.run(self._replica_step, args=(real_x, real_y))
+        losses = self.strategy.run(self._replica_step, args=(real_x, real_y, identity))
         if self._averages:
-            steps = self.optimizers["generator_g"].iterations
-            decay = averages.decay_at(steps, self.config.average_decay)
+            step = self.optimizers["generator_g"].iterations
+            decay = averages.decay_at(step, self.config.average_decay)
             averages.update(self._averages, self.networks, decay, self.strategy)
         total = tf.distribute.ReduceOp.SUM
-        return {
-            name: self.strategy.reduce(total, loss, axis=None)
-            for name, loss in losses.items()
-        }
+        losses = {k: self.strategy.reduce(total, v, None) for k, v in losses.items()}
+        if self._loss_scale:
+            losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
+        return losses
 
-    def _replica_step(self, real_x, real_y):
+    def _replica_step(self, real_x, real_y, identity):
         parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
         *earlier, last = zip(*parts, strict=True)
         for batch in earlier:
-            self._update(*self.compute_gradients(*batch, DISCRIMINATOR_NAMES))
-        return self._update(*self.compute_gradients(*last))
-
-    def _update(self, losses, gradients):
-        for name, of_network in gradients.items():
-            # Sums the gradients over the replicas, then updates.
-            self.optimizers[name].apply(of_network)
+            _, gradients = self._compute(*batch, False, DISCRIMINATOR_NAMES)
+            update(self.optimizers, gradients, self._loss_scale)
+        losses, gradients = self._compute(*last, identity)
+        update(self.optimizers, gradients, self._loss_scale)
         return losses
 
-    def compute_gradients(self, real_x: tf.Tensor, real_y: tf.Tensor, names=NETWORKS):
+    def compute_gradients(
+        self,
+        real_x: tf.Tensor,
+        real_y: tf.Tensor,
+        identity: bool = True,
+        names: tuple[str, ...] = NETWORKS,
+    ):
         """The losses of a batch and the gradients of the four networks.
 
         One backward pass serves both generators: their total losses share the cycle
@@ -154,18 +162,19 @@ class CycleGAN:
         Args:
           real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
           real_y: As many images of Y.
+          identity: Whether there is an identity loss.
           names: The networks to train, all or `DISCRIMINATOR_NAMES`.
 
         Returns:
           Losses by name, and lists of gradients by network in the order of its
           trainable variables; both divided by the number of replicas, so that their
-          sum over the replicas is the mean over the whole batch.
+          sum over the replicas is the mean over the whole batch. Gradients are
+          multiplied by the loss scale of float16.
         """
+        scale = self._loss_scale and self._loss_scale.scale
         with tf.GradientTape(persistent=True) as tape:
-            losses = {
-                name: loss / self.num_replicas
-                for name, loss in self._losses(real_x, real_y).items()
-            }
+            losses = self._losses(real_x, real_y, identity)
+            losses = {k: loss / self.num_replicas for k, loss in losses.items()}
             generators_loss = (
                 losses["total_gen_g_loss"]
                 + losses["total_gen_f_loss"]
@@ -173,35 +182,35 @@ class CycleGAN:
             )
             discriminators_loss = losses["disc_x_loss"] + losses["disc_y_loss"]
         gradients = {}
-        for group, loss in (
-            (GENERATOR_NAMES, generators_loss),
-            (DISCRIMINATOR_NAMES, discriminators_loss),
+        for loss, group in (
+            (generators_loss, GENERATOR_NAMES),
+            (discriminators_loss, DISCRIMINATOR_NAMES),
         ):
             if set(group) <= set(names):
-                trained = {
-                    name: self.networks[name].trainable_variables for name in group
-                }
-                gradients |= tape.gradient(loss, trained)
+                trained = {k: self.networks[k].trainable_variables for k in group}
+                gradients |= tape.gradient(loss, trained, output_gradients=scale)
         return losses, gradients
 
-    def _losses(self, real_x, real_y) -> dict[str, tf.Tensor]:
+    def _losses(self, real_x, real_y, identity: bool) -> dict[str, tf.Tensor]:
         """The tutorial's losses of a batch, by its names.
 
         A generator maps its source and its target images in one call, which changes
         nothing: instance norm treats each image for itself.
         """
         adversarial, config = self._adversarial_loss, self.config
+        identity = identity and config.lambda_identity > 0
+        generator_g, generator_f = self._generators
         shown_x, shown_y, more_x, more_y = real_x, real_y, [], []
         if config.discriminator_pictures > 1:
             batch = real_x.shape[0] // config.discriminator_pictures
             real_x, real_y = real_x[:batch], real_y[:batch]
             # Pictures for the discriminators, from which generators do not learn.
-            more_x = [self.generator_f(shown_y[batch:], training=True)]
-            more_y = [self.generator_g(shown_x[batch:], training=True)]
-        fake_y, same_y = self._fake_and_same(self.generator_g, real_x, real_y)
-        fake_x, same_x = self._fake_and_same(self.generator_f, real_y, real_x)
-        cycled_x = self.generator_f(fake_y, training=True)
-        cycled_y = self.generator_g(fake_x, training=True)
+            more_x = [generator_f(shown_y[batch:], training=True)]
+            more_y = [generator_g(shown_x[batch:], training=True)]
+        fake_y, same_y = _fake_and_same(generator_g, real_x, real_y, identity)
+        fake_x, same_x = _fake_and_same(generator_f, real_y, real_x, identity)
+        cycled_x = generator_f(fake_y, training=True)
+        cycled_y = generator_g(fake_x, training=True)
 
         disc_real_x, disc_fake_x, disc_pool_x = self._judge(
             self.discriminator_x, shown_x, fake_x, more_x, self.pools_x, 0
@@ -212,12 +221,13 @@ class CycleGAN:
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
         gen_f_loss = generator_loss(adversarial, disc_fake_x)
-        total_cycle_loss = cycle_loss(
-            real_x, cycled_x, config.lambda_cycle
-        ) + cycle_loss(real_y, cycled_y, config.lambda_cycle)
+        cycle_x_loss = cycle_loss(real_x, cycled_x, config.lambda_cycle)
+        cycle_y_loss = cycle_loss(real_y, cycled_y, config.lambda_cycle)
+        total_cycle_loss = cycle_x_loss + cycle_y_loss
         identity_g_loss = identity_f_loss = tf.zeros_like(gen_g_loss)
-        if config.lambda_identity:
-            weights = config.lambda_cycle, config.lambda_identity
+        if identity:
+            lambda_identity = config.lambda_identity * config.identity_every_steps
+            weights = config.lambda_cycle, lambda_identity
             identity_g_loss = identity_loss(real_y, same_y, *weights)
             identity_f_loss = identity_loss(real_x, same_x, *weights)
         return {
@@ -233,13 +243,6 @@ class CycleGAN:
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
             + self._penalty(self.discriminator_y, shown_y, [fake_y, *more_y], 3),
         }
-
-    def _fake_and_same(self, generator, source, target):
-        """A generator on images of both domains; `same` is None without its loss."""
-        if not self.config.lambda_identity:
-            return generator(source, training=True), None
-        both = generator(tf.concat([source, target], axis=0), training=True)
-        return tf.split(both, 2)
 
     def _judge(self, discriminator, real, fake, more, pools, domain: int):
         """Logits of real images, of fakes, and of the fakes that it learns from itself.
@@ -260,30 +263,33 @@ class CycleGAN:
         return disc_real, disc_fake, disc_pool
 
     def _penalty(self, discriminator, real, fakes, number: int):
-        seed = self._seed(number)
-        return penalty(self.config, discriminator, real, fakes, self._updates, seed)
-
-    @property
-    def _updates(self) -> tf.Variable:
-        """Updates of a discriminator so far, one or more a step."""
-        return self.optimizers["discriminator_x"].iterations
+        update, seed = self.optimizers["discriminator_x"].iterations, self._seed(number)
+        return penalty(self.config, discriminator, real, fakes, update, seed)
 
     def _seed(self, number: int) -> tf.Tensor:
         """Seed of what is drawn in an update: 0, 1 for pools, 2, 3 for penalties."""
+        updates = self.optimizers["discriminator_x"].iterations
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return step_seed(self.config.seed, self._updates, number, replica)
+        return step_seed(self.config.seed, updates, number, replica)
 
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
         pools = {"x": self.pools_x, "y": self.pools_y}
-        averaged = {average_of(name): net for name, net in self._averages.items()}
+        averaged = {
+            averages.saved_as(name): net for name, net in self._averages.items()
+        }
         optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
-        return state_of(self.networks | averaged, optimizers, pools)
+        state = state_of(self.networks | averaged, optimizers, pools)
+        scale = self._loss_scale
+        return state | ({"loss_scale": scale.variables} if scale else {})
 
 
-def average_of(name: str) -> str:
-    """What a checkpoint calls the average of a generator."""
-    return f"average_of_{name}"
+def _fake_and_same(generator, source, target, identity: bool):
+    """A generator on images of both domains; `same` is None without its loss."""
+    if not identity:
+        return generator(source, training=True), None
+    both = generator(tf.concat([source, target], axis=0), training=True)
+    return tf.split(both, 2)
 
 
 def build_network(config: Config, name: str) -> keras.Model:

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.networks.layers import convolution, transposed_convolution
+from cyclegan_tf.networks.layers import TransposedConvolution2D, convolution
 from cyclegan_tf.networks.norms import instance_normalization
 
 # Momentum of the population statistics: they must follow within a thousand steps.
@@ -33,9 +33,9 @@ def generator(
     )(inputs)
     x = keras.layers.Reshape((7, 7, 2 * num_filters), name="reshape")(x)
     x = keras.layers.ReLU(name="relu_1")(_normed(x, norm, "norm_1"))
-    x = transposed_convolution(x, num_filters, 4, "up_1", use_bias=norm == "none")
+    x = TransposedConvolution2D(num_filters, 4, norm == "none", name="up_1")(x)
     x = keras.layers.ReLU(name="relu_2")(_normed(x, norm, "norm_2"))
-    x = transposed_convolution(x, 1, 4, "up_2", use_bias=True)
+    x = TransposedConvolution2D(1, 4, use_bias=True, name="up_2")(x)
     return keras.Model(
         inputs, keras.layers.Activation("tanh", name="tanh")(x), name=name
     )

@@ -8,6 +8,7 @@ import keras
 
 from cyclegan_tf.networks.layers import convolution
 from cyclegan_tf.networks.norms import NORMS
+from cyclegan_tf.networks.precision import full_precision
 
 
 def patchgan(
@@ -46,7 +47,9 @@ def patchgan(
         x = convolution(x, filters, 4, f"conv_{i}", strides=strides, zero_padding=1)
         x = NORMS[norm](f"norm_{i}")(x)
         x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(x)
-    x = convolution(x, 1, 4, "logits", zero_padding=1, use_bias=True)
+    x = convolution(
+        x, 1, 4, "logits", zero_padding=1, use_bias=True, dtype=full_precision()
+    )
     return keras.Model(inputs, x, name=name)
 
 
@@ -74,7 +77,7 @@ def pixel(
     x = NORMS[norm]("norm_2")(x)
     x = keras.layers.LeakyReLU(0.2, name="relu_2")(x)
     # The official code gives the last layer a bias only with instance norm: ours.
-    x = convolution(x, 1, 1, "logits", use_bias=True)
+    x = convolution(x, 1, 1, "logits", use_bias=True, dtype=full_precision())
     return keras.Model(inputs, x, name=name)
 
 

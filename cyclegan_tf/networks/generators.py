@@ -16,6 +16,7 @@ from cyclegan_tf.networks.layers import (
     residual_block,
 )
 from cyclegan_tf.networks.norms import instance_normalization
+from cyclegan_tf.networks.precision import full_precision
 
 # The residual blocks see a quarter of it, and mirror a row at each side.
 _MINIMUM_SIDE = 8
@@ -138,8 +139,9 @@ def _unet_down(inputs, widths: list[int]):
 
 def _output(inputs, x, output_skip: bool):
     if output_skip:
-        return OutputSkip(name="last_skip")([inputs, x])
-    return keras.layers.Activation("tanh", name="last_tanh")(x)
+        return OutputSkip(name="last_skip", dtype=full_precision())([inputs, x])
+    tanh = keras.layers.Activation("tanh", name="last_tanh", dtype=full_precision())
+    return tanh(x)
 
 
 def _norm_relu(x, name: str):

@@ -36,20 +36,14 @@ class ReflectionPadding2D(keras.layers.Layer):
         return {**super().get_config(), "padding": self.padding}
 
 
-@keras.saving.register_keras_serializable(package="cyclegan_tf")
-class ResizeConvolution2D(keras.layers.Layer):
-    """Doubles both sides (nearest neighbour), then a 3x3 convolution, zeros around.
+class DoublingConvolution2D(keras.layers.Layer):
+    """What doubles both sides by a transposed convolution of stride 2.
 
-    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Both are one linear
-    map, the transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel,
-    mirrored, added to itself at the four places of a pixel's copies. It is computed so,
-    with 4 instead of 9 products a pixel; the weights are those of the 3x3 kernel.
+    Maps [batch, height, width, channels] to [batch, 2 * height, 2 * width, filters].
 
     Args:
       filters: Channels of the result.
       use_bias: False before a norm, which would cancel the bias.
-
-    Maps [batch, height, width, channels] to [batch, 2 * height, 2 * width, filters].
     """
 
     def __init__(self, filters: int, use_bias: bool = False, **kwargs):
@@ -58,7 +52,7 @@ class ResizeConvolution2D(keras.layers.Layer):
         self.use_bias = use_bias
 
     def build(self, input_shape):
-        """Makes the kernel [3, 3, channels, filters], and the bias if there is one."""
+        """Makes the kernel, and the bias if there is one."""
         self.kernel = self.add_weight(
             shape=self._kernel_shape(input_shape[-1]),
             initializer=_weights(),
@@ -70,18 +64,66 @@ class ResizeConvolution2D(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Doubles the sides of a batch of images."""
-        shape = tf.shape(inputs)
+        kernel, shape = self.transposed_kernel(), tf.shape(inputs)
+        # An odd kernel makes a row and a column too many, the first ones.
+        cut = kernel.shape[0] % 2
         x = tf.nn.conv2d_transpose(
             inputs,
-            self.transposed_kernel(),
-            (shape[0], 2 * shape[1] + 2, 2 * shape[2] + 2, self.filters),
+            kernel,
+            (shape[0], 2 * shape[1] + cut, 2 * shape[2] + cut, self.filters),
             strides=2,
-            padding="VALID",
+            padding="VALID" if cut else "SAME",
         )
-        x = x[:, 1:-1, 1:-1]
+        if cut and training:  # Its gradient is faster than that of x[:, 1:, 1:].
+            x = tf.slice(x, [0, 1, 1, 0], [-1, -1, -1, -1])
+        elif cut:
+            x = x[:, 1:, 1:]
         return x + self.bias if self.use_bias else x
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        config = super().get_config()
+        return {**config, "filters": self.filters, "use_bias": self.use_bias}
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class TransposedConvolution2D(DoublingConvolution2D):
+    """A transposed convolution that doubles both sides exactly, as PyTorch's does.
+
+    A 3x3 kernel with padding 1 and output padding 1 loses the first row and column of
+    the full result, a 4x4 kernel with padding 1 loses one on each side.
+
+    Args:
+      kernel_size: 3 or 4.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, use_bias=False, **kwargs):
+        super().__init__(filters, use_bias, **kwargs)
+        self.kernel_size = kernel_size
+
+    def _kernel_shape(self, channels: int) -> tuple[int, ...]:
+        return self.kernel_size, self.kernel_size, self.filters, channels
+
+    def transposed_kernel(self) -> tf.Tensor:
+        """The kernel, [kernel_size, kernel_size, filters, channels]."""
+        return tf.convert_to_tensor(self.kernel)
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        return {**super().get_config(), "kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class ResizeConvolution2D(DoublingConvolution2D):
+    """Doubles both sides (nearest neighbour), then a 3x3 convolution, zeros around.
+
+    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Both are one linear
+    map, the transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel,
+    mirrored, added to itself at the four places of a pixel's copies. It is computed so,
+    with 4 instead of 9 products a pixel; the weights are those of the 3x3 kernel.
+    """
 
     def _kernel_shape(self, channels: int) -> tuple[int, ...]:
         return 3, 3, channels, self.filters
@@ -93,11 +135,6 @@ class ResizeConvolution2D(keras.layers.Layer):
         kernel = tf.pad(kernel, [[0, 1], [0, 0], [0, 0], [0, 0]]) + down
         right = tf.pad(kernel, [[0, 0], [1, 0], [0, 0], [0, 0]])
         return tf.pad(kernel, [[0, 0], [0, 1], [0, 0], [0, 0]]) + right
-
-    def get_config(self) -> dict:
-        """The arguments that rebuild this layer."""
-        config = super().get_config()
-        return {**config, "filters": self.filters, "use_bias": self.use_bias}
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
@@ -131,6 +168,7 @@ def convolution(
     zero_padding: int = 0,
     use_bias: bool = False,
     deviation: float = 0.02,
+    dtype: str | None = None,
 ):
     """A convolution that pads with zeros on all four sides.
 
@@ -143,6 +181,7 @@ def convolution(
       zero_padding: Rows and columns of zeros added at each side.
       use_bias: False before a norm, which would cancel the bias.
       deviation: Of the normal distribution that the weights start from.
+      dtype: In which it computes; the present policy's if None.
 
     Returns:
       Keras tensor [batch, (height + 2 * zero_padding - kernel_size) // strides + 1,
@@ -158,44 +197,8 @@ def convolution(
         use_bias=use_bias,
         kernel_initializer=_weights(deviation),
         name=name,
+        dtype=dtype,
     )(x)
-
-
-def transposed_convolution(
-    x,
-    filters: int,
-    kernel_size: int,
-    name: str,
-    *,
-    use_bias: bool = False,
-):
-    """A transposed convolution of stride 2 that doubles both sides exactly.
-
-    The full result is cut as PyTorch cuts it: a 3x3 kernel with padding 1 and output
-    padding 1 loses its first row and column, a 4x4 kernel with padding 1 loses one on
-    each side.
-
-    Args:
-      x: Keras tensor [batch, height, width, channels].
-      filters: Channels of the result.
-      kernel_size: 3 or 4.
-      name: Name of the layer that holds the weights.
-      use_bias: False before a norm, which would cancel the bias.
-
-    Returns:
-      Keras tensor [batch, 2 * height, 2 * width, filters].
-    """
-    x = keras.layers.Conv2DTranspose(
-        filters,
-        kernel_size,
-        strides=2,
-        padding="valid",
-        use_bias=use_bias,
-        kernel_initializer=_weights(),
-        name=name,
-    )(x)
-    cut = (1, kernel_size - 3)
-    return keras.layers.Cropping2D((cut, cut), name=f"{name}_crop")(x)
 
 
 def doubling_convolution(
@@ -207,7 +210,7 @@ def doubling_convolution(
     upsampling: str = "transposed",
     use_bias: bool = False,
 ):
-    """Doubles both sides: `transposed_convolution`, or `ResizeConvolution2D`.
+    """Doubles both sides: `TransposedConvolution2D`, or `ResizeConvolution2D`.
 
     Args:
       x: Keras tensor [batch, height, width, channels].
@@ -222,7 +225,7 @@ def doubling_convolution(
     """
     if upsampling == "resize":
         return ResizeConvolution2D(filters, use_bias, name=name)(x)
-    return transposed_convolution(x, filters, kernel_size, name, use_bias=use_bias)
+    return TransposedConvolution2D(filters, kernel_size, use_bias, name=name)(x)
 
 
 def residual_block(x, name: str):

@@ -1,11 +1,13 @@
 """Test pictures and what generators make of them."""
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
-import keras
 import numpy as np
+import tensorflow as tf
 
+from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
 from cyclegan_tf.models.cyclegan import CycleGAN
@@ -14,6 +16,7 @@ from cyclegan_tf.process import progress_bar
 from cyclegan_tf.quality.corruptions import slightly_blurred
 
 _BATCH = 8
+_TRACED = weakref.WeakKeyDictionary()
 
 # From uint8 [batch, height, width, 3] to the same shape.
 Translator = Callable[[np.ndarray], np.ndarray]
@@ -45,21 +48,44 @@ class Translations:
     truth: np.ndarray | None = None
 
 
-def translator_of(generator: keras.Model, multiple: int) -> Translator:
-    """A generator as a function on uint8 pictures of any size."""
-    return lambda pictures: images.to_uint8(
-        translate(generator, images.to_float(pictures), multiple)
-    ).numpy()
-
-
 def translators_of(model: CycleGAN) -> dict[str, Translator]:
-    """Both generators of a model by direction."""
-    multiple = model.config.size_multiple
-    shown = model.shown_generators
-    return {
-        "A2B": translator_of(shown["generator_g"], multiple),
-        "B2A": translator_of(shown["generator_f"], multiple),
-    }
+    """Both generators of a model by direction, on uint8 pictures of any size."""
+
+    def on_bytes(translated):
+        return lambda pictures: images.to_uint8(
+            translated(images.to_float(pictures))
+        ).numpy()
+
+    return {name: on_bytes(translated) for name, translated in _graphs(model).items()}
+
+
+def _graphs(model: CycleGAN) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
+    """Both directions on images in [-1, 1], traced once for a model and all sizes."""
+    if model not in _TRACED:
+        multiple = model.config.size_multiple
+        signature = [tf.TensorSpec([None, None, None, 3], tf.float32)]
+
+        def traced(generator):
+            def whole(images):
+                return translate(generator, images, multiple)
+
+            def in_halves(images):
+                # Beside one another: see `share_cores`.
+                middle = (tf.shape(images)[0] + 1) // 2
+                halves = images[:middle], images[middle:]
+                return tf.concat([whole(half) for half in halves], axis=0)
+
+            def translated(images):
+                several = tf.shape(images)[0] > 1
+                return tf.cond(
+                    several, lambda: in_halves(images), lambda: whole(images)
+                )
+
+            return tf.function(translated, input_signature=signature, autograph=False)
+
+        shown = model.shown_generators
+        _TRACED[model] = {k: traced(shown[name]) for k, name in DIRECTIONS.items()}
+    return _TRACED[model]
 
 
 def of_test_pictures(
@@ -149,22 +175,19 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
       uint8 [rows, height, width, 3] by title, in the order real, fake, cycled, same of
       X, then of Y.
     """
-    multiple = model.config.size_multiple
-    shown = model.shown_generators
-    generator_g, generator_f = shown["generator_g"], shown["generator_f"]
+    x_to_y, y_to_x = _graphs(model).values()
     columns = {}
     rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
     for x, y, forward, back, domain in (
-        ("x", "y", generator_g, generator_f, data.test_x),
-        ("y", "x", generator_f, generator_g, data.test_y),
+        ("x", "y", x_to_y, y_to_x, data.test_x),
+        ("y", "x", y_to_x, x_to_y, data.test_y),
     ):
         made = {f"real_{x}": [], f"fake_{y}": [], f"cycled_{x}": [], f"same_{x}": []}
         pictures = first(domain, rows)
         for start in range(0, rows, _BATCH):
             real = images.to_float(pictures[start : start + _BATCH])
-            fake = translate(forward, real, multiple)
-            cycled = translate(back, fake, multiple)
-            same = translate(back, real, multiple)
+            fake = forward(real)
+            cycled, same = back(fake), back(real)
             for column, image in zip(
                 made.values(), (real, fake, cycled, same), strict=True
             ):

@@ -15,13 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.files import written_whole
+from cyclegan_tf.learning.averages import saved_as
 from cyclegan_tf.learning.state import State, mismatches, named_weights
-from cyclegan_tf.models.cyclegan import (
-    GENERATOR_NAMES,
-    NETWORKS,
-    average_of,
-    build_network,
-)
+from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
 from cyclegan_tf.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
@@ -229,7 +225,7 @@ def load_network(
     network = build_network(config, name)
     shown = name
     if config.average_decay and name in GENERATOR_NAMES:
-        shown = average_of(name)
+        shown = saved_as(name)
     _restore(path, {shown: named_weights(network)})
     return network
 

@@ -64,14 +64,17 @@ class CycleGANRun:
             functools.partial(_checked, self.model, self._data),
             _CURVES,
             _evaluation(self.model, self._data),
+            at_start=False,
         )
 
     def batches(self, start: int) -> Iterator[tuple]:
         """The arguments of each step from `start` on."""
-        model = self.model
-        return training_batches(
+        model, every = self.model, self.model.config.identity_every_steps
+        batches = training_batches(
             self._data, model.config, model.strategy, start, self.num_steps
         )
+        for step, (real_x, real_y) in enumerate(batches, start=start):
+            yield real_x, real_y, step % every == 0
 
     def told(self) -> list[str]:
         """What is said of it in the end."""

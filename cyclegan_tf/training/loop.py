@@ -9,7 +9,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning.state import State
 from cyclegan_tf.options import Common
-from cyclegan_tf.process import stop_on_signal
+from cyclegan_tf.process import STARTED, stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.reporting import Reporter
 
@@ -58,6 +58,7 @@ class Views:
       numbers: Gives numbers by name, and lines to say; none if there is nothing to
         measure.
       curves: The losses that share a panel of the plot, by its title.
+      at_start: Whether to show it before the first step too.
       evaluation: Gives the numbers of an evaluation by name, lines that tell them, and
         the one by which the best checkpoint is kept, with whether higher is better;
         None if there are no evaluations.
@@ -67,6 +68,7 @@ class Views:
     numbers: Callable[[], tuple[dict[str, float], list[str]]]
     curves: dict[str, tuple[str, ...]]
     evaluation: Callable[[], Evaluation] | None = None
+    at_start: bool = True
 
 
 class Loop:
@@ -103,6 +105,8 @@ class Loop:
         self._unread = []
         self._window = []
         self._window_start = time.monotonic()
+        self._waited = 0.0
+        self._once = None
         self._evaluates = views.evaluation is not None
         self._evaluated = model.step
         self.newest_grid = None
@@ -120,19 +124,30 @@ class Loop:
           NonFiniteLossError: a loss became NaN or infinite.
         """
         with contextlib.closing(self._reporter), stop_on_signal() as stop:
-            if self._step == 0:
+            if self._step == 0 and self._views.at_start:
                 self._show("epoch_0000")
-            for batch in batches:
+            for batch in self._waited_for(batches):
                 self._train_step(batch)
                 if stop.requested:
                     break
             self._finish(stop.requested)
         return stop.requested
 
+    def _waited_for(self, batches: Iterable[tuple]) -> Iterator[tuple]:
+        """The same batches; adds up how long they took to come."""
+        start = time.monotonic()
+        for batch in batches:
+            self._waited += time.monotonic() - start
+            yield batch
+            start = time.monotonic()
+
     def _train_step(self, batch: tuple) -> None:
         """One step, and whatever is due after it."""
         self._unread.append(self._model.train_step(*batch))
         self._step += 1
+        if self._once is None:
+            self._read_losses()  # Waits until it is done.
+            self._once = {"first_step_seconds": time.monotonic() - STARTED}
         self._reporter.advance()
         epoch, within = divmod(self._step, self._epoch_steps)
         if self._step % self._config.log_every_steps == 0:
@@ -178,9 +193,11 @@ class Loop:
         values["epoch"] = (self._step - 1) // self._epoch_steps + 1
         values["learning_rate"] = self._model.learning_rate
         values["steps_per_second"] = number / (now - self._window_start)
+        values["waiting_for_data"] = self._waited / (now - self._window_start)
         values["peak_memory_gigabytes"] = peak_gigabytes()
-        self._reporter.scalars(self._step, values)
+        self._reporter.scalars(self._step, {**values, **self._once})
         self._window, self._window_start = [], now
+        self._waited, self._once = 0.0, {}
 
     def _show(self, name: str) -> None:
         """Writes a grid, the loss curves, and the numbers that the views give."""

@@ -17,6 +17,15 @@ from cyclegan_tf.run_directory import (
     TENSORBOARD_FOLDER,
 )
 
+# What a record of the log holds beside the model's numbers: seconds from the start of
+# the program to the end of the first step, shares and rates since the record before.
+MEASURES = (
+    "steps_per_second",
+    "waiting_for_data",
+    "peak_memory_gigabytes",
+    "first_step_seconds",
+)
+
 
 class Reporter:
     """Writes the reports of one run.

@@ -34,7 +34,7 @@ BAD_FLAGS = [
     ),
     (["--generator=resnet6"], ["`generator`", "'resnet6'", "resnet, unet"]),
     (["--discriminator=stylegan"], ["`discriminator`", "patchgan, pixel"]),
-    (["--cache=disk"], ["`cache`", "auto, memory, none"]),
+    (["--cache=disk"], ["`cache`", "auto, memory, encoded, none"]),
     (["--batch_size=-1"], ["`batch_size` must be at least 1. Received: -1."]),
     (["--lambda_cycle=-1"], ["`lambda_cycle` must be at least 0. Received: -1"]),
     (["--learning_rate=nan"], ["`learning_rate` must be a finite number."]),

@@ -193,23 +193,32 @@ def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
         away.rename(path)
 
 
-@pytest.mark.parametrize("cache, expected", [("memory", True), ("none", False)])
+@pytest.mark.parametrize(
+    "cache, expected", [("memory", True), ("encoded", True), ("none", False)]
+)
 def test_cache_decides_where_pictures_are(folder, from_folder, cache, expected):
     assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected
 
 
 # Seven pictures of 36x36x3 bytes take 27216: a quarter of 108864.
-@pytest.mark.parametrize("memory, expected", [(108865, True), (108864, False)])
+@pytest.mark.parametrize(
+    "there, expected", [(108865, "memory"), (108864, "encoded"), (400, "none")]
+)
 def test_auto_keeps_what_fits_a_quarter_of_memory(
-    folder, from_folder, monkeypatch, memory, expected
+    folder, from_folder, monkeypatch, there, expected
 ):
-    sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": memory}
+    sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": there}
     monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
-    assert is_in_memory(folder, from_folder(cache="auto").train_x) is expected
+    domain = from_folder(cache="auto").train_x
+    assert is_in_memory(folder, domain) is (expected != "none")
+    # A decoded picture is handed out as it is, an encoded one is decoded anew.
+    assert (domain.read(0) is domain.read(0)) is (expected == "memory")
 
 
-def test_auto_keeps_nothing_of_unknown_size(folder, from_folder):
-    assert not is_in_memory(folder, from_folder(cache="auto", load_size=0).train_x)
+def test_auto_keeps_pictures_of_unknown_sizes_encoded(folder, from_folder):
+    domain = from_folder(cache="auto", load_size=0).train_x
+    assert is_in_memory(folder, domain)
+    assert domain.read(0) is not domain.read(0)
 
 
 def test_auto_works_where_memory_is_unknown(folder, from_folder, monkeypatch):

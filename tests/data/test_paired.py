@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers.dataset_folders import picture, read_all, truncated_jpeg
 from PIL import Image
 
-from cyclegan_tf.data import images, paired, shapes
+from cyclegan_tf.data import images, memory, paired, shapes
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.validation import UserError
 
@@ -96,7 +96,7 @@ def test_names_are_compared_without_their_ending(tmp_path, options):
 
 def test_pairs_that_do_not_fit_in_memory_are_read_again(tmp_path, options, monkeypatch):
     write_aligned(tmp_path, "train", 2)
-    monkeypatch.setattr(paired, "fits_in_memory", lambda number, size: False)
+    monkeypatch.setattr(memory, "fits", lambda number: False)
     data = paired.load(options())
     np.testing.assert_array_equal(read_all(data.train), expected(2, 12))
     (tmp_path / "train/0.png").unlink()

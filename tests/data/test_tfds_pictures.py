@@ -47,12 +47,13 @@ def test_prepared_tfds_data_is_read_without_a_network(
 
 
 def test_tfds_order_and_caches_agree_between_loads(prepared, tiny, no_network):
-    one, other = (
+    one, *others = (
         datasets.load(tiny(dataset="horse2zebra", data_dir=str(prepared), cache=cache))
-        for cache in ("memory", "none")
+        for cache in ("memory", "encoded", "none")
     )
     for split in ("train_x", "train_y", "test_x", "test_y"):
-        assert_same_pictures(getattr(one, split), getattr(other, split))
+        for other in others:
+            assert_same_pictures(getattr(one, split), getattr(other, split))
 
 
 def test_data_dir_in_the_home_folder_is_expanded(

@@ -28,6 +28,7 @@ from cyclegan_tf.exporting.tflite_files import TFLiteGenerator, operations
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.networks.layers import (
     ResizeConvolution2D,
+    TransposedConvolution2D,
 )
 from cyclegan_tf.networks.norms import (
     instance_normalization,
@@ -83,8 +84,7 @@ def kernels(network: str) -> list[np.ndarray]:
     """Kernels as TFLite orders them: [filters, height, width, channels]."""
     found = []
     for layer in samples.generator(network).layers:
-        # Conv2DTranspose is no Conv2D in Keras, and swaps the last two.
-        if isinstance(layer, keras.layers.Conv2DTranspose):
+        if isinstance(layer, TransposedConvolution2D):
             found.append(layer.get_weights()[0].transpose(2, 0, 1, 3))
         elif isinstance(layer, ResizeConvolution2D):
             found.append(layer.transposed_kernel().numpy().transpose(2, 0, 1, 3))

@@ -12,7 +12,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
 
 CHOICES = {
-    "cache": "auto, memory, none",
+    "cache": "auto, memory, encoded, none",
+    "precision": "float32, bfloat16, float16",
     "generator": "resnet, unet",
     "upsampling": "transposed, resize",
     "discriminator": "patchgan, pixel",
@@ -44,7 +45,7 @@ OTHER_VALUES = {
     "lambda_gradient": 5.0,
     "critic_steps": 2,
     "lambda_cycle": 2.5,
-    "lambda_identity": 0.0,
+    "lambda_identity": 0.25,
     "lambda_r1": 0.2,
     "pool_size": 3,
     "batch_size": 4,
@@ -55,6 +56,10 @@ OTHER_VALUES = {
     "average_decay": 0.99,
     "num_epochs": 7,
     "num_decay_epochs": 0,
+    "identity_every_steps": 4,
+    "precision": "bfloat16",
+    "jit_compile": True,
+    "recompute": True,
     "max_steps": 12,
     "initialize_from": "runs/before",
     "seed": 3,

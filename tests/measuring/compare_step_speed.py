@@ -1,52 +1,119 @@
-"""Times our step against the plain one.
+"""Times our training step against the plain one and PyTorch's, on the CPU.
 
-`python tests/measuring/compare_step_speed.py PRESET`: gradients of one batch,
-both as graphs, alternating, without image pools; prints the medians and their ratio.
+`python tests/measuring/compare_step_speed.py PRESET ROUNDS [SIDE ...]`: each side,
+`ours`, `plain` or `torch`, in a process of its own; they take turns at one step of the
+same size, without image pools. Prints medians and the middle one of the ratios.
 """
 
+import dataclasses
 import os
 import pathlib
 import statistics
+import subprocess
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import tensorflow as tf  # noqa: E402
-from helpers.reference_step import reference_gradients  # noqa: E402
 
-from cyclegan_tf.config import Config  # noqa: E402
-from cyclegan_tf.models.cyclegan import CycleGAN  # noqa: E402
-from cyclegan_tf.presets import PRESETS  # noqa: E402
+def config_of(preset: str):
+    from cyclegan_tf.presets import PRESETS
+
+    return dataclasses.replace(PRESETS[preset].config, pool_size=0)
 
 
-def main(preset: str, num_rounds: int) -> None:
+def our_step(preset: str, plain: bool):
+    import tensorflow as tf
+
+    from cyclegan_tf.models.cyclegan import CycleGAN
+    from cyclegan_tf.speed.plain_step import plain_gradients
+    from cyclegan_tf.training.strategies import share_cores
+
+    config = config_of(preset)
+    if not plain:
+        share_cores()  # As `train` does.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    config = Config(**{**PRESETS[preset].values, "pool_size": 0})
     model = CycleGAN(config, 1000)
-    shape = (config.batch_size, config.image_size, config.image_size, 3)
+    shape = (config.pictures_per_step, config.image_size, config.image_size, 3)
     real_x, real_y = tf.random.uniform(shape, -1, 1), tf.random.uniform(shape, -1, 1)
-    steps = {
-        "ours": tf.function(model.compute_gradients),
-        "plain": tf.function(lambda x, y: reference_gradients(model, x, y)),
-    }
-    seconds = {name: [] for name in steps}
-    for round_number in range(num_rounds + 1):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            losses, gradients = step(real_x, real_y)
-            _ = [float(x) for x in losses.values()], gradients["generator_g"][0].numpy()
-            if round_number:  # The first traces.
-                seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    print(
-        f"{preset}, {num_rounds} rounds: ours {medians['ours']:.3f} s, plain "
-        f"{medians['plain']:.3f} s, plain / ours "
-        f"{medians['plain'] / medians['ours']:.2f}"
-    )
+
+    @tf.function
+    def plain_step(x, y):
+        losses, gradients = plain_gradients(model, x, y)
+        for name, of_network in gradients.items():
+            model.optimizers[name].apply(of_network)
+        return losses
+
+    step = plain_step if plain else model.train_step
+    return lambda: float(step(real_x, real_y)["disc_x_loss"])
+
+
+def torch_step(preset: str):
+    import torch
+    from helpers.torch_cyclegan import Recipe, TorchCycleGAN
+    from helpers.torch_networks import Patchgan, Resnet
+
+    config = config_of(preset)
+    networks = {}
+    for name in ("generator_g", "generator_f"):
+        networks[name] = Resnet(config.num_filters, config.num_blocks)
+    for name in ("discriminator_x", "discriminator_y"):
+        networks[name] = Patchgan(
+            config.discriminator_filters, config.discriminator_layers
+        )
+    model = TorchCycleGAN(networks, Recipe())
+    shape = (config.pictures_per_step, 3, config.image_size, config.image_size)
+    real_x, real_y = (2 * torch.rand(shape) - 1 for _ in range(2))
+    return lambda: model.train_step(real_x, real_y)
+
+
+def work(side: str, preset: str) -> None:
+    """Steps whenever a line comes in, and says how long that took."""
+    step = torch_step(preset) if side == "torch" else our_step(preset, side == "plain")
+    for _ in range(2):
+        step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        step()
+        print(time.perf_counter() - start, flush=True)
+
+
+def main(preset: str, rounds: int, sides: list[str]) -> None:
+    workers = {}
+    for side in sides:
+        workers[side] = subprocess.Popen(
+            [sys.executable, __file__, "--work", side, preset],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if workers[side].stdout.readline().strip() != "ready":
+            sys.exit(f"error: {side} did not start.")
+    seconds = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side, worker in workers.items():
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            seconds[side].append(float(worker.stdout.readline()))
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+    told = [f"{preset}, {rounds} rounds"]
+    for side in sides:
+        told.append(f"{side} {statistics.median(seconds[side]):.3f} s")
+    for side in sides[1:]:
+        pairs = zip(seconds[side], seconds[sides[0]], strict=True)
+        ratio = statistics.median(theirs / ours for theirs, ours in pairs)
+        told.append(f"{side} / {sides[0]} {ratio:.2f}")
+    print(", ".join(told))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    if sys.argv[1] == "--work":
+        work(*sys.argv[2:])
+    else:
+        rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 20
+        main(sys.argv[1], rounds, sys.argv[3:] or ["ours", "plain"])

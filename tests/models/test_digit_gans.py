@@ -116,7 +116,7 @@ def test_norm_stands_between_layer_and_activation_without_a_bias():
     network = networks.generator(5, 2, "batch")
     names = [layer.name for layer in network.layers]
     assert names[1:5] == ["dense", "reshape", "norm_1", "relu_1"]
-    assert names[5:9] == ["up_1", "up_1_crop", "norm_2", "relu_2"]
+    assert names[5:8] == ["up_1", "norm_2", "relu_2"]
     biased = [n for n in names if getattr(network.get_layer(n), "use_bias", False)]
     assert biased == ["up_2"]
     plain = networks.generator(5, 2, "none")

@@ -1,4 +1,6 @@
-"""The documents' training step, written down plainly: the oracle of the fast one.
+"""The documents' training step, written down plainly: what ours is held against.
+
+Tests compare gradients with it, and `benchmark` times.
 
 One call a picture and role, one loss a network, four gradients from one persistent
 tape, each generator's total loss with the whole cycle loss.
@@ -7,15 +9,18 @@ tape, each generator's total loss with the whole cycle loss.
 import tensorflow as tf
 
 
-def reference_gradients(model, real_x, real_y, from_pool=None):
-    """Losses and the gradients of the four networks.
+def plain_gradients(model, real_x, real_y, from_pool=None):
+    """Losses of a batch and the gradients of the four networks.
 
     Args:
       model: A CycleGAN; its networks and weights of the losses are used, its step not.
-      real_x: Images of X.
-      real_y: Images of Y.
+      real_x: Images of X, float [batch, height, width, 3] in [-1, 1].
+      real_y: As many images of Y.
       from_pool: Maps ("x" or "y", fakes) to what the discriminator is trained on; the
         fakes themselves if None.
+
+    Returns:
+      Losses by the tutorial's names, and lists of gradients by network.
     """
     lambda_cycle = model.config.lambda_cycle
     lambda_identity = model.config.lambda_identity
@@ -90,8 +95,8 @@ def reference_gradients(model, real_x, real_y, from_pool=None):
             gen_f_loss + total_cycle_loss + weight * distance(real_x, same_x)
         )
         if from_pool:
-            disc_fake_x = d_x(tf.constant(from_pool("x", fake_x.numpy())))
-            disc_fake_y = d_y(tf.constant(from_pool("y", fake_y.numpy())))
+            disc_fake_x = d_x(from_pool("x", tf.stop_gradient(fake_x)), training=True)
+            disc_fake_y = d_y(from_pool("y", tf.stop_gradient(fake_y)), training=True)
         disc_x_loss = discriminator_loss(disc_real_x, disc_fake_x)
         disc_x_loss += slope_penalty(d_x, real_x, fake_x, 2)
         disc_y_loss = discriminator_loss(disc_real_y, disc_fake_y)

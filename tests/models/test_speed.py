@@ -1,0 +1,217 @@
+"""Options that change the speed of a step and little else."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.precision import floats
+
+from cyclegan_tf.learning.adam import sum_over_replicas
+from cyclegan_tf.learning.loss_scale import LossScale
+from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, CycleGAN
+from cyclegan_tf.training.strategies import make_strategy
+
+
+def flat(tensors) -> np.ndarray:
+    return np.concatenate([np.asarray(t, np.float64).ravel() for t in tensors])
+
+
+def relative_error(ours, theirs) -> float:
+    ours, theirs = flat(ours), flat(theirs)
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
+
+
+def alike(config, other) -> CycleGAN:
+    """A CycleGAN with the weights of another."""
+    model = CycleGAN(config, 10)
+    for name in NETWORKS:
+        model.networks[name].set_weights(other.networks[name].get_weights())
+    return model
+
+
+@pytest.fixture
+def pair(random_images):
+    return [random_images(1, 32, 32, 3, seed=seed) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("option", "fields"),
+    [
+        ("recompute", {"num_blocks": 4}),
+        ("recompute", {"num_blocks": 4, "output_skip": True}),
+        ("recompute", {"generator": "unet", "output_skip": True}),
+        ("jit_compile", {"num_blocks": 2}),
+    ],
+)
+def test_gradients_are_those_without_the_option(tiny, pair, option, fields):
+    fields = {"num_filters": 8, **fields}
+    plain = CycleGAN(tiny(**fields), 10)
+    model = alike(tiny(**fields, **{option: True}), plain)
+    _, expected = tf.function(plain.compute_gradients)(*pair)
+    _, gradients = tf.function(model._compute)(*pair)
+    for name in NETWORKS:
+        assert relative_error(gradients[name], expected[name]) < 1e-5, name
+
+
+def test_recomputing_computes_again(tiny, pair):
+    def convolutions(**fields) -> int:
+        model = CycleGAN(tiny(num_blocks=2, **fields), 10)
+        compute = tf.function(model.compute_gradients)
+        graph = compute.get_concrete_function(*pair).graph.as_graph_def()
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        return sum(node.op == "Conv2D" for node in nodes)
+
+    # Four calls of a generator of 1 + 2 + 2 * 2 + 1 convolutions.
+    assert convolutions(recompute=True) - convolutions() == 4 * 8
+
+
+@pytest.mark.parametrize("option", ["recompute", "jit_compile"])
+def test_two_replicas_train_as_one_device(tiny, random_images, option):
+    config = tiny(batch_size=2, pool_size=0, **{option: True})
+    x, y = (random_images(2, 32, 32, 3, seed=seed) for seed in (0, 1))
+    one = CycleGAN(config, 10)
+    two = CycleGAN(config, 10, make_strategy("cpu:2"))
+    for name in NETWORKS:
+        two.networks[name].set_weights(one.networks[name].get_weights())
+    distribute = two.strategy.experimental_distribute_values_from_function
+    halves = [
+        distribute(lambda c, v=v: v[c.replica_id_in_sync_group][None]) for v in (x, y)
+    ]
+    expected, losses = one.train_step(x, y), two.train_step(*halves)
+    for name, loss in losses.items():
+        assert float(loss) == pytest.approx(float(expected[name]), rel=1e-4), name
+
+
+def test_identity_loss_of_every_fourth_step_weighs_four_times_as_much(tiny, pair):
+    plain = CycleGAN(tiny(num_filters=8), 10)
+    model = alike(tiny(num_filters=8, identity_every_steps=4), plain)
+    heavy = alike(tiny(num_filters=8, lambda_identity=2.0), plain)
+    none = alike(tiny(num_filters=8, lambda_identity=0.0), plain)
+    compute = tf.function(model.compute_gradients)
+    for identity, same in ((True, heavy), (False, none)):
+        losses, gradients = compute(*pair, identity)
+        expected_losses, expected = tf.function(same.compute_gradients)(*pair)
+        for name in NETWORKS:
+            assert relative_error(gradients[name], expected[name]) < 1e-6, name
+        for name, loss in expected_losses.items():
+            assert float(losses[name]) == pytest.approx(float(loss), rel=1e-6), name
+    _, official = tf.function(plain.compute_gradients)(*pair)
+    _, with_it = compute(*pair, True)
+    _, without = compute(*pair, False)
+    for name in GENERATOR_NAMES:
+        mean = [
+            (a + 3 * b) / 4 for a, b in zip(with_it[name], without[name], strict=True)
+        ]
+        assert relative_error(mean, official[name]) < 1e-5
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.5), ("float16", 0.2)])
+def test_half_precision_is_near_and_of_float32_where_it_must_be(
+    tiny, pair, precision, most
+):
+    fields = {"num_filters": 8, "generator": "resnet", "pool_size": 0}
+    plain = CycleGAN(tiny(**fields), 10)
+    model = alike(tiny(**fields, precision=precision), plain)
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
+    scale = 1.0
+    if precision == "float16":
+        scale = 64.0  # The first scale overflows on noise, and would halve.
+        model._loss_scale.scale.assign(scale)
+    expected_losses, expected = plain.compute_gradients(*pair)
+    losses, gradients = tf.function(model.compute_gradients)(*pair)
+    for name in NETWORKS:
+        network = model.networks[name]
+        assert network(pair[0], training=True).dtype == tf.float32
+        assert {w.dtype for w in network.get_weights()} == {np.dtype("float32")}
+        assert network.layers[2].compute_dtype == precision
+        unscaled = [g / scale for g in gradients[name]]
+        assert 1e-5 < relative_error(unscaled, expected[name]) < most, name
+    for name, loss in losses.items():
+        assert loss.dtype == tf.float32
+        assert float(loss) == pytest.approx(float(expected_losses[name]), rel=0.05)
+
+
+def test_an_overflow_changes_nothing_but_the_scale(tiny, pair):
+    config = tiny(precision="float16", num_filters=8, average_decay=0.5)
+    model = CycleGAN(config, 10)
+    scale = model._loss_scale.variables
+    scale["scale"].assign(64.0)
+    model.train_step(*pair)
+    assert int(scale["skipped"]) == 0
+
+    def state():
+        return {
+            f"{group}/{name}": np.array(variable)
+            for group, variables in model.state().items()
+            for name, variable in variables.items()
+            if not group.startswith(("pools", "loss_scale", "average"))
+        }
+
+    before = state()
+    scale["scale"].assign(1e30)
+    losses = model.train_step(*pair)
+    assert float(losses["skipped_updates"]) == 1
+    assert float(scale["scale"]) == pytest.approx(0.5e30)
+    for name, value in state().items():
+        if name.endswith("iteration"):
+            assert value == before[name] + 1
+        else:
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+    scale["scale"].assign(64.0)
+    losses = model.train_step(*pair)
+    assert float(losses["skipped_updates"]) == 1
+    assert (
+        np.array(state()["generator_g/first_conv_kernel"])
+        != before["generator_g/first_conv_kernel"]
+    ).any()
+
+
+def test_the_scale_grows_and_halves_by_the_rule():
+    loss_scale = LossScale(initial=8.0, growth_steps=3)
+    seen = []
+    for gradient in (1.0, 1.0, 1.0, 1.0, np.inf, np.nan, 1.0, 1.0, 1.0):
+        unscaled, finite = loss_scale.unscale({"g": [tf.constant([4.0, gradient])]})
+        expected = [0, 0] if not np.isfinite(gradient) else None
+        if expected:
+            np.testing.assert_array_equal(unscaled["g"][0], expected)
+        assert bool(finite) == np.isfinite(gradient)
+        seen.append(float(loss_scale.scale))
+    assert seen == [8, 8, 16, 16, 8, 4, 4, 4, 8]
+    assert int(loss_scale.skipped) == 2
+    for _ in range(9):
+        loss_scale.unscale({"g": [tf.constant(np.nan)]})
+    assert float(loss_scale.scale) == 1
+
+
+def test_one_replicas_overflow_is_everybodys(tiny):
+    strategy = make_strategy("cpu:2")
+    with strategy.scope():
+        loss_scale = LossScale()
+
+    @tf.function
+    def judged(values):
+        def replica(value):
+            gradients = sum_over_replicas({"g": [value]})
+            unscaled, finite = loss_scale.unscale(gradients)
+            return unscaled["g"][0], finite
+
+        return strategy.run(replica, args=(values,))
+
+    values = strategy.experimental_distribute_values_from_function(
+        lambda c: tf.constant([1.0, np.inf][c.replica_id_in_sync_group])
+    )
+    unscaled, finite = judged(values)
+    for one, all_finite in zip(
+        strategy.experimental_local_results(unscaled),
+        strategy.experimental_local_results(finite),
+        strict=True,
+    ):
+        assert float(one) == 0
+        assert not bool(all_finite)
+    one = strategy.experimental_local_results(loss_scale.scale)[0]
+    assert float(one) == 2.0**14
+
+
+def test_precision_float64_stays_what_it_was(tiny, pair):
+    with floats("float64"):
+        model = CycleGAN(tiny(), 10)
+        assert model.generator_g(tf.cast(pair[0], tf.float64)).dtype == tf.float64

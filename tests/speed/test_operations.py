@@ -1,0 +1,130 @@
+import dataclasses
+
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf import stacks
+from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.speed.operations import count_flops, count_operations
+
+
+def flops(function, *shapes) -> int:
+    specs = [tf.TensorSpec(shape) for shape in shapes]
+    return count_flops(tf.function(function).get_concrete_function(*specs))
+
+
+IMAGES, KERNEL = (2, 9, 7, 3), (5, 4, 3, 6)
+
+
+def convolved(images, kernel):
+    return tf.nn.conv2d(images, kernel, strides=2, padding="VALID")
+
+
+def both_gradients(images, kernel):
+    with tf.GradientTape() as tape:
+        tape.watch([images, kernel])
+        result = tf.reduce_sum(convolved(images, kernel) ** 2)
+    return tape.gradient(result, [images, kernel])
+
+
+def test_convolutions_count_a_product_and_a_sum_for_each_tap():
+    # Two images of 3 x 2 places, each with 5 x 4 taps from 3 to 6 channels.
+    one = 2 * (2 * 3 * 2) * (5 * 4 * 3 * 6)
+    assert flops(convolved, IMAGES, KERNEL) == one
+    assert flops(both_gradients, IMAGES, KERNEL) == 3 * one
+
+
+def test_transposed_convolutions_count_the_smaller_side():
+    def doubled(images, kernel):
+        return tf.nn.conv2d_transpose(images, kernel, (2, 18, 14, 8), strides=2)
+
+    expected = 2 * (2 * 9 * 7) * (4 * 4 * 8 * 3)
+    assert flops(doubled, IMAGES, (4, 4, 8, 3)) == expected
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_count(transposed):
+    def product(a, b):
+        return tf.matmul(a, b, transpose_a=transposed)
+
+    shapes = ((3, 5) if transposed else (5, 3), (3, 7))
+    assert flops(product, *shapes) == 2 * 5 * 3 * 7
+
+
+def test_called_functions_count_at_each_call():
+    inner = tf.function(convolved)
+
+    def twice(images, kernel):
+        return inner(images, kernel) + inner(2.0 * images, kernel)
+
+    one = flops(convolved, IMAGES, KERNEL)
+    assert flops(twice, IMAGES, KERNEL) == 2 * one
+
+
+def test_unknown_shapes_are_refused():
+    with pytest.raises(ValueError, match="has the shape"):
+        flops(convolved, (None, 9, 7, 3), KERNEL)
+
+
+def test_operations_are_those_after_optimisation():
+    @tf.function(autograph=False)
+    def wasteful(x):
+        unused = tf.sin(x)
+        del unused
+        return tf.cos(x) + tf.cos(x)
+
+    x = tf.constant([1.0, 2.0])
+    assert count_operations(lambda: wasteful(x)) < 8
+
+
+# --- Our step
+
+
+@pytest.fixture(scope="module")
+def model() -> CycleGAN:
+    return CycleGAN(PRESETS["tiny"].config, 100)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[tf.Tensor]:
+    return [tf.random.uniform((1, 32, 32, 3), -1, 1, seed=seed) for seed in (0, 1)]
+
+
+def test_step_has_few_operations_and_is_traced_once(model, pictures):
+    # 1,936 before norms and crops were made of fewer.
+    operations = count_operations(lambda: model.train_step(*pictures))
+    assert operations <= 1650 or stacks.addons()  # Its norm is another.
+    for _ in range(3):
+        model.train_step(*pictures)
+    assert model.train_step.experimental_get_tracing_count() == 1
+
+
+def test_step_does_not_call_python_and_has_one_kernel_a_variable(model, pictures):
+    graph = model.train_step.get_concrete_function(*pictures).graph
+    definition = graph.as_graph_def()
+    kinds = [node.op for node in definition.node]
+    for function in definition.library.function:
+        kinds += [node.op for node in function.node_def]
+    assert not {"PyFunc", "EagerPyFunc", "PyFuncStateless"} & set(kinds)
+    variables = sum(len(n.trainable_variables) for n in model.networks.values())
+    assert kinds.count("ResourceApplyAdam") == variables
+
+
+def test_flops_of_a_step_are_those_of_its_passes(model, pictures):
+    """Three times the forward passes, less what no gradient is wanted of."""
+    config = dataclasses.replace(PRESETS["tiny"].config, pool_size=0)
+    plain = CycleGAN(config, 100)
+    step = count_flops(
+        tf.function(plain.compute_gradients).get_concrete_function(*pictures)
+    )
+
+    def forward(network):
+        call = tf.function(lambda x: network(x, training=True))
+        return count_flops(call.get_concrete_function(pictures[0]))
+
+    generator, judge = forward(plain.generator_g), forward(plain.discriminator_x)
+    # Six passes of generators; two of each discriminator, and one more of gradients
+    # alone since fakes are a generator's and a discriminator's to learn from.
+    most = 3 * (6 * generator + 4 * judge) + 2 * judge
+    assert 0.9 * most < step <= most
