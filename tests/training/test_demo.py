@@ -29,10 +29,9 @@ def run_dir(tmp_path_factory):
 
 def test_demo_beats_doing_nothing_both_ways_within_two_epochs(run_dir):
     errors = [r for r in read_log(run_dir / "log.jsonl") if "error_y_to_x" in r]
-    assert [r["step"] for r in errors] == [0, 400, 800]
+    assert [r["step"] for r in errors] == [400, 800]
     for way in ("x_to_y", "y_to_x"):
         nothing = errors[0][f"error_doing_nothing_{way}"]
-        assert errors[0][f"error_{way}"] > nothing
         assert errors[-1][f"error_{way}"] < 0.85 * nothing
 
 
