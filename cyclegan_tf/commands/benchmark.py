@@ -104,7 +104,7 @@ def main(arguments: list[str]) -> None:
         if values.input:
             more |= pictures_a_second(config)
         if values.fresh:
-            more |= fresh_run(config, "shapes")
+            more |= fresh_run(config)
         print("\n`" + preset + "`, " + "\n".join(report.lines(measured, more)))
         all_measured[f"{preset}, {report.title(config)}"] = measured
         records.append(report.as_json(preset, measured, more))

@@ -12,7 +12,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets, shapes
 from cyclegan_tf.data.input_pipeline import training_batches
 
-_FILES, _PICTURES = 16, 400
+_FILES, _DRAWN, _PICTURES = 8, 64, 400
 _QUALITY = 90
 
 
@@ -27,8 +27,7 @@ def pictures_a_second(config: Config) -> dict[str, float]:
       and mirrored alone.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("trainA", "trainB", "testA", "testB"):
-            _write(pathlib.Path(folder) / name, config.image_size, name.endswith("A"))
+        write_folder(pathlib.Path(folder), config.image_size)
         fields = {
             "dataset": folder,
             "batch_size": 1,
@@ -42,13 +41,20 @@ def pictures_a_second(config: Config) -> dict[str, float]:
         }
 
 
-def _write(folder: pathlib.Path, size: int, plain: bool) -> None:
-    folder.mkdir()
-    for seed in range(_FILES):
-        x, y = shapes.draw_pair((seed,), size)
-        Image.fromarray(x if plain else y).save(
-            folder / f"{seed}.jpg", quality=_QUALITY
-        )
+def write_folder(folder: pathlib.Path, size: int) -> None:
+    """Makes a data set of a few JPEG files.
+
+    Args:
+      folder: Gets the folders of the four splits.
+      size: Side of the pictures, which are drawn small and then resized.
+    """
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (folder / split).mkdir()
+        for seed in range(_FILES):
+            x, y = shapes.draw_pair((seed,), _DRAWN)
+            picture = Image.fromarray(x if split.endswith("A") else y)
+            path = folder / split / f"{seed}.jpg"
+            picture.resize((size, size)).save(path, quality=_QUALITY)
 
 
 def _rate(config: Config) -> float:

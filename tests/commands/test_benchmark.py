@@ -121,7 +121,7 @@ def test_measures_and_writes_what_it_found(run, capsys, tmp_path):
 
 
 def test_fresh_run_reports_time_to_start_and_memory():
-    found = fresh_run(PRESETS["tiny"].config, "shapes")
+    found = fresh_run(PRESETS["tiny"].config)
     assert 1 < found["first_step_seconds"] < 600
     assert 0.2 < found["peak_gigabytes"] < 10
 
