@@ -15,6 +15,13 @@ import time
 STARTED = time.monotonic()
 
 
+def num_cores() -> int:
+    """Cores that this process may use, not all of the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def without_native_messages():
     """Hides what TensorFlow's C++ part prints to stderr, whatever its log level.

@@ -10,9 +10,9 @@ from cyclegan_tf.common_options import knob
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Speed:
-    """The fields of `Config` that are about time and memory."""
+    """The fields of `Config` that are about time and memory; given by name."""
 
     cache: str = knob(
         "auto",
@@ -41,7 +41,7 @@ class Speed:
     jit_compile: bool = knob(
         False,
         "Speed",
-        "compile the step with XLA: minutes to start; faster on GPUs, slower on CPUs",
+        "compile the step with XLA, for GPUs: on CPUs it is slower; longer to start",
         changeable=True,
     )
     recompute: bool = knob(

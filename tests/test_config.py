@@ -225,6 +225,10 @@ WRONG_TYPES = {
     [
         ({"average_decay": 1.0}, "`average_decay` must be below 1. Received: 1.0."),
         (
+            {"identity_every_steps": 4, "lambda_identity": 0.0},
+            "`identity_every_steps` is for a `lambda_identity` above 0. Received: 4.",
+        ),
+        (
             {"adversarial_loss": "wgan_gp"},
             "`adversarial_loss` wgan_gp needs `pool_size` 0: a critic measures how far "
             "the present fakes are. Received: 50.",
@@ -234,7 +238,7 @@ WRONG_TYPES = {
         ({"test_size": 384, "generator": "unet"}, "a multiple of 256 and at least"),
     ],
 )
-def test_options_that_learn_sooner_refuse(fields, text):
+def test_options_that_do_not_fit_together_are_refused(fields, text):
     with refused(text):
         Config(**fields)
 

@@ -40,7 +40,8 @@ FLAGS = {
     "strategy": ("single", "as `train` has it: mirrored takes all GPUs"),
     "beside": (
         ",".join(OTHERS),
-        "what takes turns with the step, with commas; empty: the machine's rates alone",
+        "what takes turns with the step, with commas; empty: the machine's rates "
+        "alone; a step that does not do what the preset does is left out",
     ),
     "models": ("", "exported models to time on a picture: paths, with commas"),
     "rounds": (10, "rounds that are timed"),
@@ -71,12 +72,12 @@ def main(arguments: list[str]) -> None:
     """Measures each configuration that the flags ask for."""
     program.no_arguments(arguments)
     values = flags.FLAGS
-    cases, beside = configurations(values), _listed(values.beside)
-    for name in beside:
+    cases, others = configurations(values), program.listed(values.beside)
+    for name in others:
         check_choice("beside", name, OTHERS)
     if values.rounds < 1:
         raise UserError(f"`rounds` must be at least 1. Received: {values.rounds}.")
-    models = [os.path.expanduser(path) for path in _listed(values.models)]
+    models = [os.path.expanduser(path) for path in program.listed(values.models)]
     for path in models:
         if not os.path.exists(path):
             raise UserError(f"No such model: {path}.")
@@ -98,7 +99,7 @@ def main(arguments: list[str]) -> None:
     for preset, config in cases:
         with progress_bar(desc=preset, unit="call", leave=False, delay=2) as bar:
             measured = benchmark.measure(
-                config, values.rounds, beside, models, bar.update
+                config, values.rounds, others, models, bar.update
             )
         more = {}
         if values.input:
@@ -126,12 +127,12 @@ def configurations(values: flags.FlagValues) -> list[tuple[str, Config]]:
     fields = ("identity_every_steps", "jit_compile", "recompute", "strategy")
     given = {name: values[name].value for name in fields}
     cases = []
-    for preset in _listed(values.preset) or [""]:
+    for preset in program.listed(values.preset) or [""]:
         check_choice("preset", preset, _presets())
         base = PRESETS[preset].config
         for size in _numbers("sizes", values.sizes) or [base.image_size]:
             for batch in _numbers("batches", values.batches) or [base.batch_size]:
-                for precision in _listed(values.precisions) or [base.precision]:
+                for precision in program.listed(values.precisions) or [base.precision]:
                     check_choice("precisions", precision, PRECISIONS)
                     changed = {
                         **given,
@@ -153,12 +154,8 @@ def _scaled(length: int, size: int, of: int) -> int:
     return -(-length * size // of)
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _numbers(name: str, text: str) -> list[int]:
-    parts = _listed(text)
+    parts = program.listed(text)
     for part in parts:
         if not part.isdecimal():
             raise UserError(

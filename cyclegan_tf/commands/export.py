@@ -124,24 +124,17 @@ def from_flags(values: flags.FlagValues) -> Request:
         run_dir=values.run_dir,
         checkpoint=values.checkpoint,
         output=values.output,
-        formats=_listed(values.formats),
-        directions=_listed(values.direction),
+        formats=program.listed(values.formats),
+        directions=program.listed(values.direction),
         version=values.version,
         name=values.name,
-        tflite_types=_listed(values.tflite_types),
+        tflite_types=program.listed(values.tflite_types),
         tflite_io=values.tflite_io,
-        tflite_sizes=tuple(_size(text) for text in _listed(values.tflite_size)),
+        tflite_sizes=tuple(_size(text) for text in program.listed(values.tflite_size)),
         num_calibration_pictures=values.calibration_pictures,
         pictures=values.pictures,
         max_pixels=values.max_pixels,
         licence=values.licence,
-    )
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    """The parts between commas, each once."""
-    return tuple(
-        dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
     )
 
 

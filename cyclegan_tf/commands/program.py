@@ -80,6 +80,13 @@ def no_arguments(arguments: list[str]) -> None:
         raise UserError(f"Not a flag: {arguments[0]!r}. See --help.")
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of a flag's text between its commas, each once."""
+    return tuple(
+        dict.fromkeys(part.strip() for part in text.split(",") if part.strip())
+    )
+
+
 def define_flags(
     table: Mapping[str, tuple], values: flags.FlagValues = flags.FLAGS
 ) -> None:

@@ -49,6 +49,8 @@ def main(arguments: list[str]) -> None:
         from cyclegan_tf.training.loop import NonFiniteLossError
 
         devices = strategies.devices()
+        if isinstance(config, Config):
+            strategies.share_cores()
     if flags.FLAGS.dry_run:
         print(train.describe(config))
         return

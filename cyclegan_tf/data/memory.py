@@ -2,12 +2,12 @@
 
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from cyclegan_tf.config import Config
 
 
-def kept_as(config: Config, items: Iterable[bytes | pathlib.Path]) -> str:
+def kept_as(config: Config, items: Sequence[bytes | pathlib.Path]) -> str:
     """How to keep training pictures.
 
     Args:
@@ -20,7 +20,6 @@ def kept_as(config: Config, items: Iterable[bytes | pathlib.Path]) -> str:
     """
     if config.cache != "auto":
         return config.cache
-    items = list(items)
     # Pictures that keep their own sizes have sides that nobody knows yet.
     if config.load_size and fits(decoded_bytes(len(items), config.load_size)):
         return "memory"
@@ -56,4 +55,10 @@ def _available() -> int:
 
 
 def _size(item: bytes | pathlib.Path) -> int:
-    return len(item) if isinstance(item, bytes) else os.path.getsize(item)
+    """Bytes of an encoded picture; 0 of a file that can't be read, as is told later."""
+    if isinstance(item, bytes):
+        return len(item)
+    try:
+        return os.path.getsize(item)
+    except OSError:
+        return 0

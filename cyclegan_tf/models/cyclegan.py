@@ -75,9 +75,11 @@ class CycleGAN:
         self._generators = self.generator_g, self.generator_f
         if config.recompute:
             self._generators = [recomputing(network) for network in self._generators]
-        compute = self.compute_gradients
-        compiled = tf.function(compute, autograph=False, jit_compile=True)
-        self._compute = compiled if config.jit_compile else compute
+        self._compute = self.compute_gradients
+        if config.jit_compile:
+            self._compute = tf.function(
+                self._compute, autograph=False, jit_compile=True
+            )
         size = config.image_size, config.image_size, 3
         self.pools_x = make_pools(config.pool_size, size, self.strategy)
         self.pools_y = make_pools(config.pool_size, size, self.strategy)

@@ -11,17 +11,13 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.speed import machine
+from cyclegan_tf.speed import machine, plain_step, tutorial_step
 from cyclegan_tf.speed.operations import count_flops, count_operations
-from cyclegan_tf.speed.plain_step import plain_gradients
 from cyclegan_tf.speed.timing import Call, Times, take_turns
-from cyclegan_tf.speed.tutorial_step import TutorialCycleGAN
 from cyclegan_tf.training.strategies import make_strategy
 
 STEP, MATRIX_PRODUCT = "step", "matrix product"
-
-# What can be timed beside the step.
-OTHERS = ("plain", "tutorial", "generator")
+WITHOUT_IDENTITY = "step without identity"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +29,9 @@ class Measured:
       calls: What took turns, by name.
       times: The seconds that each took.
       operations: Of the step's graph, after TensorFlow has optimised it.
-      tracing_seconds: What the first step took more than the later ones.
-      peak_gigabytes: Largest memory so far, of the GPUs or of this process.
+      tracing_seconds: What the first step took more than the second.
+      peak_gigabytes: Largest memory of the GPUs in two steps; without any, of this
+        process so far.
     """
 
     config: Config
@@ -58,7 +55,7 @@ class Measured:
 def measure(
     config: Config,
     rounds: int,
-    others: Sequence[str] = OTHERS,
+    others: Sequence[str] = (),
     models: Sequence[str] = (),
     told: Callable[[], object] = lambda: None,
 ) -> Measured:
@@ -67,20 +64,22 @@ def measure(
     Args:
       config: Of the step; its data set is not read: pictures are random.
       rounds: Rounds that are timed.
-      others: Of `OTHERS`.
+      others: Of `plain`, `tutorial` and `generator`, on one device. Steps that do not
+        do what the configuration says are left out.
       models: Exported models to time on a picture, by path.
       told: Called after each call.
 
     Raises:
       UserError: a model can't be loaded, or the strategy made.
     """
-    strategy = make_strategy(config.strategy)
+    strategy = make_strategy(config.strategy)  # Before anything asks for devices.
+    machine.forget_peak()
     model = CycleGAN(config, 1000, strategy)
     pictures = _pictures(config)
     batch = _distributed(pictures, strategy)
 
-    def step():
-        return float(model.train_step(*batch)["disc_x_loss"])
+    def step(*identity):
+        return float(model.train_step(*batch, *identity)["disc_x_loss"])
 
     start = time.perf_counter()
     operations = count_operations(step)
@@ -88,26 +87,19 @@ def measure(
     start = time.perf_counter()
     step()
     second = time.perf_counter() - start
-    # The graph of one replica, for the replicas' whole batch.
-    flops = _flops(tf.function(model.compute_gradients, autograph=False), *pictures)
-    calls = {STEP: Call(step, flops)}
+    peak = machine.peak_of_devices()
+    # One device with the whole batch does what the replicas do together.
+    one = model if model.num_replicas == 1 else CycleGAN(config, 1000)
+    calls = {STEP: Call(step, _flops_of_step(one, pictures, True))}
     if config.identity_every_steps > 1:
-        without = tf.function(
-            lambda x, y: model.compute_gradients(x, y, identity=False), autograph=False
-        )
-        calls["step without identity"] = Call(
-            lambda: float(model.train_step(*batch, False)["disc_x_loss"]),
-            _flops(without, *pictures),
-        )
-    calls |= _beside(model, pictures, others)
+        flops = _flops_of_step(one, pictures, False)
+        calls[WITHOUT_IDENTITY] = Call(lambda: step(False), flops)
+    calls |= _beside(one, pictures, others)
     calls |= {path: _of_exported(path, config.picture_size) for path in models}
-    precision = config.precision
-    calls[MATRIX_PRODUCT] = machine.matrix_product(precision)
-    calls["3x3 convolution"] = machine.convolution(precision)
+    calls[MATRIX_PRODUCT] = machine.matrix_product(config.precision)
+    calls["3x3 convolution"] = machine.convolution(config.precision)
     times = take_turns(calls, rounds, told)
-    return Measured(
-        config, calls, times, operations, first - second, machine.peak_of_devices()
-    )
+    return Measured(config, calls, times, operations, first - second, peak)
 
 
 def mean_step(measured: Measured) -> float:
@@ -116,7 +108,7 @@ def mean_step(measured: Measured) -> float:
     every = measured.config.identity_every_steps
     if every == 1:
         return step
-    return (step + (every - 1) * measured.times["step without identity"].median) / every
+    return (step + (every - 1) * measured.times[WITHOUT_IDENTITY].median) / every
 
 
 def _pictures(config: Config) -> list[tf.Tensor]:
@@ -139,6 +131,11 @@ def _distributed(pictures: list[tf.Tensor], strategy: tf.distribute.Strategy) ->
     return [distributed(images) for images in pictures]
 
 
+def _flops_of_step(model: CycleGAN, pictures: list[tf.Tensor], identity: bool) -> int:
+    compute = tf.function(model.compute_gradients, autograph=False)
+    return _flops(compute, *pictures, identity)
+
+
 def _flops(function, *arguments) -> int:
     return count_flops(function.get_concrete_function(*arguments))
 
@@ -146,44 +143,33 @@ def _flops(function, *arguments) -> int:
 def _beside(
     model: CycleGAN, pictures: list[tf.Tensor], others: Sequence[str]
 ) -> dict[str, Call]:
-    """The other steps, and a generator's call, on the same pictures."""
-    config, calls = model.config, {}
-    batch = [images[: config.batch_size] for images in pictures]
-    if "plain" in others:
-
-        @tf.function(autograph=False)
-        def plain_step(real_x, real_y):
-            pools = {"x": model.pools_x, "y": model.pools_y}
-
-            def from_pool(domain, fakes):
-                return pools[domain][0].query(fakes, model._seed("xy".index(domain)))
-
-            losses, gradients = plain_gradients(
-                model, real_x, real_y, from_pool if config.pool_size else None
-            )
-            for name, of_network in gradients.items():
-                model.optimizers[name].apply(of_network)
-            return losses["disc_x_loss"]
-
-        calls["plain step"] = Call(
-            lambda: float(plain_step(*batch)), _flops(plain_step, *batch)
+    """The other steps, where they do the same, and a generator's call."""
+    calls = {}
+    if "plain" in others and plain_step.does_all_of(model.config):
+        step = tf.function(
+            lambda x, y: plain_step.train_step(model, x, y), autograph=False
         )
-    if "tutorial" in others:
-        tutorial = TutorialCycleGAN(config)
-        calls["tutorial's step, Keras' layers"] = Call(
-            lambda: float(tutorial.train_step(*batch)["disc_x_loss"]),
-            _flops(tutorial.train_step, *batch),
+        calls["plain step"] = _call_of_step(step, pictures)
+    if "tutorial" in others and tutorial_step.does_all_of(model.config):
+        tutorial = tutorial_step.TutorialCycleGAN(model.config)
+        calls["tutorial's step, Keras' layers"] = _call_of_step(
+            tutorial.train_step, pictures
         )
     if "generator" in others:
         shown = model.shown_generators["generator_g"]
+        picture = pictures[0][:1]
         translated = tf.function(
             lambda images: shown(images, training=False), autograph=False
         )
         calls["generator, forward"] = Call(
-            lambda: translated(batch[0])[0, 0, 0, 0].numpy(),
-            _flops(translated, batch[0]),
+            lambda: translated(picture)[0, 0, 0, 0].numpy(),
+            _flops(translated, picture),
         )
     return calls
+
+
+def _call_of_step(step: Callable, pictures: list[tf.Tensor]) -> Call:
+    return Call(lambda: float(step(*pictures)["disc_x_loss"]), _flops(step, *pictures))
 
 
 def _of_exported(path: str, size: int) -> Call:

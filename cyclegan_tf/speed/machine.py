@@ -1,12 +1,12 @@
 """What this machine can do: its rates, its memory, and what it is."""
 
 import importlib.metadata
-import os
 import pathlib
 import platform
 
 import tensorflow as tf
 
+from cyclegan_tf.process import num_cores
 from cyclegan_tf.speed.timing import Call
 from cyclegan_tf.training.loop import peak_gigabytes
 from cyclegan_tf.training.strategies import devices
@@ -53,6 +53,12 @@ def _random(shape: tuple[int, ...], precision: str) -> tf.Tensor:
     return tf.cast(tf.random.uniform(shape, -1, 1), precision)
 
 
+def forget_peak() -> None:
+    """Has the GPUs forget their largest memory; a process can't."""
+    for gpu in tf.config.list_logical_devices("GPU"):
+        tf.config.experimental.reset_memory_stats(gpu.name)
+
+
 def peak_of_devices() -> float:
     """Largest memory in use so far, gigabytes: of the GPUs, or of the process."""
     gpus = tf.config.list_logical_devices("GPU")
@@ -67,9 +73,7 @@ def described() -> dict[str, str]:
     packages = ("tensorflow", "keras")
     return {
         "devices": devices(),
-        "processor": f"{len(os.sched_getaffinity(0))} x {_processor()}"
-        if hasattr(os, "sched_getaffinity")
-        else f"{os.cpu_count()} x {_processor()}",
+        "processor": f"{num_cores()} x {_processor()}",
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},
     }

@@ -26,50 +26,7 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
     lambda_identity = model.config.lambda_identity
     g, f = model.generator_g, model.generator_f
     d_x, d_y = model.discriminator_x, model.discriminator_y
-
     loss_name = model.config.adversarial_loss
-
-    def adversarial(logits, target):
-        sign = 2 * target - 1
-        if loss_name == "wgan_gp":
-            return -sign * tf.reduce_mean(logits)
-        if loss_name == "hinge":
-            return tf.reduce_mean(tf.maximum(0.0, 1 - sign * logits))
-        targets = target * tf.ones_like(logits)
-        if loss_name == "least_squares":
-            return tf.reduce_mean((logits - targets) ** 2)
-        p = tf.sigmoid(logits)
-        return -tf.reduce_mean(
-            targets * tf.math.log(p) + (1 - targets) * tf.math.log(1 - p)
-        )
-
-    def generator_loss(disc_fake):
-        if loss_name == "hinge":
-            return -tf.reduce_mean(disc_fake)
-        return adversarial(disc_fake, 1.0)
-
-    def discriminator_loss(disc_real, disc_fake):
-        both = adversarial(disc_real, 1.0) + adversarial(disc_fake, 0.0)
-        return both if loss_name in ("hinge", "wgan_gp") else 0.5 * both
-
-    def slope_penalty(critic, real, fake, number):
-        if loss_name != "wgan_gp":
-            return 0.0
-        shape = (len(real), 1, 1, 1)
-        seed = model._seed(number)
-        epsilon = tf.random.stateless_uniform(shape, seed, dtype=fake.dtype)
-        between = epsilon * real + (1 - epsilon) * tf.stop_gradient(fake)
-        total = 0.0
-        for i in range(len(real)):
-            one = between[i : i + 1]
-            with tf.GradientTape() as inner:
-                inner.watch(one)
-                score = tf.reduce_mean(critic(one, training=True))
-            total += (tf.norm(inner.gradient(score, one)) - 1) ** 2
-        return model.config.lambda_gradient * total / len(real)
-
-    def distance(a, b):
-        return tf.reduce_mean(tf.abs(a - b))
 
     with tf.GradientTape(persistent=True) as tape:
         fake_y = g(real_x, training=True)
@@ -82,25 +39,25 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         disc_real_y = d_y(real_y, training=True)
         disc_fake_x = d_x(fake_x, training=True)
         disc_fake_y = d_y(fake_y, training=True)
-        gen_g_loss = generator_loss(disc_fake_y)
-        gen_f_loss = generator_loss(disc_fake_x)
+        gen_g_loss = _generator_loss(loss_name, disc_fake_y)
+        gen_f_loss = _generator_loss(loss_name, disc_fake_x)
         total_cycle_loss = lambda_cycle * (
-            distance(real_x, cycled_x) + distance(real_y, cycled_y)
+            _distance(real_x, cycled_x) + _distance(real_y, cycled_y)
         )
         weight = lambda_cycle * lambda_identity
         total_gen_g_loss = (
-            gen_g_loss + total_cycle_loss + weight * distance(real_y, same_y)
+            gen_g_loss + total_cycle_loss + weight * _distance(real_y, same_y)
         )
         total_gen_f_loss = (
-            gen_f_loss + total_cycle_loss + weight * distance(real_x, same_x)
+            gen_f_loss + total_cycle_loss + weight * _distance(real_x, same_x)
         )
         if from_pool:
             disc_fake_x = d_x(from_pool("x", tf.stop_gradient(fake_x)), training=True)
             disc_fake_y = d_y(from_pool("y", tf.stop_gradient(fake_y)), training=True)
-        disc_x_loss = discriminator_loss(disc_real_x, disc_fake_x)
-        disc_x_loss += slope_penalty(d_x, real_x, fake_x, 2)
-        disc_y_loss = discriminator_loss(disc_real_y, disc_fake_y)
-        disc_y_loss += slope_penalty(d_y, real_y, fake_y, 3)
+        disc_x_loss = _discriminator_loss(loss_name, disc_real_x, disc_fake_x)
+        disc_x_loss += _slope_penalty(model, d_x, real_x, fake_x, 2)
+        disc_y_loss = _discriminator_loss(loss_name, disc_real_y, disc_fake_y)
+        disc_y_loss += _slope_penalty(model, d_y, real_y, fake_y, 3)
     gradients = {
         "generator_g": tape.gradient(total_gen_g_loss, g.trainable_variables),
         "generator_f": tape.gradient(total_gen_f_loss, f.trainable_variables),
@@ -111,11 +68,91 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         "gen_g_loss": gen_g_loss,
         "gen_f_loss": gen_f_loss,
         "total_cycle_loss": total_cycle_loss,
-        "identity_g_loss": weight * distance(real_y, same_y),
-        "identity_f_loss": weight * distance(real_x, same_x),
+        "identity_g_loss": weight * _distance(real_y, same_y),
+        "identity_f_loss": weight * _distance(real_x, same_x),
         "total_gen_g_loss": total_gen_g_loss,
         "total_gen_f_loss": total_gen_f_loss,
         "disc_x_loss": disc_x_loss,
         "disc_y_loss": disc_y_loss,
     }
     return losses, gradients
+
+
+def train_step(model, real_x, real_y):
+    """The plain gradients, with the model's pools, then one update of each network.
+
+    Args:
+      model: A CycleGAN on one device.
+      real_x: As `plain_gradients` takes it.
+      real_y: As many images of Y.
+
+    Returns:
+      Losses by name.
+    """
+    pools = {"x": model.pools_x, "y": model.pools_y}
+
+    def from_pool(domain, fakes):
+        return pools[domain][0].query(fakes, model._seed("xy".index(domain)))
+
+    losses, gradients = plain_gradients(
+        model, real_x, real_y, from_pool if model.config.pool_size else None
+    )
+    for name, of_network in gradients.items():
+        model.optimizers[name].apply(of_network)
+    return losses
+
+
+def does_all_of(config) -> bool:
+    """Whether that step does what a configuration says: not what is ours alone."""
+    return (
+        config.discriminator_pictures == config.critic_steps == 1
+        and not config.lambda_r1
+    )
+
+
+def _distance(a, b):
+    return tf.reduce_mean(tf.abs(a - b))
+
+
+def _adversarial(loss_name, logits, target):
+    sign = 2 * target - 1
+    if loss_name == "wgan_gp":
+        return -sign * tf.reduce_mean(logits)
+    if loss_name == "hinge":
+        return tf.reduce_mean(tf.maximum(0.0, 1 - sign * logits))
+    targets = target * tf.ones_like(logits)
+    if loss_name == "least_squares":
+        return tf.reduce_mean((logits - targets) ** 2)
+    p = tf.sigmoid(logits)
+    return -tf.reduce_mean(
+        targets * tf.math.log(p) + (1 - targets) * tf.math.log(1 - p)
+    )
+
+
+def _generator_loss(loss_name, disc_fake):
+    if loss_name == "hinge":
+        return -tf.reduce_mean(disc_fake)
+    return _adversarial(loss_name, disc_fake, 1.0)
+
+
+def _discriminator_loss(loss_name, disc_real, disc_fake):
+    real = _adversarial(loss_name, disc_real, 1.0)
+    both = real + _adversarial(loss_name, disc_fake, 0.0)
+    return both if loss_name in ("hinge", "wgan_gp") else 0.5 * both
+
+
+def _slope_penalty(model, critic, real, fake, number):
+    if model.config.adversarial_loss != "wgan_gp":
+        return 0.0
+    shape = (len(real), 1, 1, 1)
+    seed = model._seed(number)
+    epsilon = tf.random.stateless_uniform(shape, seed, dtype=fake.dtype)
+    between = epsilon * real + (1 - epsilon) * tf.stop_gradient(fake)
+    total = 0.0
+    for i in range(len(real)):
+        one = between[i : i + 1]
+        with tf.GradientTape() as inner:
+            inner.watch(one)
+            score = tf.reduce_mean(critic(one, training=True))
+        total += (tf.norm(inner.gradient(score, one)) - 1) ** 2
+    return model.config.lambda_gradient * total / len(real)

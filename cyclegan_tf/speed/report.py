@@ -5,13 +5,10 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import matplotlib
+import tensorflow as tf
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-from cyclegan_tf.files import written_whole  # noqa: E402
-from cyclegan_tf.speed.benchmark import STEP, Measured, mean_step  # noqa: E402
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.speed.benchmark import STEP, Measured, mean_step
 
 # Training pictures of horse2zebra's longer domain.
 _EPOCH_PICTURES = 1334
@@ -58,8 +55,8 @@ def lines(measured: Measured, more: Mapping[str, float]) -> list[str]:
     told += [
         "",
         f"{measured.operations:,} operations in the step's optimised graph; the first "
-        f"step takes {measured.tracing_seconds:.1f} s more; at most "
-        f"{measured.peak_gigabytes:.1f} GB with all of these.",
+        f"step takes {measured.tracing_seconds:.1f} s more. "
+        f"{measured.peak_gigabytes:.1f} GB at most until two steps were done.",
     ]
     if "first_step_seconds" in more:
         told.append(
@@ -78,7 +75,9 @@ def row(preset: str, measured: Measured, more: Mapping[str, float]) -> str:
     """A row of the page's table of presets, in Markdown."""
     config, seconds = measured.config, mean_step(measured)
     steps = config.total_epochs * -(-_EPOCH_PICTURES // config.pictures_per_step)
-    memory = more.get("peak_gigabytes", measured.peak_gigabytes)
+    memory = measured.peak_gigabytes
+    if not tf.config.list_physical_devices("GPU"):
+        memory = more.get("peak_gigabytes", memory)
     cells = [
         f"`{preset}`",
         title(config),
@@ -100,16 +99,16 @@ def as_json(preset: str, measured: Measured, more: Mapping[str, float]) -> dict:
         "share": {n: measured.share(n) for n, c in measured.calls.items() if c.flops},
         "operations": measured.operations,
         "tracing_seconds": measured.tracing_seconds,
-        "peak_gigabytes_of_all": measured.peak_gigabytes,
+        "peak_gigabytes_of_two_steps": measured.peak_gigabytes,
         **more,
     }
 
 
 def write_json(path: pathlib.Path, machine: Mapping, cases: Sequence[dict]) -> None:
     """Writes what `as_json` gave of all configurations."""
-    with written_whole(path) as unfinished:
+    with written_whole(path) as temporary:
         text = json.dumps({"machine": dict(machine), "cases": list(cases)}, indent=2)
-        pathlib.Path(unfinished).write_text(text + "\n")
+        temporary.write_text(text + "\n")
 
 
 def write_chart(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
@@ -119,10 +118,11 @@ def write_chart(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
       path: A PNG.
       measured: By title.
     """
-    figure, panels = plt.subplots(
-        len(measured), 1, figsize=(8, 1 + 2.2 * len(measured)), squeeze=False
-    )
-    for axes, (name, one) in zip(panels[:, 0], measured.items(), strict=True):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1 + 2.2 * len(measured)), layout="constrained")
+    panels = figure.subplots(len(measured), 1, squeeze=False)[:, 0]
+    for axes, (name, one) in zip(panels, measured.items(), strict=True):
         names = list(one.times)[::-1]
         medians = [one.times[n].median for n in names]
         least = [one.times[n].median - min(one.times[n].seconds) for n in names]
@@ -131,10 +131,8 @@ def write_chart(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
         axes.set_title(name, loc="left")
         axes.set_xlabel("seconds; whiskers: fastest and slowest round")
         axes.set_xlim(left=0)
-    figure.tight_layout()
-    with written_whole(path) as unfinished:
-        figure.savefig(unfinished, format="png", dpi=100)
-    plt.close(figure)
+    with written_whole(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
 
 
 def _time(seconds: float) -> str:

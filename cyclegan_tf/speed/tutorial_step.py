@@ -10,14 +10,26 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.models.cyclegan import NETWORKS
-from cyclegan_tf.speed.plain_step import plain_gradients
+from cyclegan_tf.speed import plain_step
+
+
+def does_all_of(config: Config) -> bool:
+    """Whether that step does what a configuration says, but for the image pool."""
+    return (
+        plain_step.does_all_of(config)
+        and (config.generator, config.discriminator) == ("resnet", "patchgan")
+        and (config.upsampling, config.discriminator_norm) == ("transposed", "instance")
+        and config.adversarial_loss != "wgan_gp"
+        and config.precision == "float32"
+        and not config.output_skip
+    )
 
 
 class TutorialCycleGAN:
     """Networks of Keras' layers and their optimizers.
 
     Args:
-      config: Of a `resnet` generator and a `patchgan` discriminator.
+      config: One that `does_all_of` accepts.
     """
 
     def __init__(self, config: Config):
@@ -34,7 +46,7 @@ class TutorialCycleGAN:
     @tf.function
     def train_step(self, real_x: tf.Tensor, real_y: tf.Tensor) -> dict[str, tf.Tensor]:
         """Trains the four networks on a batch of each domain; gives the losses."""
-        losses, gradients = plain_gradients(self, real_x, real_y)
+        losses, gradients = plain_step.plain_gradients(self, real_x, real_y)
         for name, of_network in gradients.items():
             variables = getattr(self, name).trainable_variables
             self._optimizers[name].apply_gradients(

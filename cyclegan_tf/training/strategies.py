@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from cyclegan_tf.process import num_cores
 from cyclegan_tf.validation import UserError
 
 
@@ -20,17 +21,17 @@ def share_cores() -> None:
 
     Its two directions need little of one another. On two cores steps are up to 1.4
     times as fast with a core each as with both cores for one operation after another.
-    Does nothing with a GPU, once TensorFlow has begun to compute, or if the environment
-    says how many threads an operation has.
+    For the whole process, so this is for programs, before TensorFlow computes anything.
+    Does nothing with a GPU, or if the environment says how many threads an operation
+    has.
     """
-    if tf.config.list_physical_devices("GPU"):
-        return
     if "TF_NUM_INTRAOP_THREADS" in os.environ:
         return
-    with contextlib.suppress(RuntimeError):
-        tf.config.threading.set_intra_op_parallelism_threads(
-            max(1, (os.cpu_count() or 1) // 2)
-        )
+    if not tf.config.list_physical_devices("GPU"):
+        # TensorFlow may have begun already, in a notebook; then it stays as it is.
+        with contextlib.suppress(RuntimeError):
+            half = max(1, num_cores() // 2)
+            tf.config.threading.set_intra_op_parallelism_threads(half)
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:

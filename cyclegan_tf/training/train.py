@@ -30,7 +30,7 @@ from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, take_over
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
 from cyclegan_tf.training.reporting import Reporter
-from cyclegan_tf.training.strategies import make_strategy, share_cores
+from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
 # The models beside CycleGAN, made of their options and a strategy.
@@ -155,8 +155,6 @@ def train(config: Config | Common) -> pathlib.Path:
     # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
     # a step is no slower without it.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    if isinstance(config, Config):
-        share_cores()
     strategy = make_strategy(config.strategy)
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)

@@ -10,6 +10,7 @@ from absl import flags
 from cyclegan_tf.commands import benchmark as command
 from cyclegan_tf.config import Config
 from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.speed import benchmark, plain_step, tutorial_step
 from cyclegan_tf.speed.fresh import fresh_run
 from cyclegan_tf.speed.timing import Call, Times, take_turns
 from cyclegan_tf.validation import UserError
@@ -120,9 +121,30 @@ def test_measures_and_writes_what_it_found(run, capsys, tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_steps_that_do_something_else_are_left_out(tiny):
+    assert plain_step.does_all_of(tiny()) and tutorial_step.does_all_of(tiny())
+    assert plain_step.does_all_of(tiny(generator="unet"))
+    for fields in ({"generator": "unet"}, {"output_skip": True}):
+        assert not tutorial_step.does_all_of(tiny(**fields))
+    for fields in ({"lambda_r1": 0.2}, {"critic_steps": 2}):
+        assert not plain_step.does_all_of(tiny(**fields))
+        assert not tutorial_step.does_all_of(tiny(**fields))
+
+
+def test_replicas_are_timed_beside_one_device(tiny):
+    config = tiny(batch_size=2, strategy="cpu:2")
+    found = benchmark.measure(config, 1, ("plain", "generator"))
+    whole = benchmark.measure(tiny(batch_size=2), 1)
+    assert found.calls["step"].flops == whole.calls["step"].flops
+    assert list(found.times) == [
+        "step", "plain step", "generator, forward", "matrix product", "3x3 convolution"
+    ]  # fmt: skip
+
+
 def test_fresh_run_reports_time_to_start_and_memory():
     found = fresh_run(PRESETS["tiny"].config)
-    assert 1 < found["first_step_seconds"] < 600
+    assert found.keys() == {"first_step_seconds", "peak_gigabytes"}
+    assert found["first_step_seconds"] > 0
     assert 0.2 < found["peak_gigabytes"] < 10
 
 

@@ -221,6 +221,17 @@ def test_auto_keeps_pictures_of_unknown_sizes_encoded(folder, from_folder):
     assert domain.read(0) is not domain.read(0)
 
 
+def test_auto_tells_of_files_that_lead_nowhere(folder, from_folder, capsys):
+    (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
+    try:
+        number = len(from_folder(cache="auto", load_size=0).train_x)
+    except UserError as error:
+        assert "gone.png" in str(error)
+    else:
+        assert "gone.png" in capsys.readouterr().err
+        assert number == 4
+
+
 def test_auto_works_where_memory_is_unknown(folder, from_folder, monkeypatch):
     monkeypatch.delattr(os, "sysconf")
     assert not is_in_memory(folder, from_folder(cache="auto").train_x)

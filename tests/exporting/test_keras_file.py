@@ -76,7 +76,7 @@ def test_portable_generator_gives_what_the_generator_gives(
     generator = samples.generator(network)
     images = random_images(2, *size, 3)
     made = portable(generator)(images)
-    np.testing.assert_allclose(made, generator(images), rtol=0, atol=2e-5)
+    np.testing.assert_allclose(made, generator(images), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", samples.MULTIPLES)
@@ -87,7 +87,7 @@ def test_file_gives_the_same_in_a_process_that_knows_keras_only(
     assert len(outputs) == len(SIZES)
     for name, made in outputs.items():
         expected = samples.generator(network)(images[name])
-        np.testing.assert_allclose(made, expected, rtol=0, atol=2e-5)
+        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("network", samples.MULTIPLES)
@@ -167,7 +167,7 @@ def test_epsilon_and_padding_are_those_of_the_layers(random_images):
     expected = np.pad(images, sides, mode="reflect")
     centred = expected - expected.mean(axis=(1, 2), keepdims=True)
     expected = centred / np.sqrt(expected.var(axis=(1, 2), keepdims=True) + 0.5)
-    np.testing.assert_allclose(made, expected, atol=2e-5)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
 
 
 def test_file_takes_four_bytes_a_parameter_and_little_more(tmp_path):

@@ -28,7 +28,7 @@ def our_step(preset: str, plain: bool):
     import tensorflow as tf
 
     from cyclegan_tf.models.cyclegan import CycleGAN
-    from cyclegan_tf.speed.plain_step import plain_gradients
+    from cyclegan_tf.speed import plain_step
     from cyclegan_tf.training.strategies import share_cores
 
     config = config_of(preset)
@@ -39,14 +39,9 @@ def our_step(preset: str, plain: bool):
     shape = (config.pictures_per_step, config.image_size, config.image_size, 3)
     real_x, real_y = tf.random.uniform(shape, -1, 1), tf.random.uniform(shape, -1, 1)
 
-    @tf.function
-    def plain_step(x, y):
-        losses, gradients = plain_gradients(model, x, y)
-        for name, of_network in gradients.items():
-            model.optimizers[name].apply(of_network)
-        return losses
-
-    step = plain_step if plain else model.train_step
+    step = model.train_step
+    if plain:
+        step = tf.function(lambda x, y: plain_step.train_step(model, x, y))
     return lambda: float(step(real_x, real_y)["disc_x_loss"])
 
 

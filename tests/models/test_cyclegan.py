@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.gradients import flat, relative_error
 from helpers.precision import floats
 from helpers.python_pool import PythonPool
 
@@ -10,15 +11,6 @@ from cyclegan_tf.networks.generators import resnet, translate
 from cyclegan_tf.speed.plain_step import plain_gradients
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
-
-
-def flat(tensors) -> np.ndarray:
-    return np.concatenate([np.asarray(t).ravel() for t in tensors])
-
-
-def relative_error(ours, theirs) -> float:
-    ours, theirs = flat(ours), flat(theirs)
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,20 @@
 """Options that change the speed of a step and little else."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.gradients import relative_error
 from helpers.precision import floats
 
+from cyclegan_tf.data import shapes
 from cyclegan_tf.learning.adam import sum_over_replicas
 from cyclegan_tf.learning.loss_scale import LossScale
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, CycleGAN
+from cyclegan_tf.training import strategies
+from cyclegan_tf.training.cyclegan_run import CycleGANRun
 from cyclegan_tf.training.strategies import make_strategy
-
-
-def flat(tensors) -> np.ndarray:
-    return np.concatenate([np.asarray(t, np.float64).ravel() for t in tensors])
-
-
-def relative_error(ours, theirs) -> float:
-    ours, theirs = flat(ours), flat(theirs)
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
 def alike(config, other) -> CycleGAN:
@@ -76,9 +73,10 @@ def test_two_replicas_train_as_one_device(tiny, random_images, option):
     halves = [
         distribute(lambda c, v=v: v[c.replica_id_in_sync_group][None]) for v in (x, y)
     ]
-    expected, losses = one.train_step(x, y), two.train_step(*halves)
-    for name, loss in losses.items():
-        assert float(loss) == pytest.approx(float(expected[name]), rel=1e-4), name
+    for rel in (1e-5, 1e-3):  # The second losses tell what the first step updated.
+        expected, losses = one.train_step(x, y), two.train_step(*halves)
+        for name, loss in losses.items():
+            assert float(loss) == pytest.approx(float(expected[name]), rel=rel), name
 
 
 def test_identity_loss_of_every_fourth_step_weighs_four_times_as_much(tiny, pair):
@@ -104,9 +102,27 @@ def test_identity_loss_of_every_fourth_step_weighs_four_times_as_much(tiny, pair
         assert relative_error(mean, official[name]) < 1e-5
 
 
-@pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.5), ("float16", 0.2)])
+def test_identity_loss_keeps_its_steps_when_a_run_goes_on(tiny, monkeypatch):
+    monkeypatch.setattr(shapes, "NUM_TRAIN", 4)
+    monkeypatch.setattr(shapes, "NUM_TEST", 1)
+    config = tiny(identity_every_steps=3)
+    run = CycleGANRun(config, tf.distribute.get_strategy())
+    for start in (0, 4):
+        batches = list(itertools.islice(run.batches(start), 4))
+        expected = [step % 3 == 0 for step in range(start, start + 4)]
+        assert [identity for *_, identity in batches] == expected
+        losses = [run.model.train_step(*batch) for batch in batches]
+        assert [float(of["identity_g_loss"]) > 0 for of in losses] == expected
+    assert run.model.train_step.experimental_get_tracing_count() == 2
+
+
+# The generators' absolute errors have a sign, which half precision may turn.
+@pytest.mark.parametrize(
+    ("precision", "generators", "discriminators"),
+    [("bfloat16", 0.5, 0.1), ("float16", 0.2, 0.02)],
+)
 def test_half_precision_is_near_and_of_float32_where_it_must_be(
-    tiny, pair, precision, most
+    tiny, pair, precision, generators, discriminators
 ):
     fields = {"num_filters": 8, "generator": "resnet", "pool_size": 0}
     plain = CycleGAN(tiny(**fields), 10)
@@ -124,16 +140,18 @@ def test_half_precision_is_near_and_of_float32_where_it_must_be(
         assert {w.dtype for w in network.get_weights()} == {np.dtype("float32")}
         assert network.layers[2].compute_dtype == precision
         unscaled = [g / scale for g in gradients[name]]
+        most = generators if name in GENERATOR_NAMES else discriminators
         assert 1e-5 < relative_error(unscaled, expected[name]) < most, name
     for name, loss in losses.items():
         assert loss.dtype == tf.float32
-        assert float(loss) == pytest.approx(float(expected_losses[name]), rel=0.05)
+        assert float(loss) == pytest.approx(float(expected_losses[name]), rel=0.005)
 
 
 def test_an_overflow_changes_nothing_but_the_scale(tiny, pair):
     config = tiny(precision="float16", num_filters=8, average_decay=0.5)
     model = CycleGAN(config, 10)
-    scale = model._loss_scale.variables
+    scale = model.state()["loss_scale"]  # What a checkpoint holds.
+    assert scale.keys() == {"scale", "good", "skipped"}
     scale["scale"].assign(64.0)
     model.train_step(*pair)
     assert int(scale["skipped"]) == 0
@@ -215,3 +233,18 @@ def test_precision_float64_stays_what_it_was(tiny, pair):
     with floats("float64"):
         model = CycleGAN(tiny(), 10)
         assert model.generator_g(tf.cast(pair[0], tf.float64)).dtype == tf.float64
+
+
+@pytest.mark.parametrize(
+    ("cores", "told", "expected"), [(8, None, [4]), (1, None, [1]), (8, "8", [])]
+)
+def test_half_of_the_cores_are_for_each_half(monkeypatch, cores, told, expected):
+    monkeypatch.setattr(strategies, "num_cores", lambda: cores)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    asked = []
+    place = tf.config.threading
+    monkeypatch.setattr(place, "set_intra_op_parallelism_threads", asked.append)
+    strategies.share_cores()
+    assert asked == expected

@@ -62,6 +62,17 @@ def test_called_functions_count_at_each_call():
     assert flops(twice, IMAGES, KERNEL) == 2 * one
 
 
+def test_what_is_computed_now_and_then_does_not_count():
+    def sometimes(images, kernel):
+        return tf.cond(
+            images[0, 0, 0, 0] > 0,
+            lambda: convolved(images, kernel),
+            lambda: tf.zeros((2, 3, 2, 6)),
+        )
+
+    assert flops(sometimes, IMAGES, KERNEL) == 0
+
+
 def test_unknown_shapes_are_refused():
     with pytest.raises(ValueError, match="has the shape"):
         flops(convolved, (None, 9, 7, 3), KERNEL)
@@ -94,7 +105,8 @@ def pictures() -> list[tf.Tensor]:
 def test_step_has_few_operations_and_is_traced_once(model, pictures):
     # 1,936 before norms and crops were made of fewer.
     operations = count_operations(lambda: model.train_step(*pictures))
-    assert operations <= 1650 or stacks.addons()  # Its norm is another.
+    if not stacks.addons():  # Its norm is another.
+        assert operations <= 1300
     for _ in range(3):
         model.train_step(*pictures)
     assert model.train_step.experimental_get_tracing_count() == 1

@@ -191,6 +191,8 @@ def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):
     # The rate of the next step: the decay starts with the second epoch.
     assert rates == pytest.approx([2e-4, 1e-4, 1e-4, 1e-4])
     assert [r["epoch"] for r in records if "epoch" in r] == [1, 1, 2, 2]
+    assert all(0 <= r["waiting_for_data"] < 1 for r in records if "epoch" in r)
+    assert [r["step"] for r in records if "first_step_seconds" in r] == [6]
     errors = [r for r in records if "error_x_to_y" in r]
     assert [r["step"] for r in errors] == [12, 24]
     assert errors[0]["error_x_to_y"] != errors[-1]["error_x_to_y"]
