@@ -142,9 +142,9 @@ class CycleGAN:
         parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
         *earlier, last = zip(*parts, strict=True)
         for batch in earlier:
-            _, gradients = self._compute(*batch, False, DISCRIMINATOR_NAMES)
+            _, gradients = self._compute(*batch, DISCRIMINATOR_NAMES, False)
             update(self.optimizers, gradients, self._loss_scale)
-        losses, gradients = self._compute(*last, identity)
+        losses, gradients = self._compute(*last, NETWORKS, identity)
         update(self.optimizers, gradients, self._loss_scale)
         return losses
 
@@ -152,8 +152,8 @@ class CycleGAN:
         self,
         real_x: tf.Tensor,
         real_y: tf.Tensor,
-        identity: bool = True,
         names: tuple[str, ...] = NETWORKS,
+        identity: bool = True,
     ):
         """The losses of a batch and the gradients of the four networks.
 
@@ -164,8 +164,8 @@ class CycleGAN:
         Args:
           real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
           real_y: As many images of Y.
-          identity: Whether there is an identity loss.
           names: The networks to train, all or `DISCRIMINATOR_NAMES`.
+          identity: Whether there is an identity loss.
 
         Returns:
           Losses by name, and lists of gradients by network in the order of its
@@ -265,8 +265,9 @@ class CycleGAN:
         return disc_real, disc_fake, disc_pool
 
     def _penalty(self, discriminator, real, fakes, number: int):
-        update, seed = self.optimizers["discriminator_x"].iterations, self._seed(number)
-        return penalty(self.config, discriminator, real, fakes, update, seed)
+        updates = self.optimizers["discriminator_x"].iterations
+        seed = self._seed(number)
+        return penalty(self.config, discriminator, real, fakes, updates, seed)
 
     def _seed(self, number: int) -> tf.Tensor:
         """Seed of what is drawn in an update: 0, 1 for pools, 2, 3 for penalties."""
@@ -277,9 +278,7 @@ class CycleGAN:
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
         pools = {"x": self.pools_x, "y": self.pools_y}
-        averaged = {
-            averages.saved_as(name): net for name, net in self._averages.items()
-        }
+        averaged = {averages.saved_as(k): v for k, v in self._averages.items()}
         optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
         state = state_of(self.networks | averaged, optimizers, pools)
         scale = self._loss_scale

@@ -133,11 +133,7 @@ def _distributed(pictures: list[tf.Tensor], strategy: tf.distribute.Strategy) ->
 
 def _flops_of_step(model: CycleGAN, pictures: list[tf.Tensor], identity: bool) -> int:
     compute = tf.function(model.compute_gradients, autograph=False)
-    return _flops(compute, *pictures, identity)
-
-
-def _flops(function, *arguments) -> int:
-    return count_flops(function.get_concrete_function(*arguments))
+    return count_flops(compute.get_concrete_function(*pictures, identity=identity))
 
 
 def _beside(
@@ -163,13 +159,16 @@ def _beside(
         )
         calls["generator, forward"] = Call(
             lambda: translated(picture)[0, 0, 0, 0].numpy(),
-            _flops(translated, picture),
+            count_flops(translated.get_concrete_function(picture)),
         )
     return calls
 
 
 def _call_of_step(step: Callable, pictures: list[tf.Tensor]) -> Call:
-    return Call(lambda: float(step(*pictures)["disc_x_loss"]), _flops(step, *pictures))
+    return Call(
+        lambda: float(step(*pictures)["disc_x_loss"]),
+        count_flops(step.get_concrete_function(*pictures)),
+    )
 
 
 def _of_exported(path: str, size: int) -> Call:

@@ -86,15 +86,15 @@ def test_identity_loss_of_every_fourth_step_weighs_four_times_as_much(tiny, pair
     none = alike(tiny(num_filters=8, lambda_identity=0.0), plain)
     compute = tf.function(model.compute_gradients)
     for identity, same in ((True, heavy), (False, none)):
-        losses, gradients = compute(*pair, identity)
+        losses, gradients = compute(*pair, identity=identity)
         expected_losses, expected = tf.function(same.compute_gradients)(*pair)
         for name in NETWORKS:
             assert relative_error(gradients[name], expected[name]) < 1e-6, name
         for name, loss in expected_losses.items():
             assert float(losses[name]) == pytest.approx(float(loss), rel=1e-6), name
     _, official = tf.function(plain.compute_gradients)(*pair)
-    _, with_it = compute(*pair, True)
-    _, without = compute(*pair, False)
+    _, with_it = compute(*pair, identity=True)
+    _, without = compute(*pair, identity=False)
     for name in GENERATOR_NAMES:
         mean = [
             (a + 3 * b) / 4 for a, b in zip(with_it[name], without[name], strict=True)
