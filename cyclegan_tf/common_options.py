@@ -1,4 +1,4 @@
-"""What every model beside CycleGAN can be told, and what makes a field an option.
+"""What models can be told, and what makes a field an option.
 
 Imports no TensorFlow.
 """
@@ -35,8 +35,28 @@ def knob(default, group, text, *, choices=(), minimum=None, changeable=False):
     return dataclasses.field(default=default, metadata=metadata)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Faults:
+    """What every model is told about faults; given by name."""
+
+    on_nonfinite: str = knob(
+        "stop",
+        "Faults",
+        "when a loss or a gradient is NaN or infinite: `stop`, or `skip` the update, "
+        "which gives up after 10 in a row",
+        choices=("stop", "skip"),
+        changeable=True,
+    )
+    deterministic: bool = knob(
+        False,
+        "Faults",
+        "the same bits in each run, whatever stopped it in between; may be slower",
+        changeable=True,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
-class Common:
+class Common(Faults):
     """What every model here can be told.
 
     Raises:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import ClassVar
 
-from cyclegan_tf.common_options import knob
+from cyclegan_tf.common_options import Faults, knob
 from cyclegan_tf.speed_options import Speed
 from cyclegan_tf.validation import check
 
@@ -29,18 +29,19 @@ TFDS_CONFIGS = (
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
 
-_DATA, _NETWORKS, _LOSSES, _TRAINING, _SPEED, _RUN = GROUPS = (
+_DATA, _NETWORKS, _LOSSES, _TRAINING, _SPEED, _FAULTS, _RUN = GROUPS = (
     "Data",
     "Networks",
     "Losses",
     "Training",
     "Speed",
+    "Faults",
     "Run",
 )
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Speed):
+class Config(Speed, Faults):
     """One training run. The defaults are the official recipe (arXiv 1703.10593).
 
     A field is a flag of `train.py` with the same name. Fields marked `changeable`

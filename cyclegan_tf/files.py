@@ -65,7 +65,7 @@ def staging(
     except BrokenPipeError:
         raise  # Of who reads what is printed, not of the disk.
     except failures as error:
-        raise UserError(f"{output} can't be written to: {_reason(error)}.") from error
+        raise UserError(f"{output} can't be written to: {reason(error)}.") from error
     finally:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
@@ -84,7 +84,7 @@ def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, f"{source.name} is there already")
             source.replace(target)
-            undo.callback(_remove, target)
+            undo.callback(remove, target)
         undo.pop_all()
 
 
@@ -94,14 +94,15 @@ def remove_if_empty(folder: pathlib.Path) -> None:
         folder.rmdir()
 
 
-def _remove(path: pathlib.Path) -> None:
+def remove(path: pathlib.Path) -> None:
+    """Removes a file, or a folder with all in it, if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Why writing failed; TensorFlow's own errors say so behind an operation's name."""
     told = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return re.sub(r" \[Op:\w+\]$", "", told).rpartition("; ")[2]

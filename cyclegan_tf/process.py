@@ -61,28 +61,48 @@ def signals_after():
         signal.raise_signal(received[0])
 
 
+class Stopped(KeyboardInterrupt):
+    """What a signal ended, once all was saved.
+
+    Args:
+      told: How to go on.
+      number: The signal.
+
+    Attributes:
+      number: The signal; a program's exit status is 128 and this number.
+    """
+
+    def __init__(self, told: str, number: int):
+        super().__init__(told)
+        self.number = number
+
+
 class Stop:
     """Whether to stop; set by a signal.
 
     Attributes:
-      requested: True once Ctrl-C or SIGTERM came.
+      number: The signal that came, Ctrl-C's or SIGTERM; 0 before.
     """
 
-    requested = False
+    number = 0
 
 
 @contextlib.contextmanager
 def stop_on_signal():
     """Turns the first Ctrl-C or SIGTERM into a wish to stop, and yields a `Stop`.
 
-    A second one does what it did before. In a thread other than the main one, where
+    A second one ends a program at once, whatever TensorFlow is at; at a prompt or in a
+    notebook it does what it did before. In a thread other than the main one, where
     Python allows no handlers, nothing is changed.
     """
     stop, before = Stop(), {}
 
     def request(number, frame) -> None:
-        stop.requested = True
-        signal.signal(number, before[number])
+        stop.number = number
+        os.write(2, b"\nStops after this step and saves. Once more: stops at once.\n")
+        at_prompt = hasattr(sys, "ps1")
+        for each, handler in before.items():
+            signal.signal(each, handler if at_prompt else signal.SIG_DFL)
 
     try:
         if threading.current_thread() is threading.main_thread():

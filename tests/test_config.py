@@ -49,6 +49,8 @@ OTHER_DEFAULTS = {
     "precision": "float32",
     "jit_compile": False,
     "recompute": False,
+    "on_nonfinite": "stop",
+    "deterministic": False,
     "max_steps": 0,
     "initialize_from": "",
     "seed": 0,

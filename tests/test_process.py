@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -67,18 +69,38 @@ def test_signals_are_left_alone_in_other_threads():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_first_signal_asks_to_stop_and_the_second_does_what_it_did(number):
+def test_at_a_prompt_a_second_signal_does_what_it_did(number, monkeypatch, capfd):
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     received = []
     before = signal.signal(number, lambda number, frame: received.append(number))
     try:
         with stop_on_signal() as stop:
-            assert not stop.requested
+            assert not stop.number
             signal.raise_signal(number)
-            assert (stop.requested, received) == (True, [])
+            assert (stop.number, received) == (number, [])
             signal.raise_signal(number)
             assert received == [number]
     finally:
         signal.signal(number, before)
+    assert "Once more: stops at once." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_program_at_once(number):
+    """Nothing that Python would do follows, as where TensorFlow computes."""
+    code = (
+        "import signal\n"
+        "from cyclegan_tf.process import stop_on_signal\n"
+        "try:\n"
+        "    with stop_on_signal() as stop:\n"
+        f"        signal.raise_signal({number:d})\n"
+        "        print(int(stop.number), flush=True)\n"
+        f"        signal.raise_signal({number:d})\n"
+        "finally:\n"
+        "    print('late', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-number, f"{number:d}\n")
 
 
 def test_stopping_is_not_asked_for_in_other_threads():
@@ -86,12 +108,12 @@ def test_stopping_is_not_asked_for_in_other_threads():
 
     def work():
         with stop_on_signal() as stop:
-            asked.append((stop.requested, signal.getsignal(signal.SIGINT)))
+            asked.append((stop.number, signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert asked == [(False, handler)]
+    assert asked == [(0, handler)]
 
 
 @pytest.mark.parametrize("terminal, seconds", [(True, 0.2), (False, 30)])

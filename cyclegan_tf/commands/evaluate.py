@@ -163,7 +163,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
     from cyclegan_tf.data import datasets
     from cyclegan_tf.exporting import translators
     from cyclegan_tf.quality import folders, pictures, protocol
-    from cyclegan_tf.training.checkpoints import networks_in
+    from cyclegan_tf.training.checkpoint_files import networks_in
 
     config = load_config(values.run_dir)
     if values.data_dir:

@@ -34,9 +34,10 @@ def start(
     """Parses the flags and runs a program; does not return.
 
     Args:
-      main: Takes the arguments that are no flags. A `UserError` that it raises becomes
-        one line and exit status 1; SIGTERM ends it as an exit would, so that what it
-        began is cleaned up.
+      main: Takes the arguments that are no flags. A `UserError` or `OSError` that it
+        raises becomes one line and exit status 1; SIGTERM ends it as an exit would, so
+        that what it began is cleaned up. What a signal ends has exit status 128 and the
+        signal's number: 130 after Ctrl-C, 143 after SIGTERM.
       help_text: Gives what `--help` prints.
       argv: The command line, the program's own name first.
     """
@@ -58,9 +59,12 @@ def start(
             main(argv[1:])
         except UserError as error:
             sys.exit(f"error: {error}")
+        except OSError as error:  # Of a disk, a network or a closed pipe.
+            where = f"{error.filename}: " if error.filename else ""
+            sys.exit(f"error: {where}{error.strerror or error}.")
         except KeyboardInterrupt as interrupt:
             print(str(interrupt) or "Stopped.", file=sys.stderr)
-            sys.exit(130)
+            sys.exit(128 + getattr(interrupt, "number", signal.SIGINT))
 
     app.run(guarded, argv=argv, flags_parser=parse)
 

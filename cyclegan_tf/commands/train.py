@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     config = config_from_flags(flags.FLAGS)
     with without_native_messages():
         from cyclegan_tf.training import strategies, train
-        from cyclegan_tf.training.loop import NonFiniteLossError
+        from cyclegan_tf.training.finite import NonFiniteLossError
 
         devices = strategies.devices()
         if isinstance(config, Config):

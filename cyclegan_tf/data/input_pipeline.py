@@ -49,6 +49,19 @@ def _permutation(seed, domain, epoch, lap, num_pictures) -> np.ndarray:
     return random.permutation(num_pictures)
 
 
+def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
+    """Names of the pictures that a step trains on, those of X first; from step 0."""
+    number = config.pictures_per_step
+    epoch_size = number * steps_per_epoch(len(data.train_x), len(data.train_y), number)
+    return [
+        pictures.names[
+            picture_index(config.seed, domain, position, len(pictures), epoch_size)
+        ]
+        for domain, pictures in enumerate((data.train_x, data.train_y))
+        for position in range(step * number, (step + 1) * number)
+    ]
+
+
 def training_batches(
     data: UnpairedData,
     config: Config,
@@ -67,7 +80,8 @@ def training_batches(
 
     Returns:
       An iterable of (real_x, real_y), float32 [pictures_per_step / replicas,
-      image_size, image_size, 3] in [-1, 1], distributed if there are several replicas.
+      image_size, image_size, 3] in [-1, 1], on the GPU if there is one, distributed if
+      there are several replicas.
     """
     number = config.pictures_per_step
 
@@ -79,7 +93,13 @@ def training_batches(
             .prefetch(2 * strategy.num_replicas_in_sync)
         )
 
-    return strategy.distribute_datasets_from_function(make)
+    batches = strategy.distribute_datasets_from_function(make)
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus and strategy.num_replicas_in_sync == 1:
+        # Several replicas get theirs on their devices anyway.
+        prefetched = tf.data.experimental.prefetch_to_device(gpus[0].name, 2)
+        batches = batches.apply(prefetched)
+    return batches
 
 
 def _picture_pair(data: UnpairedData, config: Config):

@@ -30,7 +30,8 @@ class ImagePool:
 
         While the pool is not full, a new image is stored and returned. Then, with
         probability 0.5, a random stored image is returned and the new one takes its
-        place; else the new one is returned and not stored.
+        place; else the new one is returned and not stored. One that is not finite is
+        returned and not stored.
 
         Args:
           images: Float tensor [batch, height, width, channels], batch known.
@@ -50,11 +51,13 @@ class ImagePool:
         full = self.count >= self.size
         slot = tf.where(full, chosen, self.count)
         stored = tf.gather(self.images, slot)
-        hand_out = tf.logical_and(full, swap)
-        keep = tf.logical_or(tf.logical_not(full), swap)
+        hand_out = full & swap
+        # One that overflowed would come back again and again.
+        finite = tf.reduce_all(tf.math.is_finite(image))
+        keep = finite & (swap | tf.logical_not(full))
         kept = tf.where(keep, image, stored)
         self.images.scatter_nd_update([[slot]], kept[tf.newaxis])
-        self.count.assign_add(tf.cast(tf.logical_not(full), tf.int64))
+        self.count.assign_add(tf.cast(finite & tf.logical_not(full), tf.int64))
         return tf.where(hand_out, stored, image)
 
 

@@ -1,14 +1,18 @@
 """Dynamic loss scaling: gradients of float16, kept from vanishing and overflowing.
 
 Micikevicius et al. (arXiv 1710.03740), by the rule of PyTorch's GradScaler, with which
-the documents' PyTorch project trains.
+the documents' PyTorch project trains. With a scale that stays 1 it leaves out updates
+that are not finite, whatever the precision.
 """
 
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from cyclegan_tf.config import Config
 from cyclegan_tf.learning.adam import Adam, sum_over_replicas
+from cyclegan_tf.learning.state import State
+from cyclegan_tf.options import Common
 
 Gradients = Mapping[str, Sequence[tf.Tensor]]
 
@@ -18,8 +22,8 @@ class LossScale:
 
     Args:
       initial: The scale at first.
-      growth_steps: Updates in a row without an overflow after which it doubles. After
-        each overflow it halves, to 1 at the least.
+      growth_steps: Updates in a row without an overflow after which it doubles; 0:
+        never. After each overflow it halves, to 1 at the least.
 
     Attributes:
       scale: Float32 scalar.
@@ -33,10 +37,12 @@ class LossScale:
         self.good = _variable(tf.constant(0, tf.int64), "good")
         self.skipped = _variable(tf.constant(0, tf.int64), "skipped")
 
-    @property
-    def variables(self) -> dict[str, tf.Variable]:
-        """What a checkpoint holds of it, by name."""
-        return {"scale": self.scale, "good": self.good, "skipped": self.skipped}
+    def state(self) -> State:
+        """What a checkpoint holds of it: nothing if the scale can't grow."""
+        if not self._growth_steps:
+            return {}
+        variables = {"scale": self.scale, "good": self.good, "skipped": self.skipped}
+        return {"loss_scale": variables}
 
     def unscale(self, gradients: Gradients) -> tuple[Gradients, tf.Tensor]:
         """Divides gradients by the scale, and moves it, in a replica's context.
@@ -64,7 +70,7 @@ class LossScale:
             for name, of_network in gradients.items()
         }
         good = tf.where(finite, self.good + 1, 0)
-        grows = good >= self._growth_steps
+        grows = good >= (self._growth_steps or good.dtype.max)
         factor = tf.where(finite, tf.where(grows, 2.0, 1.0), 0.5)
         self.scale.assign(tf.maximum(1.0, self.scale * factor))
         self.good.assign(tf.where(grows, tf.zeros_like(good), good))
@@ -72,9 +78,18 @@ class LossScale:
         return unscaled, finite
 
 
+def loss_scale_of(config: Config | Common) -> LossScale | None:
+    """What a configuration needs: a scale for float16, one of 1 to skip updates."""
+    if isinstance(config, Config) and config.precision == "float16":
+        return LossScale()
+    skips = config.on_nonfinite == "skip"
+    return LossScale(initial=1.0, growth_steps=0) if skips else None
+
+
 def update(
     optimizers: Mapping[str, Adam],
     gradients: Gradients,
+    losses: Mapping[str, tf.Tensor],
     loss_scale: LossScale | None,
 ) -> None:
     """Updates networks, in a replica's context.
@@ -82,12 +97,17 @@ def update(
     Args:
       optimizers: Of these networks and perhaps others, by name.
       gradients: Lists by network; summed over the replicas here, all at once.
-      loss_scale: What they were multiplied by, nothing if None. If any of them is not
-        finite then, no network changes.
+      losses: What they are gradients of.
+      loss_scale: What they were multiplied by, nothing if None. If any of them, or of
+        the losses, is not finite then, no network changes.
     """
-    gradients, finite = sum_over_replicas(gradients), None
+    finite = None
     if loss_scale:
-        gradients, finite = loss_scale.unscale(gradients)
+        judged = {**gradients, "losses": list(losses.values())}
+        gradients, finite = loss_scale.unscale(sum_over_replicas(judged))
+        del gradients["losses"]
+    else:
+        gradients = sum_over_replicas(gradients)
     for name, of_network in gradients.items():
         optimizers[name].update(of_network, finite)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import step_seed
+from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.options import Common
@@ -60,6 +61,7 @@ class Trained:
             rates = {name: self.schedule(name) for name in self.networks}
             betas = options.beta_1, options.beta_2
             self.optimizers = make_optimizers(self.networks, rates, *betas)
+            self._loss_scale = loss_scale_of(options)
         self._first = next(iter(self.networks))
 
     @property
@@ -93,7 +95,10 @@ class Trained:
         """
         losses = self.strategy.run(self._step, args=batch)
         mean = tf.distribute.ReduceOp.MEAN
-        return {k: self.strategy.reduce(mean, v, axis=None) for k, v in losses.items()}
+        losses = {k: self.strategy.reduce(mean, v, None) for k, v in losses.items()}
+        if self._loss_scale:
+            losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
+        return losses
 
     def apply(self, name: str, gradients: Sequence[tf.Tensor]) -> None:
         """Updates a network, in a replica's context.
@@ -103,9 +108,9 @@ class Trained:
           gradients: Of a mean over the replica's part of the batch, one for each of its
             trainable variables.
         """
-        # Adam sums over the replicas.
         replicas = self.strategy.num_replicas_in_sync
-        self.optimizers[name].apply([gradient / replicas for gradient in gradients])
+        parts = {name: [gradient / replicas for gradient in gradients]}
+        update(self.optimizers, parts, {}, self._loss_scale)
 
     def seed(self, number: int) -> tf.Tensor:
         """A seed of this step and replica, an integer tensor [2].

@@ -12,7 +12,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.learning import averages
 from cyclegan_tf.learning.adam import make_optimizers
 from cyclegan_tf.learning.image_pool import make_pools, step_seed
-from cyclegan_tf.learning.loss_scale import LossScale, update
+from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.losses import (
     ADVERSARIAL_LOSSES,
     cycle_loss,
@@ -68,7 +68,7 @@ class CycleGAN:
             self.optimizers = make_optimizers(
                 self.networks, self._schedules, config.beta_1
             )
-            self._loss_scale = LossScale() if config.precision == "float16" else None
+            self._loss_scale = loss_scale_of(config)
             names = GENERATOR_NAMES if config.average_decay else ()
             self._averages = {name: build_network(config, name) for name in names}
         self.start_averages()
@@ -142,10 +142,10 @@ class CycleGAN:
         parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
         *earlier, last = zip(*parts, strict=True)
         for batch in earlier:
-            _, gradients = self._compute(*batch, DISCRIMINATOR_NAMES, False)
-            update(self.optimizers, gradients, self._loss_scale)
+            losses, gradients = self._compute(*batch, DISCRIMINATOR_NAMES, False)
+            update(self.optimizers, gradients, losses, self._loss_scale)
         losses, gradients = self._compute(*last, NETWORKS, identity)
-        update(self.optimizers, gradients, self._loss_scale)
+        update(self.optimizers, gradients, losses, self._loss_scale)
         return losses
 
     def compute_gradients(
@@ -281,8 +281,7 @@ class CycleGAN:
         averaged = {averages.saved_as(k): v for k, v in self._averages.items()}
         optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
         state = state_of(self.networks | averaged, optimizers, pools)
-        scale = self._loss_scale
-        return state | ({"loss_scale": scale.variables} if scale else {})
+        return state | (self._loss_scale.state() if self._loss_scale else {})
 
 
 def _fake_and_same(generator, source, target, identity: bool):

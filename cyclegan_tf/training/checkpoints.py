@@ -14,26 +14,31 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.files import written_whole
+from cyclegan_tf.files import reason, remove, remove_if_empty, written_whole
 from cyclegan_tf.learning.averages import saved_as
 from cyclegan_tf.learning.state import State, mismatches, named_weights
-from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
+from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, build_network
 from cyclegan_tf.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
     best_checkpoint,
     check_run,
-    checkpoint_steps,
     load_config,
     newest_checkpoint,
 )
+from cyclegan_tf.training.checkpoint_files import (
+    DamagedError,
+    check_matches,
+    check_whole,
+    networks_in,
+    prefixes,
+    reading,
+    set_aside,
+    shapes_in,
+    shapes_of,
+)
 from cyclegan_tf.validation import UserError
-
-_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
-
-# What TensorFlow raises on a checkpoint whose files are cut off or overwritten.
-_DAMAGE = (tf.errors.OpError, ValueError, IndexError)
 
 
 class Checkpoints:
@@ -48,19 +53,39 @@ class Checkpoints:
         self._state = state
         self._checkpoint = tf.train.Checkpoint(**state)
         self._run_dir = pathlib.Path(run_dir)
+        self._folder = self._run_dir / CHECKPOINTS_FOLDER
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
-            str(self._run_dir / CHECKPOINTS_FOLDER),
+            str(self._folder),
             max_to_keep=3,
             checkpoint_name="step",
         )
         self.last_step = 0
 
     def save(self, step: int) -> None:
-        """Saves the state after `step` steps, once."""
-        if step != self.last_step:
+        """Saves the state after `step` steps, once.
+
+        Raises:
+          UserError: it can't be written; nothing of it is left, and the checkpoints
+            before are as they were.
+        """
+        if step == self.last_step:
+            return
+        try:
             self._manager.save(checkpoint_number=step)
-            self.last_step = step
+        except (tf.errors.OpError, OSError) as error:
+            for file in self._folder.glob(f"step-{step}[._]*"):
+                remove(file)
+            raise self._not_written(f"step-{step}", self._folder, error) from error
+        self.last_step = step
+
+    def _not_written(self, name, folder, error) -> UserError:
+        last = self.last_step
+        good = f"is of step {last:,}" if last else "does not exist"
+        return UserError(
+            f"Checkpoint {name} can't be written to {folder}: {reason(error)}. The "
+            f"last good checkpoint {good}."
+        )
 
     def keep_best(self, metric: str, value: float, higher: bool) -> bool:
         """Keeps a copy of the checkpoint just saved, if none was better.
@@ -72,6 +97,9 @@ class Checkpoints:
 
         Returns:
           Whether it is the best so far.
+
+        Raises:
+          UserError: it can't be written.
         """
         held = best_checkpoint(self._run_dir)
         if held and held[1]["metric"] == metric and held[1]["step"] != self.last_step:
@@ -79,81 +107,59 @@ class Checkpoints:
             if value == before or (value > before) != higher:
                 return False
         name, folder = f"step-{self.last_step}", self._run_dir / BEST_FOLDER
-        folder.mkdir(exist_ok=True)
-        for file in (self._run_dir / CHECKPOINTS_FOLDER).glob(f"{name}.*"):
-            with written_whole(folder / file.name) as temporary:
-                shutil.copyfile(file, temporary)
         record = {"metric": metric, "value": value, "step": self.last_step}
-        # From here on this one is the best; a crash before leaves the one before.
-        with written_whole(folder / BEST_FILE) as temporary:
-            temporary.write_text(json.dumps(record) + "\n")
+        try:
+            folder.mkdir(exist_ok=True)
+            for file in self._folder.glob(f"{name}.*"):
+                with written_whole(folder / file.name) as temporary:
+                    shutil.copyfile(file, temporary)
+            # From here on this one is the best; a crash before leaves the one before.
+            with written_whole(folder / BEST_FILE) as temporary:
+                temporary.write_text(json.dumps(record) + "\n")
+        except OSError as error:
+            if not held or held[1]["step"] != self.last_step:
+                for file in folder.glob(f"{name}.*"):
+                    remove(file)
+            remove_if_empty(folder)
+            raise self._not_written(name, folder, error) from error
         for file in folder.glob("step-*"):
             if file.stem != name:
                 file.unlink()
         return True
 
     def restore(self) -> int:
-        """Restores the newest checkpoint, if there is one.
+        """Restores the newest checkpoint that is whole, if there is one.
+
+        Damaged ones that are newer are told, and moved to a folder `damaged-N` beside.
 
         Returns:
           Its step; 0 if the run has no checkpoint yet.
 
         Raises:
-          UserError: it is damaged, or does not match the training exactly.
+          UserError: it does not match the training exactly, or all are damaged; no
+            file was touched.
         """
-        path = newest_checkpoint(self._run_dir)
-        if path is None:
-            return 0
-        check_matches(path, self._state)
-        try:
-            self._checkpoint.restore(path).assert_consumed()
-        except _DAMAGE as error:
-            raise _damaged(path, error) from error
-        self.last_step = int(path.rsplit("-", 1)[1])
-        return self.last_step
-
-
-def networks_in(path: str) -> tuple[str, ...]:
-    """Which of the four networks a checkpoint holds; imported ones may hold one.
-
-    Args:
-      path: The checkpoint's path prefix.
-
-    Raises:
-      UserError: the checkpoint is damaged.
-    """
-    groups = {name.partition("/")[0] for name in _shapes(path)}
-    return tuple(name for name in NETWORKS if name in groups)
-
-
-def check_matches(path: str, state: State) -> None:
-    """Compares names and shapes of a checkpoint with those of a state.
-
-    Args:
-      path: The checkpoint's path prefix.
-      state: Variables by group and name.
-
-    Raises:
-      UserError: lists all that is missing, unexpected or misshapen, or says that the
-        checkpoint is damaged.
-    """
-    told = mismatches(_shapes_of(state), _shapes(path))
-    if told:
-        raise UserError(f"{path} does not match this training ({told}).")
-
-
-def check_can_go_on(run_dir: str | os.PathLike) -> None:
-    """Refuses a run whose newest checkpoint has networks only, as imported ones do.
-
-    Raises:
-      UserError: it has, or is damaged.
-    """
-    path = newest_checkpoint(run_dir)
-    if path and not any(name.startswith("optimizer_of_") for name in _shapes(path)):
-        raise UserError(
-            f"{run_dir} has networks only, no optimizers to go on with. Name another "
-            f"--run_dir, and --initialize_from {run_dir}."
-        )
+        damaged = {}
+        for path in prefixes(self._folder):
+            try:
+                check_whole(path)
+            except DamagedError as error:
+                damaged[path] = error
+                continue
+            check_matches(path, self._state)
+            for newer, error in damaged.items():
+                print(f"{error} Set aside in {set_aside(newer)}.", flush=True)
+            with reading(path):
+                self._checkpoint.restore(path).assert_consumed()
+            self.last_step = int(path.rsplit("-", 1)[1])
+            return self.last_step
+        if damaged:
+            reasons = " ".join(map(str, damaged.values()))
+            raise UserError(
+                f"{self._run_dir} has no checkpoint that can be read, and stays as it "
+                f"is; name another run directory. {reasons}"
+            )
+        return 0
 
 
 def initialize(
@@ -252,42 +258,9 @@ def save_networks(
 
 def _restore(path: str, state: State) -> None:
     """Restores some groups of a checkpoint, and checks that these match exactly."""
-    found = {k: v for k, v in _shapes(path).items() if k.partition("/")[0] in state}
-    told = mismatches(_shapes_of(state), found)
+    found = {k: v for k, v in shapes_in(path).items() if k.partition("/")[0] in state}
+    told = mismatches(shapes_of(state), found)
     if told:
         raise UserError(f"{path} does not match the configuration ({told}).")
-    try:
+    with reading(path):
         tf.train.Checkpoint(**state).restore(path).expect_partial()
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _shapes_of(state: State) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{group}/{name}": tuple(variable.shape)
-        for group, variables in state.items()
-        for name, variable in variables.items()
-    }
-
-
-def _shapes(path: str) -> dict[str, tuple[int, ...]]:
-    """Shapes in a checkpoint, by `group/name`."""
-    try:
-        variables = tf.train.list_variables(path)
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-    return {
-        key.removesuffix(_SUFFIX): tuple(shape)
-        for key, shape in variables
-        if key.endswith(_SUFFIX) and not key.startswith("save_counter")
-    }
-
-
-def _damaged(path: str, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0][:200]
-    run_dir, step = pathlib.Path(path).parents[1], int(path.rpartition("-")[2])
-    older = [other for other in checkpoint_steps(run_dir) if other < step]
-    way = "There is none before it to go on from; name another run directory."
-    if older:
-        way = f"Remove {path}.* to go on from the one before, step-{older[-1]}."
-    return UserError(f"Checkpoint {path} is damaged ({reason}). {way}")

@@ -10,7 +10,11 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets
-from cyclegan_tf.data.input_pipeline import steps_per_epoch, training_batches
+from cyclegan_tf.data.input_pipeline import (
+    names_of_step,
+    steps_per_epoch,
+    training_batches,
+)
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.quality import (
     checks,
@@ -65,6 +69,7 @@ class CycleGANRun:
             _CURVES,
             _evaluation(self.model, self._data),
             at_start=False,
+            names=lambda step: names_of_step(self._data, self.model.config, step - 1),
         )
 
     def batches(self, start: int) -> Iterator[tuple]:

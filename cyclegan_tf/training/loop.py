@@ -5,7 +5,6 @@ There is no base class: a model is whatever has what `Trainable` names.
 
 import contextlib
 import dataclasses
-import math
 import resource
 import sys
 import time
@@ -20,11 +19,8 @@ from cyclegan_tf.learning.state import State
 from cyclegan_tf.options import Common
 from cyclegan_tf.process import STARTED, stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.finite import FiniteWatch
 from cyclegan_tf.training.reporting import Reporter
-
-
-class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite; the run can't go on."""
 
 
 class Trainable(Protocol):
@@ -59,6 +55,8 @@ class Views:
         measure.
       curves: The losses that share a panel of the plot, by its title.
       at_start: Whether to show it before the first step too.
+      names: Gives the names of a step's samples, counted from 1; none if they have no
+        names.
       evaluation: Gives the numbers of an evaluation by name, lines that tell them, and
         the one by which the best checkpoint is kept, with whether higher is better;
         None if there are no evaluations.
@@ -69,6 +67,7 @@ class Views:
     curves: dict[str, tuple[str, ...]]
     evaluation: Callable[[], Evaluation] | None = None
     at_start: bool = True
+    names: Callable[[int], list[str]] = lambda step: []
 
 
 class Loop:
@@ -103,35 +102,38 @@ class Loop:
         self._epoch_steps = epoch_steps
         self._step = model.step
         self._unread = []
-        self._window = []
+        self._window, self._steps, self._counts = [], 0, {}
         self._window_start = time.monotonic()
         self._waited = 0.0
         self._once = None
         self._evaluates = views.evaluation is not None
         self._evaluated = model.step
+        skips = getattr(config, "on_nonfinite", "stop") == "skip"
+        self._finite = FiniteWatch(skips, views.names, reporter.say)
         self.newest_grid = None
 
-    def run(self, batches: Iterable[tuple]) -> bool:
+    def run(self, batches: Iterable[tuple]) -> int:
         """Trains on all batches, or until Ctrl-C or SIGTERM, and saves.
 
         Args:
           batches: The arguments of each step.
 
         Returns:
-          Whether a signal ended it.
+          The signal that ended it, or 0.
 
         Raises:
-          NonFiniteLossError: a loss became NaN or infinite.
+          NonFiniteLossError: a loss or a weight became NaN or infinite.
+          UserError: a checkpoint can't be written.
         """
         with contextlib.closing(self._reporter), stop_on_signal() as stop:
             if self._step == 0 and self._views.at_start:
                 self._show("epoch_0000")
             for batch in self._waited_for(batches):
                 self._train_step(batch)
-                if stop.requested:
+                if stop.number:
                     break
-            self._finish(stop.requested)
-        return stop.requested
+            self._finish(stopped=bool(stop.number))
+        return stop.number
 
     def _waited_for(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """The same batches; adds up how long they took to come."""
@@ -169,34 +171,45 @@ class Loop:
             self._evaluate()
 
     def _save(self) -> None:
-        # Losses first: weights made by a non-finite one must not replace good ones.
+        # Weights that are not finite must not replace good ones.
         self._read_losses()
+        saved = self._checkpoints.last_step
+        if self._step != saved:
+            self._finite.check(self._step, self._model.state(), saved)
         self._checkpoints.save(self._step)
 
     def _read_losses(self) -> None:
         """Fetches the losses of the last steps from their devices and checks them."""
         first_step = self._step - len(self._unread) + 1
+        scaled = getattr(self._config, "precision", "") == "float16"
         for step, tensors in enumerate(self._unread, start=first_step):
             losses = {name: float(loss) for name, loss in tensors.items()}
-            _check_finite(step, losses, self._checkpoints.last_step)
-            self._window.append(losses)
+            skipped = losses.pop("skipped_updates", None)
+            self._counts = {} if skipped is None else {"skipped_updates": skipped}
+            self._steps += 1
+            saved = self._checkpoints.last_step
+            # Overflows of float16 are no faults.
+            if self._finite.accepts(step, losses, 0 if scaled else skipped or 0, saved):
+                self._window.append(losses)
         self._unread = []
 
     def _record_losses(self) -> None:
         """Writes the means since the last record."""
         self._read_losses()
-        if not self._window:
+        if not self._steps:
             return
-        number, now = len(self._window), time.monotonic()
-        names = self._window[0]
-        values = {k: sum(losses[k] for losses in self._window) / number for k in names}
+        # Means over the steps that trained something, if any did.
+        window, number, now = self._window, self._steps, time.monotonic()
+        names = window[0] if window else ()
+        values = {k: sum(losses[k] for losses in window) / len(window) for k in names}
+        values |= self._counts
         values["epoch"] = (self._step - 1) // self._epoch_steps + 1
         values["learning_rate"] = self._model.learning_rate
         values["steps_per_second"] = number / (now - self._window_start)
         values["waiting_for_data"] = self._waited / (now - self._window_start)
         values["peak_memory_gigabytes"] = peak_gigabytes()
         self._reporter.scalars(self._step, {**values, **self._once})
-        self._window, self._window_start = [], now
+        self._window, self._steps, self._window_start = [], 0, now
         self._waited, self._once = 0.0, {}
 
     def _show(self, name: str) -> None:
@@ -230,12 +243,3 @@ def peak_gigabytes() -> float:
     """Largest resident memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6)
-
-
-def _check_finite(step: int, losses: dict[str, float], last_saved: int) -> None:
-    for name, value in losses.items():
-        if not math.isfinite(value):
-            good = f"is of step {last_saved:,}" if last_saved else "does not exist"
-            raise NonFiniteLossError(
-                f"{name} is {value} at step {step:,}. The last good checkpoint {good}."
-            )

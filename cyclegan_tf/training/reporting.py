@@ -1,14 +1,17 @@
 """What a run leaves to look at: progress, a log, TensorBoard, grids and curves."""
 
+import contextlib
+import errno
 import json
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import images
-from cyclegan_tf.files import written_whole
+from cyclegan_tf.files import reason, written_whole
 from cyclegan_tf.process import progress_bar
 from cyclegan_tf.run_directory import (
     CURVES_FILE,
@@ -28,7 +31,7 @@ MEASURES = (
 
 
 class Reporter:
-    """Writes the reports of one run.
+    """Writes the reports of one run; what can't be written is lost, with a warning.
 
     Args:
       run_dir: The run directory.
@@ -40,10 +43,13 @@ class Reporter:
     def __init__(self, run_dir: str | pathlib.Path, start_step: int, num_steps: int):
         self._run_dir = pathlib.Path(run_dir)
         self._log = self._run_dir / LOG_FILE
+        self._told = set()
         self._drop_records_after(start_step)
-        self._writer = tf.summary.create_file_writer(
-            str(self._run_dir / TENSORBOARD_FOLDER)
-        )
+        self._writer = tf.summary.create_noop_writer()
+        with self._may_fail(TENSORBOARD_FOLDER):
+            self._writer = tf.summary.create_file_writer(
+                str(self._run_dir / TENSORBOARD_FOLDER)
+            )
         self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
 
     def advance(self) -> None:
@@ -56,9 +62,9 @@ class Reporter:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Records numbers of a step in the log and in TensorBoard."""
-        with self._log.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
-        with self._writer.as_default(step):
+        with self._may_fail(LOG_FILE):
+            append_line(self._log, json.dumps({"step": step, **values}))
+        with self._may_fail(TENSORBOARD_FOLDER), self._writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
@@ -71,25 +77,56 @@ class Reporter:
           pictures: Columns by title, uint8 [rows, height, width, 3].
         """
         folder = self._run_dir / GRIDS_FOLDER
-        folder.mkdir(exist_ok=True)
         tiled = images.tile(list(pictures.values()))
-        save_grid(tiled, list(pictures), folder / f"{name}.png")
-        with self._writer.as_default(step):
+        with self._may_fail(GRIDS_FOLDER):
+            folder.mkdir(exist_ok=True)
+            save_grid(tiled, list(pictures), folder / f"{name}.png")
+        with self._may_fail(TENSORBOARD_FOLDER), self._writer.as_default(step):
             tf.summary.image("grid", tiled[np.newaxis])
 
     def curves(self, panels: Mapping[str, tuple[str, ...]]) -> None:
         """Draws the losses of the log so far; `panels` as `save_curves` takes them."""
-        save_curves(self._log, panels, self._run_dir / CURVES_FILE)
+        with self._may_fail(CURVES_FILE):
+            save_curves(self._log, panels, self._run_dir / CURVES_FILE)
 
     def close(self) -> None:
         """Ends the bar and flushes TensorBoard."""
         self._bar.close()
-        self._writer.close()
+        with self._may_fail(TENSORBOARD_FOLDER):
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def _may_fail(self, name: str) -> Iterator[None]:
+        """What is written within is lost if it can't be; that is said once a name."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            if name not in self._told:
+                self._told.add(name)
+                path = self._run_dir / name
+                self.say(f"Warning: {path} can't be written: {reason(error)}.")
 
     def _drop_records_after(self, step: int) -> None:
         kept = [r for r in read_log(self._log) if r["step"] <= step]
         with written_whole(self._log) as temporary:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
+
+
+def append_line(path: pathlib.Path, line: str) -> None:
+    """Adds a line to a file, all of it or nothing.
+
+    Raises:
+      OSError: it can't be written.
+    """
+    data = (line + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def read_log(path: pathlib.Path) -> list[dict]:

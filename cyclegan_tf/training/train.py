@@ -20,6 +20,7 @@ from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
+from cyclegan_tf.process import Stopped
 from cyclegan_tf.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,
@@ -27,7 +28,8 @@ from cyclegan_tf.run_directory import (
     save_config,
 )
 from cyclegan_tf.training import cyclegan_run
-from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, take_over
+from cyclegan_tf.training.checkpoint_files import check_can_go_on
+from cyclegan_tf.training.checkpoints import Checkpoints, take_over
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
 from cyclegan_tf.training.reporting import Reporter
 from cyclegan_tf.training.strategies import make_strategy
@@ -143,8 +145,8 @@ def train(config: Config | Common) -> pathlib.Path:
     Raises:
       UserError: the data, the run directory or the checkpoint can't be used, or the run
         there has another configuration.
-      NonFiniteLossError: a loss became NaN or infinite.
-      KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
+      NonFiniteLossError: a loss or a weight became NaN or infinite.
+      Stopped: after Ctrl-C or SIGTERM, once the state is saved.
     """
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=run_dir_of("", config))
@@ -155,6 +157,8 @@ def train(config: Config | Common) -> pathlib.Path:
     # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
     # a step is no slower without it.
     tf.config.optimizer.set_experimental_options({"remapping": False})
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(config.strategy)
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
@@ -176,7 +180,10 @@ def train(config: Config | Common) -> pathlib.Path:
     loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps)
     stopped = loop.run(run.batches(start))
     if stopped and run.model.step < run.num_steps:
-        raise KeyboardInterrupt(f"Stopped and saved at step {run.model.step:,}.")
+        told = (
+            f"Stopped and saved at step {run.model.step:,}. The same command goes on."
+        )
+        raise Stopped(told, stopped)
     _tell_end(run, run_dir, loop.newest_grid)
     return run_dir
 

@@ -332,3 +332,13 @@ def test_replicas_share_the_batch_of_one_device(data, batches, tiny, batch_size,
             for r, real in enumerate(replicas):
                 expected = whole[step, side, r * part : (r + 1) * part]
                 np.testing.assert_array_equal(images.to_uint8(real), expected)
+
+
+def test_batches_wait_on_the_device_that_trains(data, tiny, monkeypatch):
+    """A second CPU device stands in for a GPU."""
+    second = tf.config.LogicalDevice("/CPU:1", "GPU")
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [second])
+    config = tiny(image_size=8, load_size=0, discriminator_layers=1)
+    strategy = tf.distribute.get_strategy()
+    for batch in training_batches(data, config, strategy, 0, 3):
+        assert {pictures.device[-5:] for pictures in batch} == {"CPU:1"}

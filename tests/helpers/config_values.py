@@ -14,6 +14,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 CHOICES = {
     "cache": "auto, memory, encoded, none",
     "precision": "float32, bfloat16, float16",
+    "on_nonfinite": "stop, skip",
     "generator": "resnet, unet",
     "upsampling": "transposed, resize",
     "discriminator": "patchgan, pixel",
@@ -31,6 +32,8 @@ OTHER_VALUES = {
     "test_size": 256,
     "flip": False,
     "cache": "none",
+    "on_nonfinite": "skip",
+    "deterministic": True,
     "generator": "unet",
     "num_filters": 16,
     "num_blocks": 6,

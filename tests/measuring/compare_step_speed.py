@@ -1,8 +1,9 @@
 """Times our training step against the plain one and PyTorch's, on the CPU.
 
 `python tests/measuring/compare_step_speed.py PRESET ROUNDS [SIDE ...]`: each side,
-`ours`, `plain` or `torch`, in a process of its own; they take turns at one step of the
-same size, without image pools. Prints medians and the middle one of the ratios.
+`ours`, `plain`, `tutorial` or `torch`, in a process of its own with the threads that
+its users get; they take turns at one step of the same size, without image pools.
+Prints medians and the middle one of the ratios.
 """
 
 import dataclasses
@@ -24,25 +25,30 @@ def config_of(preset: str):
     return dataclasses.replace(PRESETS[preset].config, pool_size=0)
 
 
-def our_step(preset: str, plain: bool):
+def tensorflow_step(preset: str, side: str):
     import tensorflow as tf
 
     from cyclegan_tf.models.cyclegan import CycleGAN
-    from cyclegan_tf.speed import plain_step
+    from cyclegan_tf.speed import plain_step, tutorial_step
     from cyclegan_tf.training.strategies import share_cores
 
     config = config_of(preset)
-    if not plain:
+    if side == "ours":
         share_cores()  # As `train` does.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    model = CycleGAN(config, 1000)
+    if side == "tutorial":
+        model = tutorial_step.TutorialCycleGAN(config)
+    else:
+        model = CycleGAN(config, 1000)
     shape = (config.pictures_per_step, config.image_size, config.image_size, 3)
     real_x, real_y = tf.random.uniform(shape, -1, 1), tf.random.uniform(shape, -1, 1)
+    plain = tf.function(lambda x, y: plain_step.train_step(model, x, y))
 
-    step = model.train_step
-    if plain:
-        step = tf.function(lambda x, y: plain_step.train_step(model, x, y))
-    return lambda: float(step(real_x, real_y)["disc_x_loss"])
+    def step() -> float:  # Its model lives as long as it does.
+        train_step = plain if side == "plain" else model.train_step
+        return float(train_step(real_x, real_y)["disc_x_loss"])
+
+    return step
 
 
 def torch_step(preset: str):
@@ -66,7 +72,7 @@ def torch_step(preset: str):
 
 def work(side: str, preset: str) -> None:
     """Steps whenever a line comes in, and says how long that took."""
-    step = torch_step(preset) if side == "torch" else our_step(preset, side == "plain")
+    step = torch_step(preset) if side == "torch" else tensorflow_step(preset, side)
     for _ in range(2):
         step()
     print("ready", flush=True)

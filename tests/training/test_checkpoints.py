@@ -1,5 +1,3 @@
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,12 +5,11 @@ import tensorflow as tf
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.run_directory import newest_checkpoint, save_config
+from cyclegan_tf.training.checkpoint_files import check_can_go_on, networks_in
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
-    check_can_go_on,
     initialize,
     load_network,
-    networks_in,
     save_networks,
 )
 from cyclegan_tf.training.strategies import make_strategy
@@ -123,49 +120,6 @@ def test_pools_of_two_replicas_do_not_fit_one(tiny, tmp_path):
     assert_same_state(mirrored, again)
     with pytest.raises(UserError, match="unexpected: pools_x_1/count"):
         Checkpoints(CycleGAN(tiny(batch_size=2), 10).state(), tmp_path).restore()
-
-
-@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
-@pytest.mark.parametrize("damage", ["empty", "half", "gone", "garbage"])
-def test_damaged_checkpoint_is_told_in_one_line(tiny, tmp_path, part, damage):
-    model = CycleGAN(tiny(), 10)
-    checkpoints = Checkpoints(model.state(), tmp_path)
-    checkpoints.save(1)
-    checkpoints.save(2)
-    path = pathlib.Path(f"{newest_checkpoint(tmp_path)}.{part}")
-    content = path.read_bytes()
-    if damage == "gone":
-        path.unlink()
-    else:
-        replacement = {
-            "empty": b"",
-            "half": content[: len(content) // 2],
-            "garbage": b"x" * len(content),
-        }
-        path.write_bytes(replacement[damage])
-    if (part, damage) == ("index", "gone"):
-        # As if it had not been written yet: the one before is the newest.
-        assert Checkpoints(model.state(), tmp_path).restore() == 1
-        return
-    with pytest.raises(UserError, match="step-2 is damaged .*to go on from the one"):
-        Checkpoints(model.state(), tmp_path).restore()
-    assert "\n" not in str(pytest.raises(UserError, checkpoints.restore).value)
-    for file in path.parent.glob("step-2.*"):
-        file.unlink()
-    assert Checkpoints(model.state(), tmp_path).restore() == 1
-
-
-def test_damaged_checkpoint_names_the_one_before_or_that_there_is_none(tiny, tmp_path):
-    model = CycleGAN(tiny(), 10)
-    checkpoints = Checkpoints(model.state(), tmp_path)
-    for step, told in ((1, "There is none before it"), (2, "one before, step-1[.]$")):
-        checkpoints.save(step)
-        index = tmp_path / f"checkpoints/step-{step}.index"
-        whole = index.read_bytes()
-        index.write_bytes(whole[:50])
-        with pytest.raises(UserError, match=f"step-{step} is damaged .*{told}"):
-            Checkpoints(model.state(), tmp_path).restore()
-        index.write_bytes(whole)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

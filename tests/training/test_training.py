@@ -15,7 +15,7 @@ from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_confi
 from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
-from cyclegan_tf.training.loop import NonFiniteLossError
+from cyclegan_tf.training.finite import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
 
@@ -251,7 +251,8 @@ def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
     config = tiny(run_dir=str(tmp_path), save_every_steps=4, log_every_steps=50)
     with pytest.raises(
         NonFiniteLossError,
-        match="disc_x_loss is nan at step 9. The last good checkpoint is of step 8",
+        match="disc_x_loss is nan at step 9, of shapes 0 number 6, shapes 1 number 9; "
+        ".*number 6. The last good checkpoint is of step 8",
     ):
         training.train(config)
     assert newest_checkpoint(tmp_path).endswith("step-8")
@@ -268,8 +269,10 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 
     monkeypatch.setattr(CycleGAN, "train_step", interrupted)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt, match="Stopped and saved at step 5"):
+    told = "Stopped and saved at step 5. The same command goes on."
+    with pytest.raises(KeyboardInterrupt, match=told) as stopped:
         training.train(tiny(run_dir=str(tmp_path)))
+    assert stopped.value.number == number
     assert newest_checkpoint(tmp_path).endswith("step-5")
     assert handlers == (
         signal.getsignal(signal.SIGINT),

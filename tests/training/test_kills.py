@@ -1,0 +1,82 @@
+"""A run that is killed again and again ends as one that never was, to the bit.
+
+`python -m pytest -m slow tests/training/test_kills.py`
+"""
+
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.training.reporting import MEASURES, read_log
+
+ROOT = pathlib.Path(__file__).parents[2]
+KILLS, STEPS = 20, 1000
+REPLICAS = {1: [], 2: ["--strategy", "cpu:2", "--batch_size", "2"]}
+
+
+def command(run_dir: pathlib.Path, replicas: int) -> list[str]:
+    flags = "--preset tiny --deterministic --log_every_steps 1 --save_every_steps 4"
+    flags += f" --max_steps {STEPS} --num_epochs {STEPS} --run_dir {run_dir}"
+    return [sys.executable, "train.py", *flags.split(), *REPLICAS[replicas]]
+
+
+def killed_while(run: subprocess.Popen, due) -> bool:
+    """Kills a run as soon as something is so; whether it lived until then."""
+    while run.poll() is None:
+        if due():
+            run.kill()
+            run.wait()
+            return True
+    return False
+
+
+def is_writing(run_dir: pathlib.Path) -> bool:
+    """Whether a checkpoint is half written: TensorFlow's parts are still there."""
+    folder = run_dir / "checkpoints"
+    return any("temp" in path.name for path in folder.glob("step-*"))
+
+
+def kill(run_dir: pathlib.Path, replicas: int, chance: random.Random) -> str:
+    """Starts the run once, and kills it: in a checkpoint, or at any moment."""
+    run = subprocess.Popen(command(run_dir, replicas), cwd=ROOT)
+    if chance.random() < 0.5:
+        assert killed_while(run, lambda: is_writing(run_dir))
+        return "in a checkpoint"
+    end = time.monotonic() + chance.uniform(1, 12)
+    assert killed_while(run, lambda: time.monotonic() > end)
+    return "at any moment"
+
+
+def state(run_dir: pathlib.Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(newest_checkpoint(run_dir))
+    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+    return {n: reader.get_tensor(n) for n in names if not n.startswith("save_counter")}
+
+
+def records(run_dir: pathlib.Path) -> list[dict]:
+    log = [r for r in read_log(run_dir / "log.jsonl") if "gen_g_loss" in r]
+    return [{k: v for k, v in r.items() if k not in MEASURES} for r in log]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replicas", REPLICAS)
+def test_killed_run_ends_as_an_unbroken_one(tmp_path, replicas):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run(command(whole, replicas), cwd=ROOT, check=True)
+    chance = random.Random(replicas)
+    kills = [kill(broken, replicas, chance) for _ in range(KILLS)]
+    assert {"in a checkpoint", "at any moment"} == set(kills)
+    subprocess.run(command(broken, replicas), cwd=ROOT, check=True)
+    expected, found = state(whole), state(broken)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(value, found[name], err_msg=name)
+    assert [r["step"] for r in records(whole)] == list(range(1, STEPS + 1))
+    assert records(broken) == records(whole)
