@@ -35,6 +35,14 @@ def knob(default, group, text, *, choices=(), minimum=None, changeable=False):
     return dataclasses.field(default=default, metadata=metadata)
 
 
+STRATEGY = (
+    "`single` (one device), `mirrored` (all GPUs), `multi_worker` (several machines, "
+    "by TF_CONFIG), `tpu`, `cpu:N` (N logical CPU devices, for trying it out), or "
+    "`auto`: mirrored when there are several GPUs. batch_size is for all replicas "
+    "together, and so is the learning rate: neither is scaled by their number"
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Faults:
     """What every model is told about faults; given by name."""
@@ -85,8 +93,7 @@ class Common(Faults):
     strategy: str = knob(
         "auto",
         "Training",
-        "`single` (one device), `mirrored` (all GPUs), `cpu:N` (N logical CPU devices, "
-        "for trying it out), or `auto`: mirrored when there are several GPUs",
+        STRATEGY,
         changeable=True,
     )
     run_dir: str = knob(

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import ClassVar
 
-from cyclegan_tf.common_options import Faults, knob
+from cyclegan_tf.common_options import STRATEGY, Faults, knob
 from cyclegan_tf.speed_options import Speed
 from cyclegan_tf.validation import check
 
@@ -221,8 +221,7 @@ class Config(Speed, Faults):
     strategy: str = knob(
         "auto",
         _TRAINING,
-        "`single` (one device), `mirrored` (all GPUs), `cpu:N` (N logical CPU "
-        "devices, for trying it out), or `auto`: mirrored when there are several GPUs",
+        STRATEGY,
         changeable=True,
     )
 

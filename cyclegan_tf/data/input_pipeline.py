@@ -86,11 +86,19 @@ def training_batches(
     number = config.pictures_per_step
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        # Each of several workers reads its own part of each step.
+        part = number // context.num_input_pipelines
+        first = part * context.input_pipeline_id
+
+        def position(index: tf.Tensor) -> tf.Tensor:
+            return index // part * number + first + index % part
+
         return (
-            tf.data.Dataset.range(start_step * number, num_steps * number)
+            tf.data.Dataset.range(start_step * part, num_steps * part)
+            .map(position)
             .map(_picture_pair(data, config), num_parallel_calls=tf.data.AUTOTUNE)
             .batch(number // strategy.num_replicas_in_sync, drop_remainder=True)
-            .prefetch(2 * strategy.num_replicas_in_sync)
+            .prefetch(2 * strategy.num_replicas_in_sync // context.num_input_pipelines)
         )
 
     batches = strategy.distribute_datasets_from_function(make)

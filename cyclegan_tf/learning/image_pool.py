@@ -81,7 +81,7 @@ def pool_draws(batch: int, size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 def make_pools(
     size: int, image_shape: tuple[int, int, int], strategy: tf.distribute.Strategy
 ) -> list[ImagePool]:
-    """One pool a replica, on its device; none if the size is 0.
+    """One pool a replica, on its device if it is this process's; none if the size is 0.
 
     Args:
       size: Images that each keeps.
@@ -92,8 +92,47 @@ def make_pools(
         return []
     devices = [None]
     if strategy.num_replicas_in_sync > 1:
-        devices = strategy.extended.worker_devices
+        devices = ["CPU:0"] * strategy.num_replicas_in_sync
+        local = strategy.extended.worker_devices
+        first = first_replica(strategy)
+        devices[first : first + len(local)] = local
     return [ImagePool(size, image_shape, device) for device in devices]
+
+
+def first_replica(strategy: tf.distribute.Strategy) -> int:
+    """The number of this process's first replica, among those of all processes."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 0
+    chiefs = len(resolver.cluster_spec().as_dict().get("chief", ()))
+    worker = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
+    return worker * len(strategy.extended.worker_devices)
+
+
+def gather_pools(
+    domains: list[list[ImagePool]], strategy: tf.distribute.Strategy
+) -> None:
+    """Gives each process the pools of all processes, for a checkpoint.
+
+    Args:
+      domains: For each domain one pool a replica, of `make_pools`.
+      strategy: The replicas'. Where they are all of this process, nothing is done.
+    """
+    if len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync:
+        return
+    for pools in filter(None, domains):
+
+        def gathered(pools=pools):
+            replica = tf.distribute.get_replica_context()
+            own = pools[tf.get_static_value(replica.replica_id_in_sync_group)]
+            values = own.images[tf.newaxis], own.count[tf.newaxis]
+            return [replica.all_gather(value, axis=0) for value in values]
+
+        gathered = tf.function(strategy.run, autograph=False)(gathered)
+        images, counts = (strategy.experimental_local_results(v)[0] for v in gathered)
+        for replica, pool in enumerate(pools):
+            pool.images.assign(images[replica])
+            pool.count.assign(counts[replica])
 
 
 def step_seed(seed: int, step: tf.Tensor, *numbers) -> tf.Tensor:

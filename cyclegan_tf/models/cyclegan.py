@@ -11,7 +11,7 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning import averages
 from cyclegan_tf.learning.adam import make_optimizers
-from cyclegan_tf.learning.image_pool import make_pools, step_seed
+from cyclegan_tf.learning.image_pool import gather_pools, make_pools, step_seed
 from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.losses import (
     ADVERSARIAL_LOSSES,
@@ -278,6 +278,7 @@ class CycleGAN:
     def state(self) -> State:
         """Everything that training changes, by group and name, for a checkpoint."""
         pools = {"x": self.pools_x, "y": self.pools_y}
+        gather_pools([*pools.values()], self.strategy)
         averaged = {averages.saved_as(k): v for k, v in self._averages.items()}
         optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
         state = state_of(self.networks | averaged, optimizers, pools)

@@ -47,9 +47,11 @@ class Checkpoints:
     Args:
       state: Variables by group and name: what to save and restore.
       run_dir: The run directory.
+      writes: False if another process of the training does.
     """
 
-    def __init__(self, state: State, run_dir: str | os.PathLike):
+    def __init__(self, state: State, run_dir: str | os.PathLike, writes: bool = True):
+        self._writes = writes
         self._state = state
         self._checkpoint = tf.train.Checkpoint(**state)
         self._run_dir = pathlib.Path(run_dir)
@@ -72,7 +74,8 @@ class Checkpoints:
         if step == self.last_step:
             return
         try:
-            self._manager.save(checkpoint_number=step)
+            if self._writes:
+                self._manager.save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             for file in self._folder.glob(f"step-{step}[._]*"):
                 remove(file)

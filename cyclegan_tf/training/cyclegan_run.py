@@ -104,6 +104,10 @@ def plan(config: Config) -> list[str]:
     lines += [
         f"{n}: {m.count_params():,} parameters" for n, m in model.networks.items()
     ]
+    lines.append(
+        f"batch: {config.batch_size} of each domain over all replicas, whatever their "
+        f"number; so is the learning rate, {config.learning_rate:g}"
+    )
     if counts is None:
         return [*lines, "steps: not known before the data set is downloaded"]
     epoch = steps_per_epoch(*counts, config.pictures_per_step)

@@ -80,6 +80,8 @@ class Loop:
       reporter: Where it is reported.
       views: What is shown of it.
       epoch_steps: Steps of an epoch.
+      agree: From the signal that this process got, or 0, to the one that all processes
+        of the training stop for; asked after each step.
 
     Attributes:
       newest_grid: Name of the last grid that was written, or None.
@@ -93,6 +95,7 @@ class Loop:
         reporter: Reporter,
         views: Views,
         epoch_steps: int,
+        agree: Callable[[int], int] = int,
     ):
         self._model = model
         self._config = config
@@ -100,6 +103,7 @@ class Loop:
         self._reporter = reporter
         self._views = views
         self._epoch_steps = epoch_steps
+        self._agree = agree
         self._step = model.step
         self._unread = []
         self._window, self._steps, self._counts = [], 0, {}
@@ -128,12 +132,13 @@ class Loop:
         with contextlib.closing(self._reporter), stop_on_signal() as stop:
             if self._step == 0 and self._views.at_start:
                 self._show("epoch_0000")
+            number = 0
             for batch in self._waited_for(batches):
                 self._train_step(batch)
-                if stop.number:
+                if number := self._agree(stop.number):
                     break
-            self._finish(stopped=bool(stop.number))
-        return stop.number
+            self._finish(stopped=bool(number))
+        return number
 
     def _waited_for(self, batches: Iterable[tuple]) -> Iterator[tuple]:
         """The same batches; adds up how long they took to come."""

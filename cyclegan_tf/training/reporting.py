@@ -112,6 +112,15 @@ class Reporter:
             temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
 
 
+class NoReporter:
+    """Reports nothing, where another process of the training does."""
+
+    def _nothing(self, *args) -> None:
+        """Does nothing."""
+
+    advance = say = scalars = grid = curves = close = _nothing
+
+
 def append_line(path: pathlib.Path, line: str) -> None:
     """Adds a line to a file, all of it or nothing.
 

@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 
 from cyclegan_tf.process import num_cores
+from cyclegan_tf.training.workers import multi_worker_strategy
 from cyclegan_tf.validation import UserError
 
 
@@ -38,20 +39,25 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     """The strategy that `Config.strategy` names.
 
     Args:
-      name: `single`, `mirrored`, `cpu:N` or `auto`.
+      name: `single`, `mirrored`, `multi_worker`, `tpu`, `cpu:N` or `auto`.
 
     Returns:
-      A MirroredStrategy over all GPUs or over N logical CPU devices, or the default
-      strategy of one device.
+      A MirroredStrategy over all GPUs or over N logical CPU devices, one over the GPUs
+      of several machines, a TPUStrategy, or the default strategy of one device.
 
     Raises:
-      UserError: there is no GPU to mirror over, or CPU devices can't be made any more.
+      UserError: there is no GPU to mirror over, no TPU, no `TF_CONFIG`, or CPU devices
+        can't be made any more.
     """
+    if name == "tpu":
+        return _tpu_strategy()
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         # In a notebook the GPU may be in use already; then it stays as it was set.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
+    if name == "multi_worker":
+        return multi_worker_strategy()
     if name.startswith("cpu:"):
         number = int(name.removeprefix("cpu:"))
         _make_logical_cpus(number)
@@ -65,6 +71,20 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def _tpu_strategy() -> tf.distribute.Strategy:
+    """All cores of the TPU that the environment's `TPU_NAME` names, or of this host."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=os.environ.get("TPU_NAME", "local")
+        )
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"`strategy` tpu needs a TPU: {reason}") from error
 
 
 def _make_logical_cpus(number: int) -> None:

@@ -27,11 +27,11 @@ from cyclegan_tf.run_directory import (
     check_same,
     save_config,
 )
-from cyclegan_tf.training import cyclegan_run
+from cyclegan_tf.training import cyclegan_run, workers
 from cyclegan_tf.training.checkpoint_files import check_can_go_on
 from cyclegan_tf.training.checkpoints import Checkpoints, take_over
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
-from cyclegan_tf.training.reporting import Reporter
+from cyclegan_tf.training.reporting import NoReporter, Reporter
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
@@ -45,6 +45,10 @@ MODELS = {
     "domain_invariant": DomainInvariantClassifier,
     "pix2pix": Pix2PixGAN,
 }
+
+
+# Of a process that does not lead.
+_NOTHING_SHOWN = Views(dict, lambda: ({}, []), {}, at_start=False)
 
 
 class Run(Protocol):
@@ -162,30 +166,49 @@ def train(config: Config | Common) -> pathlib.Path:
     strategy = make_strategy(config.strategy)
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
-    checkpoints = Checkpoints(run.model.state(), run_dir)
-    start = checkpoints.restore()
-    if start == 0:
-        for line in run.begin():
+    leads = workers.leads(strategy)
+    checkpoints = Checkpoints(run.model.state(), run_dir, leads)
+    start = _restored(checkpoints, strategy)
+    said = [f"Going on with {run_dir} from step {start:,}."] if start else run.begin()
+    goes_on = start < run.num_steps
+    if not goes_on:
+        said = [
+            f"{run_dir} is at step {start:,} of {run.num_steps:,}: nothing to train."
+        ]
+    views = run.views() if goes_on and leads else _NOTHING_SHOWN
+    if leads:
+        # Only now, so that nothing is left of a run that could not start.
+        run_dir.mkdir(parents=True, exist_ok=True)
+        save_config(config)
+        for line in said:
             print(line, flush=True)
-    views = run.views() if start < run.num_steps else None
-    # Only now, so that nothing is left of a run that could not start.
-    run_dir.mkdir(parents=True, exist_ok=True)
-    save_config(config)
-    if start:
-        print(f"Going on with {run_dir} from step {start:,}.", flush=True)
-    if views is None:
-        print(f"{run_dir} is at step {start:,} of {run.num_steps:,}: nothing to train.")
+    if not goes_on:
         return run_dir
-    reporter = Reporter(run_dir, start, run.num_steps)
-    loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps)
-    stopped = loop.run(run.batches(start))
+    reporter = Reporter(run_dir, start, run.num_steps) if leads else NoReporter()
+    agree = workers.agreement(strategy)
+    loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps, agree)
+    with workers.told_if_gone(strategy):
+        stopped = loop.run(run.batches(start))
+        agree(0)  # Nobody leaves before all are done.
     if stopped and run.model.step < run.num_steps:
         told = (
             f"Stopped and saved at step {run.model.step:,}. The same command goes on."
         )
         raise Stopped(told, stopped)
-    _tell_end(run, run_dir, loop.newest_grid)
+    if leads:
+        _tell_end(run, run_dir, loop.newest_grid)
     return run_dir
+
+
+def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int:
+    """Restores a run, and gives its step, the same on all workers."""
+    leads, wait = workers.leads(strategy), workers.summed(strategy)
+    # The one that leads comes first: it sets aside what is damaged.
+    start = checkpoints.restore() if leads else 0
+    wait(0)
+    start = start if leads else checkpoints.restore()
+    workers.check_same_step(start, strategy)
+    return start
 
 
 def _tell_end(run: Run, run_dir: pathlib.Path, newest_grid: str) -> None:
@@ -211,6 +234,7 @@ def describe(config: Config | Common) -> str:
     run = make_run(config, tf.distribute.get_strategy())
     for name, network in run.model.networks.items():
         lines.append(f"{name}: {network.count_params():,} parameters")
+    lines.append(f"batch: {config.batch_size} over all replicas, whatever their number")
     return "\n".join([*lines, f"steps: {run.num_steps:,}"])
 
 
