@@ -21,7 +21,7 @@ from cyclegan_tf.data import images, samples
 from cyclegan_tf.exporting import records, saved_model, verification
 from cyclegan_tf.exporting.formats import WRITERS, Model
 from cyclegan_tf.exporting.request import Request, Size
-from cyclegan_tf.files import remove_if_empty, staging
+from cyclegan_tf.files import remove_if_empty, staging, written_whole
 from cyclegan_tf.networks.generators import translate
 from cyclegan_tf.run_directory import (
     EXPORT_FOLDER,
@@ -295,6 +295,5 @@ def _list_models(root: pathlib.Path) -> None:
     versions = [path.parent for path in root.glob("*/*/saved_model.pb")]
     names = {v.parent.name for v in versions if v.name.isdecimal()}
     if names:
-        temporary = root / f".{saved_model.MODELS_FILE}.{os.getpid()}"
-        temporary.write_text(saved_model.models_config(sorted(names)))
-        temporary.replace(root / saved_model.MODELS_FILE)
+        with written_whole(root / saved_model.MODELS_FILE) as temporary:
+            temporary.write_text(saved_model.models_config(sorted(names)))
