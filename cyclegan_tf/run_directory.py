@@ -22,6 +22,7 @@ CURVES_FILE = "losses.png"
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 EXPORT_FOLDER = "export"
+LOCK_FILE = "run.lock"
 
 
 def differences(ours: Config | Common, theirs: Config | Common) -> list[str]:

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.leftovers import remove_half_checkpoints
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -21,11 +22,13 @@ from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.run_directory import (
+    CHECKPOINTS_FOLDER,
     CURVES_FILE,
     GRIDS_FOLDER,
     check_same,
     save_config,
 )
+from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training.checkpoints import Checkpoints, check_can_go_on, take_over
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
@@ -141,8 +144,8 @@ def train(config: Config | Common) -> pathlib.Path:
       The run directory.
 
     Raises:
-      UserError: the data, the run directory or the checkpoint can't be used, or the run
-        there has another configuration.
+      UserError: the data, the run directory or the checkpoint can't be used, the run
+        there has another configuration, or another process trains it.
       NonFiniteLossError: a loss became NaN or infinite.
       KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state is saved.
     """
@@ -152,6 +155,14 @@ def train(config: Config | Common) -> pathlib.Path:
     check_same(config)
     _check_writable(run_dir)
     check_can_go_on(run_dir)
+    with one_writer(run_dir):
+        check_same(config)  # Another training may have ended here meanwhile.
+        remove_half_checkpoints(run_dir / CHECKPOINTS_FOLDER)
+        return _train(config, run_dir)
+
+
+def _train(config: Config | Common, run_dir: pathlib.Path) -> pathlib.Path:
+    """Trains as `train` does, in a run directory that is there and held."""
     # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
     # a step is no slower without it.
     tf.config.optimizer.set_experimental_options({"remapping": False})
@@ -165,7 +176,6 @@ def train(config: Config | Common) -> pathlib.Path:
             print(line, flush=True)
     views = run.views() if start < run.num_steps else None
     # Only now, so that nothing is left of a run that could not start.
-    run_dir.mkdir(parents=True, exist_ok=True)
     save_config(config)
     if start:
         print(f"Going on with {run_dir} from step {start:,}.", flush=True)
