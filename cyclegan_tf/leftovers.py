@@ -23,7 +23,8 @@ _OTHERS_SECONDS = 24 * 60 * 60
 _HALF_A_CHECKPOINT = re.compile(
     r"step-\d+_temp|step-\d+\..+\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}"
 )
-_DATA = re.compile(r"(step-\d+)\.data-\d{5}-of-\d{5}")
+_INDEX = re.compile(r"step-(\d+)\.index")
+_DATA = re.compile(r"step-(\d+)\.data-\d{5}-of-\d{5}")
 
 
 @functools.cache
@@ -70,14 +71,23 @@ def remove_leftovers(folder: str | os.PathLike) -> None:
 def remove_half_checkpoints(folder: str | os.PathLike) -> None:
     """Removes what TensorFlow left of checkpoints when it was killed while it saved.
 
-    Only for who holds the run: a checkpoint that is being written looks the same.
+    That is what it wrote aside, and of an old checkpoint that it was deleting the data
+    without their index. Only for who holds the run: a checkpoint that is being written
+    looks the same.
     """
-    with contextlib.suppress(OSError):
-        for path in sorted(pathlib.Path(folder).iterdir()):
-            data = _DATA.fullmatch(path.name)
-            if _HALF_A_CHECKPOINT.fullmatch(path.name) or (
-                data and not path.with_name(f"{data[1]}.index").exists()
-            ):
+    try:
+        paths = sorted(pathlib.Path(folder).iterdir())
+    except OSError:
+        return
+    found = (_INDEX.fullmatch(path.name) for path in paths)
+    indexed = {int(index[1]) for index in found if index}
+    for path in paths:
+        half = _HALF_A_CHECKPOINT.fullmatch(path.name)
+        if data := _DATA.fullmatch(path.name):
+            step = int(data[1])
+            half = step not in indexed and step < max(indexed, default=0)
+        if half:
+            with contextlib.suppress(OSError):
                 remove(path)
 
 
