@@ -5,14 +5,16 @@ Imports no TensorFlow.
 
 import contextlib
 import errno
+import functools
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import tempfile
-import threading
 from collections.abc import Iterator
 
+from cyclegan_tf.leftovers import name_aside, remove, remove_leftovers
 from cyclegan_tf.validation import UserError
 
 
@@ -24,11 +26,10 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
       path: The file; replaced if it is there.
 
     Yields:
-      Where to write. It is hidden, so that nothing takes it for a picture, and its name
-      is short, however long that of `path`.
+      Where to write, hidden (see `name_aside`).
     """
-    writer = f"{os.getpid()}-{threading.get_ident()}"
-    temporary = path.parent / f".{writer}.tmp"
+    _remove_leftovers_once(os.path.abspath(path.parent))
+    temporary = path.parent / f"{name_aside()}{secrets.token_hex(4)}.tmp"
     try:
         yield temporary
         temporary.replace(path)
@@ -42,6 +43,8 @@ def staging(
     output: pathlib.Path, failures: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[pathlib.Path]:
     """Makes a hidden folder in `output`, and removes it in the end.
+
+    What killed processes left in `output` goes first.
 
     Folders above it that had to be made, `output` among them, go as well if they are
     empty then.
@@ -60,7 +63,8 @@ def staging(
     try:
         made = [p for p in (output, *output.parents) if not p.exists()]
         output.mkdir(parents=True, exist_ok=True)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=output))
+        remove_leftovers(output)
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=name_aside(), dir=output))
         yield folder
     except BrokenPipeError:
         raise  # Of who reads what is printed, not of the disk.
@@ -71,6 +75,20 @@ def staging(
             shutil.rmtree(folder, ignore_errors=True)
         for place in made:
             remove_if_empty(place)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[str]:
+    """Makes a folder among the system's temporary files, and removes it in the end.
+
+    What killed processes of ours left there goes first.
+
+    Yields:
+      The folder.
+    """
+    remove_leftovers(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=name_aside()) as folder:
+        yield folder
 
 
 def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
@@ -94,12 +112,10 @@ def remove_if_empty(folder: pathlib.Path) -> None:
         folder.rmdir()
 
 
-def remove(path: pathlib.Path) -> None:
-    """Removes a file, or a folder with all in it, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+@functools.cache
+def _remove_leftovers_once(folder: str) -> None:
+    """A process that writes thousands of files into a folder looks through it once."""
+    remove_leftovers(folder)
 
 
 def reason(error: Exception) -> str:

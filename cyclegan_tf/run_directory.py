@@ -7,11 +7,15 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.options import OPTIONS, Common
 from cyclegan_tf.validation import UserError
+
+_Read = TypeVar("_Read")
 
 CONFIG_FILE = "config.json"
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -22,6 +26,7 @@ CURVES_FILE = "losses.png"
 LOG_FILE = "log.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 EXPORT_FOLDER = "export"
+LOCK_FILE = "run.lock"
 
 
 def differences(ours: Config | Common, theirs: Config | Common) -> list[str]:
@@ -126,6 +131,34 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
         f"`checkpoint` must be one that {run_dir} has: {there}. Received: "
         f"{checkpoint!r}."
     )
+
+
+def read_checkpoint(
+    run_dir: str | os.PathLike,
+    read: Callable[[str], _Read],
+    checkpoint: str = "latest",
+) -> _Read:
+    """Has a checkpoint read, or the next if a training deletes it meanwhile.
+
+    Args:
+      run_dir: The run directory.
+      read: Takes the checkpoint's path prefix, and may be called again with another.
+      checkpoint: As `check_run` takes it.
+
+    Returns:
+      What `read` gives.
+
+    Raises:
+      UserError: as `check_run`, or what `read` raises of a checkpoint that stays.
+    """
+    path = check_run(run_dir, checkpoint)
+    while True:
+        try:
+            return read(path)
+        except UserError:
+            before, path = path, check_run(run_dir, checkpoint)
+            if path == before:
+                raise
 
 
 def load_config(run_dir: str | os.PathLike) -> Config:

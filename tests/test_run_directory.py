@@ -12,6 +12,8 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.run_directory import differences, load_config, save_config
 
 CHANGEABLE = {
+    "on_nonfinite",
+    "deterministic",
     "data_dir",
     "cache",
     "max_steps",

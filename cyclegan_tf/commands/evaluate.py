@@ -14,7 +14,7 @@ from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.quality.metrics import FEATURES
-from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config
+from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
@@ -168,14 +168,17 @@ def _of_run(values: flags.FlagValues) -> tuple:
     config = load_config(values.run_dir)
     if values.data_dir:
         config = dataclasses.replace(config, data_dir=values.data_dir)
-    checkpoint = check_run(values.run_dir, values.checkpoint)
-    # An imported run may have one direction only.
-    held = networks_in(checkpoint)
-    generators = {
-        direction: translators.of_run(values.run_dir, name, checkpoint)
-        for direction, name in DIRECTIONS.items()
-        if name in held
-    }
+
+    def read(checkpoint: str) -> tuple[str, dict]:
+        # An imported run may have one direction only.
+        held = networks_in(checkpoint)
+        return checkpoint, {
+            direction: translators.of_run(values.run_dir, name, checkpoint)
+            for direction, name in DIRECTIONS.items()
+            if name in held
+        }
+
+    checkpoint, generators = read_checkpoint(values.run_dir, read, values.checkpoint)
     directions = tuple(generators)
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
     if values.model:

@@ -4,6 +4,7 @@ TensorFlow is imported where it is used, so that `--help` and a refused flag ans
 once.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -15,7 +16,7 @@ from absl import flags
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.process import progress_bar, without_native_messages
-from cyclegan_tf.run_directory import check_run
+from cyclegan_tf.run_directory import check_run, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
@@ -69,9 +70,8 @@ def run(values: flags.FlagValues) -> None:
         pathlib.Path(os.path.expanduser(values[name].value))
         for name in ("input", "output", "run_dir", "model")
     )
-    checkpoint = None
     if values["run_dir"].value:
-        checkpoint = check_run(run_dir, values["checkpoint"].value)
+        check_run(run_dir, values["checkpoint"].value)
     with without_native_messages():
         from cyclegan_tf.data import picture_files
         from cyclegan_tf.exporting import translators
@@ -80,9 +80,9 @@ def run(values: flags.FlagValues) -> None:
         if values["model"].value:
             translator = translators.of_model(model)
         else:
-            translator = translators.of_run(
-                run_dir, DIRECTIONS[values["direction"].value], checkpoint
-            )
+            name = DIRECTIONS[values["direction"].value]
+            read = functools.partial(translators.of_run, run_dir, name)
+            translator = read_checkpoint(run_dir, read, values["checkpoint"].value)
     unreadable = translate_files(
         files,
         translator,

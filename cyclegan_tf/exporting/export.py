@@ -21,13 +21,13 @@ from cyclegan_tf.data import images, samples
 from cyclegan_tf.exporting import records, saved_model, verification
 from cyclegan_tf.exporting.formats import WRITERS, Model
 from cyclegan_tf.exporting.request import Request, Size
-from cyclegan_tf.files import remove_if_empty, staging
+from cyclegan_tf.files import remove_if_empty, staging, written_whole
 from cyclegan_tf.networks.generators import translate
 from cyclegan_tf.run_directory import (
     EXPORT_FOLDER,
     LOG_FILE,
-    check_run,
     load_config,
+    read_checkpoint,
 )
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.reporting import MEASURES, read_log
@@ -79,24 +79,23 @@ def carry_out(request: Request, kind: str = CYCLEGAN) -> list[dict]:
         can't be written, or one fails its bar. Nothing is left then.
     """
     config = load_config(request.run_dir)
-    # Looked up once: a training that goes on may save another one meanwhile.
-    checkpoint = check_run(request.run_dir, request.checkpoint)
     output = pathlib.Path(
         os.path.expanduser(request.output or f"{request.run_dir}/{EXPORT_FOLDER}")
     )
-    request = dataclasses.replace(
-        request,
-        directions=request.directions or _directions(checkpoint),
-        tflite_sizes=tuple(dict.fromkeys(request.tflite_sizes))
-        or ((config.picture_size, config.picture_size),),
-    )
+    sizes = tuple(dict.fromkeys(request.tflite_sizes))
+    sizes = sizes or ((config.picture_size, config.picture_size),)
+    _check_sizes(sizes, config.size_multiple)
+    # All at once: a training that goes on may delete the checkpoint meanwhile.
+    read = functools.partial(_generators, request)
+    checkpoint, generators = read_checkpoint(request.run_dir, read, request.checkpoint)
+    directions = tuple(generators)
+    request = dataclasses.replace(request, directions=directions, tflite_sizes=sizes)
     about = _about(request, config, checkpoint, output, kind)
     request = dataclasses.replace(request, version=about["version"])
-    _check_sizes(request.tflite_sizes, config.size_multiple)
     with staging(output, (OSError, tf.errors.OpError)) as folder:
         models = (
-            _model(request, config, checkpoint, about, direction)
-            for direction in request.directions
+            _model(request, config, generator, about, direction)
+            for direction, generator in generators.items()
         )
         plan, references = _write_files(request, models, folder)
         print("Verifying in a fresh process", flush=True)
@@ -134,13 +133,16 @@ def _write_files(request: Request, models: Iterable[Model], folder: pathlib.Path
 # --- What is known of the run
 
 
-def _directions(checkpoint: str) -> tuple[str, ...]:
-    """The directions that a checkpoint has generators of."""
+def _generators(request: Request, checkpoint: str) -> tuple[str, dict]:
+    """A checkpoint, and its generators of the directions asked for, or of all."""
     held = checkpoints.networks_in(checkpoint)
     found = tuple(d for d, name in DIRECTIONS.items() if name in held)
     if not found:
         raise UserError(f"{checkpoint} holds no generator.")
-    return found
+    return checkpoint, {
+        d: checkpoints.load_network(request.run_dir, DIRECTIONS[d], checkpoint)
+        for d in request.directions or found
+    }
 
 
 def _about(request: Request, config: Config, checkpoint, output, kind) -> dict:
@@ -186,7 +188,7 @@ def _check_sizes(sizes: tuple[Size | None, ...], multiple: int) -> None:
 
 
 def _model(
-    request: Request, config: Config, checkpoint: str, about: dict, direction: str
+    request: Request, config: Config, generator, about: dict, direction: str
 ) -> Model:
     domain = direction[0]  # Whose pictures the generator takes.
 
@@ -201,9 +203,7 @@ def _model(
     kind = about["kind"].partition(" (")[0]
     return Model(
         name=f"{about['name']}_{direction}",
-        generator=checkpoints.load_network(
-            request.run_dir, DIRECTIONS[direction], checkpoint
-        ),
+        generator=generator,
         multiple=config.size_multiple,
         size=(config.picture_size, config.picture_size),
         pictures=pictures(f"test{domain}", _NUM_TEST_PICTURES),
@@ -295,6 +295,5 @@ def _list_models(root: pathlib.Path) -> None:
     versions = [path.parent for path in root.glob("*/*/saved_model.pb")]
     names = {v.parent.name for v in versions if v.name.isdecimal()}
     if names:
-        temporary = root / f".{saved_model.MODELS_FILE}.{os.getpid()}"
-        temporary.write_text(saved_model.models_config(sorted(names)))
-        temporary.replace(root / saved_model.MODELS_FILE)
+        with written_whole(root / saved_model.MODELS_FILE) as temporary:
+            temporary.write_text(saved_model.models_config(sorted(names)))

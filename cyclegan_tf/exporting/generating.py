@@ -8,7 +8,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 import warnings
 
 import keras
@@ -26,7 +25,7 @@ from cyclegan_tf.exporting.verification import (
     REFERENCES_FILE,
     run_aside,
 )
-from cyclegan_tf.files import staging
+from cyclegan_tf.files import scratch, staging
 from cyclegan_tf.networks.digits import generator
 from cyclegan_tf.options import DCGAN, Common, Conditional
 from cyclegan_tf.process import signals_after, without_native_messages
@@ -220,7 +219,7 @@ def _write_tflite(maker: _Maker, folder: pathlib.Path, name: str, kind: str) -> 
     module = tf.Module()
     module.weights = [as_tf_variable(v) for v in maker.generator.variables]
     function = tf.function(generate, input_signature=specs, autograph=False)
-    with tempfile.TemporaryDirectory() as aside:
+    with scratch() as aside:
         tf.saved_model.save(module, aside, signatures={"generate": function})
         converter = tf.lite.TFLiteConverter.from_saved_model(
             aside, signature_keys=["generate"]

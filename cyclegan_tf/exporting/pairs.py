@@ -7,7 +7,6 @@ out, aside, as a CycleGAN that has this generator alone.
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 
 from PIL import Image
 
@@ -15,6 +14,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.data import paired
 from cyclegan_tf.exporting import export
 from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.files import scratch
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.options import Pix2Pix
@@ -53,7 +53,7 @@ def export_run(request: Request, options: Pix2Pix) -> list[dict]:
     checkpoints.take_over({"generator": model.generator}, run_dir, "run_dir")
     step = int(newest_checkpoint(run_dir).rsplit("-", 1)[1])
     direction, name = _PLACES[options.direction]
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         aside = pathlib.Path(folder)
         weights = {k: v.numpy() for k, v in named_weights(model.generator).items()}
         checkpoints.save_networks(aside, {name: weights}, step)

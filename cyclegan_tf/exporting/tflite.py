@@ -4,7 +4,6 @@ The graph is written for phones: four dimensions at most, built-in ops only, and
 instance norm in ops that all of float, int8 and int16 kernels know.
 """
 
-import tempfile
 from collections.abc import Sequence
 
 import keras
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import images
+from cyclegan_tf.files import scratch
 from cyclegan_tf.networks.generators import translate
 from cyclegan_tf.networks.layers import (
     ResizeConvolution2D,
@@ -130,7 +130,7 @@ def convert(
     as_uint8 = io == "uint8" and kind in PIXEL_KINDS
     # Without scales of its own a file casts; else the converter sees to it.
     as_pixels = as_uint8 and kind not in CALIBRATED
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         _save_graph(generator, multiple, size, as_pixels, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[SIGNATURE]

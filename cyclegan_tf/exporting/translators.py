@@ -1,5 +1,6 @@
 """A run, a SavedModel or a TFLite file as a function from pictures to pictures."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -12,7 +13,12 @@ from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.run_directory import CONFIG_FILE, check_run, load_config
+from cyclegan_tf.run_directory import (
+    CONFIG_FILE,
+    check_run,
+    load_config,
+    read_checkpoint,
+)
 from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.validation import UserError, check_choice
 
@@ -38,7 +44,8 @@ class LoadedModel:
 
     Args:
       path: A run directory, a TFLite or Keras file, or the folder of a SavedModel.
-      checkpoint: Of a run: `latest`, `best` or a step.
+      checkpoint: Of a run: `latest`, when a direction is first asked for, `best` or a
+        step.
 
     Raises:
       UserError: there is no run with a checkpoint, and no model.
@@ -49,7 +56,8 @@ class LoadedModel:
         self._path, self._is_run = path, (path / CONFIG_FILE).is_file()
         self._translators = {}
         if self._is_run:
-            self._checkpoint = check_run(path, checkpoint)
+            self._checkpoint = checkpoint
+            check_run(path, checkpoint)
         else:
             self._translators[None] = of_model(path)
 
@@ -89,8 +97,10 @@ class LoadedModel:
             direction = direction or "A2B"
             check_choice("direction", direction, DIRECTIONS)
         if direction not in self._translators:
-            translator = of_run(self._path, DIRECTIONS[direction], self._checkpoint)
-            self._translators[direction] = translator
+            read = functools.partial(of_run, self._path, DIRECTIONS[direction])
+            self._translators[direction] = read_checkpoint(
+                self._path, read, self._checkpoint
+            )
         return self._translators[direction]
 
 

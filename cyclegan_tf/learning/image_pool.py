@@ -6,6 +6,8 @@ tf.Variables and runs inside the step, so that it works per replica and is saved
 
 import tensorflow as tf
 
+from cyclegan_tf.learning.replicas import first_replica, num_local_replicas
+
 
 class ImagePool:
     """Up to `size` earlier fakes, handed out instead of half of the new ones.
@@ -99,16 +101,6 @@ def make_pools(
     return [ImagePool(size, image_shape, device) for device in devices]
 
 
-def first_replica(strategy: tf.distribute.Strategy) -> int:
-    """The number of this process's first replica, among those of all processes."""
-    resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return 0
-    chiefs = len(resolver.cluster_spec().as_dict().get("chief", ()))
-    worker = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
-    return worker * len(strategy.extended.worker_devices)
-
-
 def gather_pools(
     domains: list[list[ImagePool]], strategy: tf.distribute.Strategy
 ) -> None:
@@ -118,7 +110,7 @@ def gather_pools(
       domains: For each domain one pool a replica, of `make_pools`.
       strategy: The replicas'. Where they are all of this process, nothing is done.
     """
-    if len(strategy.extended.worker_devices) == strategy.num_replicas_in_sync:
+    if num_local_replicas(strategy) == strategy.num_replicas_in_sync:
         return
     for pools in filter(None, domains):
 

@@ -16,7 +16,7 @@ from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch import networks as pytorch_networks
 from cyclegan_tf.pytorch.finder import MIN_HALVINGS
 from cyclegan_tf.pytorch.networks import NETWORKS
-from cyclegan_tf.run_directory import check_run, load_config
+from cyclegan_tf.run_directory import load_config, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice
 
 FORMATS = {
@@ -105,18 +105,21 @@ def _state_dicts(config: Config, run_dir: str) -> dict[str, dict[str, np.ndarray
     with without_native_messages():
         from cyclegan_tf.learning.state import named_weights
         from cyclegan_tf.training import checkpoints
-    checkpoint = check_run(run_dir)
-    held = checkpoints.networks_in(checkpoint)
-    if not held:
-        raise UserError(f"{checkpoint} holds no network.")
-    state_dicts = {}
-    for theirs, name in NETWORKS.items():
-        if name in held:
-            network = checkpoints.load_network(run_dir, name, checkpoint)
-            weights = {k: v.numpy() for k, v in named_weights(network).items()}
-            architecture = pytorch_networks.of_config(config, name)
-            state_dicts[theirs] = pytorch_networks.to_theirs(architecture, weights)
-    return state_dicts
+
+    def read(checkpoint: str) -> dict[str, dict[str, np.ndarray]]:
+        held = checkpoints.networks_in(checkpoint)
+        if not held:
+            raise UserError(f"{checkpoint} holds no network.")
+        state_dicts = {}
+        for theirs, name in NETWORKS.items():
+            if name in held:
+                network = checkpoints.load_network(run_dir, name, checkpoint)
+                weights = {k: v.numpy() for k, v in named_weights(network).items()}
+                architecture = pytorch_networks.of_config(config, name)
+                state_dicts[theirs] = pytorch_networks.to_theirs(architecture, weights)
+        return state_dicts
+
+    return read_checkpoint(run_dir, read)
 
 
 def _write(state_dicts: dict, formats: tuple[str, ...], folder: pathlib.Path) -> None:

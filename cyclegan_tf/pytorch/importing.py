@@ -9,10 +9,12 @@ import pathlib
 
 from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config
 from cyclegan_tf.files import put_in_place, staging
+from cyclegan_tf.leftovers import remove_leftovers
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.pytorch.finder import read_network, split
 from cyclegan_tf.pytorch.networks import NETWORKS, Architecture
-from cyclegan_tf.run_directory import CONFIG_FILE
+from cyclegan_tf.run_directory import CONFIG_FILE, LOCK_FILE
+from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.validation import UserError
 
 _TRANSLATE = "python -m cyclegan_tf translate"
@@ -107,9 +109,11 @@ def dataset_of(file: str) -> str:
 
 
 def _check_free(target: pathlib.Path) -> None:
+    remove_leftovers(target)
     try:
+        # Whoever holds that file is told of in time.
         taken = os.path.lexists(target) and (
-            not target.is_dir() or any(target.iterdir())
+            not target.is_dir() or any(p.name != LOCK_FILE for p in target.iterdir())
         )
     except OSError as error:
         raise UserError(f"{target} can't be written: {error.strerror}.") from error
@@ -123,7 +127,8 @@ def _write(config: Config, networks: dict, target: pathlib.Path) -> None:
         import tensorflow as tf
 
         from cyclegan_tf.training import checkpoints
-    with staging(target, (OSError, tf.errors.OpError)) as run_dir:
+    failures = (OSError, tf.errors.OpError)
+    with one_writer(target), staging(target, failures) as run_dir:
         checkpoints.save_networks(run_dir, networks)
         (run_dir / CONFIG_FILE).write_text(config.to_json())
         for name in networks:

@@ -4,6 +4,7 @@ Every variable is saved under a name of ours, `group/name`, so that what is miss
 unexpected or of another shape can be told before anything is changed.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -14,18 +15,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.files import reason, remove, remove_if_empty, written_whole
+from cyclegan_tf.files import reason, remove_if_empty, written_whole
 from cyclegan_tf.learning.averages import saved_as
 from cyclegan_tf.learning.state import State, mismatches, named_weights
+from cyclegan_tf.leftovers import remove
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, build_network
 from cyclegan_tf.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
     best_checkpoint,
-    check_run,
     load_config,
     newest_checkpoint,
+    read_checkpoint,
 )
 from cyclegan_tf.training.checkpoint_files import (
     DamagedError,
@@ -225,8 +227,9 @@ def load_network(
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.
     """
-    config = load_config(run_dir)
-    path = checkpoint or check_run(run_dir)
+    if checkpoint is None:
+        return read_checkpoint(run_dir, functools.partial(load_network, run_dir, name))
+    config, path = load_config(run_dir), checkpoint
     held = networks_in(path)
     if name not in held:
         others = f"; it holds {', '.join(held)}" if held else ""

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.leftovers import remove_half_checkpoints
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -22,11 +23,13 @@ from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.process import Stopped
 from cyclegan_tf.run_directory import (
+    CHECKPOINTS_FOLDER,
     CURVES_FILE,
     GRIDS_FOLDER,
     check_same,
     save_config,
 )
+from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import cyclegan_run, workers
 from cyclegan_tf.training.checkpoint_files import check_can_go_on
 from cyclegan_tf.training.checkpoints import Checkpoints, take_over
@@ -147,8 +150,8 @@ def train(config: Config | Common) -> pathlib.Path:
       The run directory.
 
     Raises:
-      UserError: the data, the run directory or the checkpoint can't be used, or the run
-        there has another configuration.
+      UserError: the data, the run directory or the checkpoint can't be used, the run
+        there has another configuration, or another process trains it.
       NonFiniteLossError: a loss or a weight became NaN or infinite.
       Stopped: after Ctrl-C or SIGTERM, once the state is saved.
     """
@@ -164,6 +167,18 @@ def train(config: Config | Common) -> pathlib.Path:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(config.strategy)
+    if not workers.leads(strategy):
+        return _train(config, run_dir, strategy)
+    with one_writer(run_dir):
+        check_same(config)  # Another training may have ended here meanwhile.
+        remove_half_checkpoints(run_dir / CHECKPOINTS_FOLDER)
+        return _train(config, run_dir, strategy)
+
+
+def _train(
+    config: Config | Common, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
+) -> pathlib.Path:
+    """Trains as `train` does, in a run directory that is held if this process leads."""
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
     leads = workers.leads(strategy)
@@ -178,7 +193,6 @@ def train(config: Config | Common) -> pathlib.Path:
     views = run.views() if goes_on and leads else _NOTHING_SHOWN
     if leads:
         # Only now, so that nothing is left of a run that could not start.
-        run_dir.mkdir(parents=True, exist_ok=True)
         save_config(config)
         for line in said:
             print(line, flush=True)

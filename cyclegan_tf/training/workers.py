@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from cyclegan_tf.learning.image_pool import first_replica
+from cyclegan_tf.learning.replicas import first_replica, num_local_replicas
 from cyclegan_tf.validation import UserError
 
 # Until who is missing is named, and until they are given up.
@@ -94,8 +94,7 @@ def leads(strategy: tf.distribute.Strategy) -> bool:
 
 def num_workers(strategy: tf.distribute.Strategy) -> int:
     """The processes that train together."""
-    local = len(strategy.extended.worker_devices)
-    return strategy.num_replicas_in_sync // local
+    return strategy.num_replicas_in_sync // num_local_replicas(strategy)
 
 
 def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
@@ -116,8 +115,8 @@ def summed(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
         return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     def ask(number: int) -> int:
-        replicas = len(strategy.extended.worker_devices)
-        return round(float(total(tf.constant(number, tf.float64)))) // replicas
+        added = float(total(tf.constant(number, tf.float64)))
+        return round(added) // num_local_replicas(strategy)
 
     return ask
 
@@ -168,8 +167,8 @@ def told_if_gone(strategy: tf.distribute.Strategy) -> Iterator[None]:
         if num_workers(strategy) == 1:
             raise
         raise UserError(
-            f"Another worker is gone ({type(error).__name__}). Start all of them again by the same "
-            "command: they go on from the newest checkpoint."
+            f"Another worker is gone ({type(error).__name__}). Start all of them again "
+            "by the same command: they go on from the newest checkpoint."
         ) from error
 
 

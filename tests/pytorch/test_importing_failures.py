@@ -1,5 +1,6 @@
 """Where `pytorch_import` can't write, or is stopped: nothing is left of it."""
 
+import json
 import os
 import tempfile
 
@@ -15,8 +16,10 @@ from helpers.official_files import (
 )
 
 from cyclegan_tf.commands import pytorch_import
+from cyclegan_tf.leftovers import machine
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.validation import UserError
 
@@ -129,3 +132,20 @@ def test_place_that_is_taken_meanwhile_stays(folder, monkeypatch):
         importing.import_networks({"generator_g": "a.pth"}, "run")
     assert sorted(os.listdir()) == ["a.pth", "run"]
     assert os.listdir("run") == ["config.json"]
+
+
+def test_run_that_is_held_is_refused(folder):
+    write("a.pth")
+    with one_writer("run"), nothing_changes(folder):
+        refused("^run is held by process ", "--checkpoint=a.pth", "--output=run")
+    assert os.listdir() == ["a.pth"]
+
+
+def test_what_a_killed_import_left_is_taken_over():
+    write("a.pth")
+    dead = f"run/.cyclegan_tf-{machine()}-99999999-1-abcd0123"
+    write(f"{dead}/config.json")
+    with open("run/run.lock", "w") as file:
+        json.dump({"machine": machine()}, file)
+    importing.import_networks({"generator_g": "a.pth"}, "run")
+    assert sorted(os.listdir("run")) == ["checkpoints", "config.json"]

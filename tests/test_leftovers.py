@@ -1,0 +1,212 @@
+"""What is written aside, and what killed processes left of it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from cyclegan_tf.files import scratch, staging, written_whole
+from cyclegan_tf.leftovers import (
+    machine,
+    name_aside,
+    remove_half_checkpoints,
+    remove_leftovers,
+)
+
+ROOT = pathlib.Path(__file__).parents[1]
+OTHER = "0123abcd"
+assert machine() != OTHER
+
+# Writes aside in the folder it is given, tells that it does, and waits to be killed.
+CODE = """
+import pathlib, sys
+from cyclegan_tf.files import scratch, staging, written_whole
+
+folder = pathlib.Path(sys.argv[1])
+with staging(folder) as staged, written_whole(folder / "a.png") as file, scratch() as s:
+    for path in (staged / "half.pb", file, pathlib.Path(s) / "variables"):
+        path.write_text("half")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(tmp_path, monkeypatch):
+    """A process that writes aside in `tmp_path`, and in a scratch folder in it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout.readline() == "written\n"
+        yield process
+        process.kill()
+
+
+def kill(process):
+    process.kill()
+    process.wait()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_a_living_process_writes_aside_stays(writer, tmp_path):
+    before = names(tmp_path)
+    assert len(before) == 3
+    with staging(tmp_path), written_whole(tmp_path / "b.png") as file:
+        file.write_text("whole")
+    with scratch():
+        pass
+    assert names(tmp_path) == [*before, "b.png"]
+
+
+def write_file(folder):
+    with written_whole(folder / "b.png") as file:
+        file.write_text("whole")
+    (folder / "b.png").unlink()
+
+
+def stage(folder):
+    with staging(folder):
+        pass
+
+
+def scratch_once(folder):
+    with scratch() as made:
+        assert pathlib.Path(made).parent == folder
+
+
+@pytest.mark.parametrize("write", [write_file, stage, scratch_once])
+def test_what_a_killed_process_wrote_aside_goes_with_the_next_writer(
+    writer, tmp_path, write
+):
+    kill(writer)
+    assert len(names(tmp_path)) == 3
+    write(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_what_a_killed_process_wrote_goes_before_it_is_waited_for(writer, tmp_path):
+    writer.kill()
+    os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_another_process_of_the_same_number_does_not_count(tmp_path):
+    process, start = name_aside().split("-")[2:4]
+    (tmp_path / f".cyclegan_tf-{machine()}-{process}-{start}-abcd_012").mkdir()
+    (tmp_path / f".cyclegan_tf-{machine()}-{process}-{int(start) + 1}-abcd_012").mkdir()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [
+        f".cyclegan_tf-{machine()}-{process}-{start}-abcd_012",
+    ]
+
+
+@pytest.mark.parametrize(("age_hours", "stays"), [(23, True), (25, False)])
+def test_what_another_machine_wrote_aside_goes_after_a_day(tmp_path, age_hours, stays):
+    file = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123.tmp"
+    folder = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123"
+    folder.mkdir()
+    (folder / "half").write_text("half")
+    file.write_text("half")
+    for path in (file, folder / "half", folder):
+        then = path.stat().st_mtime - age_hours * 3600
+        os.utime(path, (then, then))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == ([folder.name, file.name] if stays else [])
+
+
+def test_folder_of_another_machine_is_as_old_as_its_newest_file(tmp_path):
+    folder = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123"
+    (folder / "saved_model").mkdir(parents=True)
+    (folder / "saved_model/half").write_text("half")
+    for path in (folder, folder / "saved_model"):
+        os.utime(path, (0, 0))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [folder.name]
+
+
+def test_files_of_the_user_are_not_touched(tmp_path):
+    dead = f".cyclegan_tf-{machine()}-0-0-abcd0123"
+    mine = [
+        ".hidden",
+        ".4711-12.tmp",
+        ".export-abcd0123",
+        f"{dead}.tmp.txt",
+        f"my{dead}",
+        f"{dead}4",
+        dead.upper(),
+        dead.replace(machine(), "machine"),
+    ]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("mine")
+    (tmp_path / f".cyclegan_tf-{machine()}-99999999-1-linked00").symlink_to(kept)
+    remove_leftovers(tmp_path)
+    assert set(mine) <= set(names(tmp_path))
+    assert (kept / "file").read_text() == "mine"
+
+
+def test_places_that_are_no_folders_are_passed_over(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    remove_leftovers(tmp_path / "missing")
+    remove_leftovers(tmp_path / "file")
+    assert names(tmp_path) == ["file"]
+
+
+def test_file_of_the_longest_name_is_written(tmp_path):
+    with written_whole(tmp_path / f"{'x' * 251}.png") as file:
+        assert len(file.name) < 64 and file.name.startswith(".")
+        file.write_text("whole")
+    assert (tmp_path / f"{'x' * 251}.png").read_text() == "whole"
+
+
+# --- Checkpoints
+
+WHOLE = [
+    "checkpoint",
+    "step-1.data-00000-of-00001",
+    "step-1.index",
+    "step-20.data-00000-of-00002",
+    "step-20.data-00001-of-00002",
+    "step-20.index",
+    "step-20_temporary",
+    # Its index may come yet: a training tells of it.
+    "step-21.data-00000-of-00001",
+    "my.data-00000-of-00001",
+]
+
+
+def test_half_checkpoints_go_and_whole_ones_stay(tmp_path):
+    # What TensorFlow 2.21 leaves, killed at different times.
+    halves = [
+        "step-2_temp/part-00000-of-00001.data-00000-of-00001.tempstate7911347733822",
+        "step-3.data-00000-of-00001",
+        "step-4.data-00000-of-00001.tempstate181612331185",
+        "step-4.index.tempstate181612331185",
+        "checkpoint.tmp0123456789abcdef0123456789abcdef",
+    ]
+    for name in WHOLE + halves:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    remove_half_checkpoints(tmp_path)
+    assert names(tmp_path) == sorted(WHOLE)
+
+
+def test_no_checkpoints_are_nothing_to_remove(tmp_path):
+    remove_half_checkpoints(tmp_path / "missing")
+    assert names(tmp_path) == []
