@@ -55,6 +55,12 @@ class Faults:
         choices=("stop", "skip"),
         changeable=True,
     )
+    allow_changed_data: bool = knob(
+        False,
+        "Faults",
+        "go on though pictures are gone, new or of another size since the run began",
+        changeable=True,
+    )
     deterministic: bool = knob(
         False,
         "Faults",

@@ -18,6 +18,7 @@ from cyclegan_tf.validation import UserError
 _Read = TypeVar("_Read")
 
 CONFIG_FILE = "config.json"
+DATA_FILE = "data.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"

@@ -50,6 +50,7 @@ OTHER_DEFAULTS = {
     "jit_compile": False,
     "recompute": False,
     "on_nonfinite": "stop",
+    "allow_changed_data": False,
     "deterministic": False,
     "max_steps": 0,
     "initialize_from": "",
@@ -370,12 +371,14 @@ def test_values_at_the_edge_are_accepted(fields):
 )
 def test_bad_strategy_is_refused(strategy):
     with refused(
-        "`strategy` must be auto, single, mirrored or cpu:N with N at least 1. "
-        f"Received: {strategy!r}."
+        "`strategy` must be auto, single, mirrored, multi_worker, tpu, or cpu:N with "
+        f"N at least 1. Received: {strategy!r}."
     ):
         Config(strategy=strategy)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "single", "mirrored", "cpu:1", "cpu:16"])
+@pytest.mark.parametrize(
+    "strategy", ["auto", "single", "mirrored", "multi_worker", "cpu:1", "cpu:16"]
+)
 def test_good_strategy_is_accepted(strategy):
     assert Config(strategy=strategy).strategy == strategy

@@ -12,6 +12,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.run_directory import differences, load_config, save_config
 
 CHANGEABLE = {
+    "allow_changed_data",
     "on_nonfinite",
     "deterministic",
     "data_dir",

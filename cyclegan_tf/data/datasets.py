@@ -16,6 +16,7 @@ import numpy as np
 
 from cyclegan_tf.config import TFDS_CONFIGS, Config
 from cyclegan_tf.data import images, memory, shapes
+from cyclegan_tf.data.fingerprint import Sizes, size_of
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.data.tfds_pictures import (
     SPLITS,
@@ -58,6 +59,7 @@ class UnpairedData:
       true_y: The true translations of `test_x`, where they are known.
       true_x: The true translations of `test_y`, where they are known.
       without_pictures: Test splits that training pictures stand in for.
+      sizes: What the data set is known by, none of one that is drawn.
     """
 
     train_x: Domain
@@ -67,6 +69,7 @@ class UnpairedData:
     true_y: Domain | None = None
     true_x: Domain | None = None
     without_pictures: tuple[str, ...] = ()
+    sizes: Sizes = dataclasses.field(default_factory=dict)
 
 
 def load(config: Config) -> UnpairedData:
@@ -102,7 +105,11 @@ def load(config: Config) -> UnpairedData:
         for split, train in (("testA", train_x), ("testB", train_y))
     )
     empty = tuple(split for split in ("testA", "testB") if not items[split])
-    return UnpairedData(train_x, train_y, test_x, test_y, without_pictures=empty)
+    domains = dict(zip(SPLITS, (train_x, train_y, test_x, test_y), strict=True))
+    sizes = {split: _sizes(items[split], domains[split]) for split in SPLITS}
+    return UnpairedData(
+        train_x, train_y, test_x, test_y, without_pictures=empty, sizes=sizes
+    )
 
 
 def count(config: Config) -> tuple[int, int] | None:
@@ -243,6 +250,12 @@ def _check_covers_crop(domain: Domain, config: Config) -> None:
 def resized(domain: Domain, size: int) -> Domain:
     """The same pictures as squares, resized when they are read."""
     return Domain(domain.names, lambda i: images.resize(domain.read(i), size))
+
+
+def _sizes(items, domain: Domain) -> dict[str, int | None]:
+    """Bytes of a split's pictures, None of those that can't be read."""
+    read = set(domain.names)
+    return {k: size_of(item) if k in read else None for k, item in items.items()}
 
 
 # --- shapes

@@ -49,6 +49,24 @@ def _permutation(seed, domain, epoch, lap, num_pictures) -> np.ndarray:
     return random.permutation(num_pictures)
 
 
+def positions(
+    context: tf.distribute.InputContext, number: int, start_step: int, num_steps: int
+) -> tf.data.Dataset:
+    """Positions of training that a worker reads: its own part of each step.
+
+    Args:
+      context: Says which of how many workers it is.
+      number: Positions of a step.
+      start_step: The first step, from 0.
+      num_steps: The step after the last one.
+    """
+    part = number // context.num_input_pipelines
+    first = part * context.input_pipeline_id
+    return tf.data.Dataset.range(start_step * part, num_steps * part).map(
+        lambda index: index // part * number + first + index % part
+    )
+
+
 def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
     """Names of the pictures that a step trains on, those of X first; from step 0."""
     number = config.pictures_per_step
@@ -86,16 +104,8 @@ def training_batches(
     number = config.pictures_per_step
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        # Each of several workers reads its own part of each step.
-        part = number // context.num_input_pipelines
-        first = part * context.input_pipeline_id
-
-        def position(index: tf.Tensor) -> tf.Tensor:
-            return index // part * number + first + index % part
-
         return (
-            tf.data.Dataset.range(start_step * part, num_steps * part)
-            .map(position)
+            positions(context, number, start_step, num_steps)
             .map(_picture_pair(data, config), num_parallel_calls=tf.data.AUTOTUNE)
             .batch(number // strategy.num_replicas_in_sync, drop_remainder=True)
             .prefetch(2 * strategy.num_replicas_in_sync // context.num_input_pipelines)

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.data.fingerprint import size_of
 
 
 def kept_as(config: Config, items: Sequence[bytes | pathlib.Path]) -> str:
@@ -23,7 +24,7 @@ def kept_as(config: Config, items: Sequence[bytes | pathlib.Path]) -> str:
     # Pictures that keep their own sizes have sides that nobody knows yet.
     if config.load_size and fits(decoded_bytes(len(items), config.load_size)):
         return "memory"
-    return "encoded" if fits(sum(map(_size, items))) else "none"
+    return "encoded" if fits(sum(size_of(item) or 0 for item in items)) else "none"
 
 
 def decoded_bytes(number: int, size: int) -> int:
@@ -52,13 +53,3 @@ def _available() -> int:
     if container.exists() and (text := container.read_text().strip()).isdigit():
         limits.append(int(text))
     return min(limits)
-
-
-def _size(item: bytes | pathlib.Path) -> int:
-    """Bytes of an encoded picture; 0 of a file that can't be read, as is told later."""
-    if isinstance(item, bytes):
-        return len(item)
-    try:
-        return os.path.getsize(item)
-    except OSError:
-        return 0

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images, memory, shapes
 from cyclegan_tf.data.datasets import Domain
-from cyclegan_tf.data.input_pipeline import augment, picture_index
+from cyclegan_tf.data.fingerprint import Sizes, size_of
+from cyclegan_tf.data.input_pipeline import augment, picture_index, positions
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.process import progress_bar
@@ -36,11 +37,13 @@ class PairedData:
       train: Training pairs, at `load_size`.
       test: Test pairs, at `image_size`; training ones if there are none.
       has_test: Whether there are test pairs.
+      sizes: What the data set is known by, none of one that is drawn.
     """
 
     train: Domain
     test: Domain
     has_test: bool = True
+    sizes: Sizes = dataclasses.field(default_factory=dict)
 
 
 def load(options: Pix2Pix) -> PairedData:
@@ -65,6 +68,7 @@ def load(options: Pix2Pix) -> PairedData:
         _readable(train, options.load_size, options.direction),
         _readable(test or train, options.image_size, options.direction),
         bool(test),
+        {"train": _sizes(options, train), "test": _sizes(options, test)},
     )
 
 
@@ -110,7 +114,7 @@ def batches(
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return (
-            tf.data.Dataset.range(start_step * number, num_steps * number)
+            positions(context, number, start_step, num_steps)
             .map(pair, num_parallel_calls=tf.data.AUTOTUNE)
             .batch(number // replicas, drop_remainder=True)
             .prefetch(2 * replicas)
@@ -200,6 +204,15 @@ def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
             raise UserError(f"{found[stem]} and {path} have the same name.")
         found[stem] = path
     return found
+
+
+def _sizes(options: Pix2Pix, files: _Files) -> dict[str, int | None]:
+    root = os.path.expanduser(options.dataset)
+    return {
+        os.path.relpath(path, root): size_of(path)
+        for pair in files.values()
+        for path in pair
+    }
 
 
 def _readable(files: _Files, size: int, direction: str) -> Domain:

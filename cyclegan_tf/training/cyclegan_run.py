@@ -48,10 +48,12 @@ class CycleGANRun:
       model: The CycleGAN.
       epoch_steps: Steps of an epoch, as long as the longer domain.
       num_steps: Steps of the whole training.
+      sizes: What its data set is known by.
     """
 
     def __init__(self, config: Config, strategy: tf.distribute.Strategy):
         self._data = datasets.load(config)
+        self.sizes = self._data.sizes
         counts = len(self._data.train_x), len(self._data.train_y)
         self.epoch_steps = steps_per_epoch(*counts, config.pictures_per_step)
         self.num_steps = _num_steps(config, self.epoch_steps)

@@ -49,6 +49,16 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
       UserError: there is no GPU to mirror over, no TPU, no `TF_CONFIG`, or CPU devices
         can't be made any more.
     """
+    strategy = _strategy_of(name)
+    # With several devices TensorFlow's dependency optimizer (2.21) loses the order of a
+    # weight's readings and its update: a discriminator could be updated before another
+    # device had it judge a fake.
+    ordered = strategy.num_replicas_in_sync == 1
+    tf.config.optimizer.set_experimental_options({"dependency_optimization": ordered})
+    return strategy
+
+
+def _strategy_of(name: str) -> tf.distribute.Strategy:
     if name == "tpu":
         return _tpu_strategy()
     gpus = tf.config.list_physical_devices("GPU")

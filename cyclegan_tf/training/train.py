@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.data import fingerprint
 from cyclegan_tf.leftovers import remove_half_checkpoints
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
@@ -61,11 +62,13 @@ class Run(Protocol):
       model: What is trained.
       num_steps: Steps of the whole training.
       epoch_steps: Steps of an epoch: pictures, numbers and a checkpoint after each.
+      sizes: What its data set is known by (data/fingerprint.py), empty if it is drawn.
     """
 
     model: Trainable
     num_steps: int
     epoch_steps: int
+    sizes: fingerprint.Sizes
 
     def begin(self) -> list[str]:
         """Prepares a training that has no checkpoint yet; lines that say how."""
@@ -99,6 +102,7 @@ class ModelRun:
         self._measured_at, self._measured = None, ({}, [])
         self.num_steps = min(options.max_steps or options.num_steps, options.num_steps)
         self.epoch_steps = options.show_every_steps
+        self.sizes = self._model.data.sizes if hasattr(self._model, "data") else {}
 
     def begin(self) -> list[str]:
         """Takes over the generator that the options name, if they do; says which."""
@@ -182,6 +186,7 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
     leads = workers.leads(strategy)
+    changed = fingerprint.check_unchanged(run_dir, run.sizes, config.allow_changed_data)
     checkpoints = Checkpoints(run.model.state(), run_dir, leads)
     start = _restored(checkpoints, strategy)
     said = [f"Going on with {run_dir} from step {start:,}."] if start else run.begin()
@@ -194,6 +199,9 @@ def _train(
     if leads:
         # Only now, so that nothing is left of a run that could not start.
         save_config(config)
+        fingerprint.save(run_dir, run.sizes)
+        if changed:
+            said.append(f"The data set has changed ({changed}).")
         for line in said:
             print(line, flush=True)
     if not goes_on:

@@ -9,8 +9,8 @@ import os
 import signal
 import socket
 import sys
-import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import tensorflow as tf
 
@@ -38,25 +38,24 @@ GONE = (
 def multi_worker_strategy() -> tf.distribute.Strategy:
     """A MultiWorkerMirroredStrategy over `TF_CONFIG`'s workers, once all are there.
 
-    Workers that do not answer are named on stderr after `NAMED_AFTER` seconds; after
-    `GIVEN_UP_AFTER` the process ends with status 1.
+    Workers that do not answer are named on stderr after `NAMED_AFTER` seconds.
 
     Raises:
-      UserError: there is no such variable, or it makes no sense, or TensorFlow has
-        begun to compute.
+      UserError: there is no such variable, or it makes no sense; a worker does not
+        answer for `GIVEN_UP_AFTER` seconds; or TensorFlow has begun to compute.
     """
-    others = other_workers(os.environ.get("TF_CONFIG", ""))
+    others, port = other_workers(os.environ.get("TF_CONFIG", ""))
+    _wait_for(others, port)
     try:
-        with _naming_the_missing(others):
-            return tf.distribute.MultiWorkerMirroredStrategy()
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UserError(
             f"`strategy` multi_worker must be asked for at the start: {error}"
         ) from error
 
 
-def other_workers(text: str) -> dict[str, str]:
-    """The addresses of all workers but this one, by name.
+def other_workers(text: str) -> tuple[dict[str, str], int]:
+    """The addresses of all workers but this one, by name, and the port of this one.
 
     Args:
       text: The value of `TF_CONFIG`.
@@ -72,8 +71,7 @@ def other_workers(text: str) -> dict[str, str]:
             for kind, of_kind in cluster.items()
             for number, address in enumerate(of_kind)
         }
-        for address in addresses.values():
-            int(address.rpartition(":")[2])
+        ports = {k: int(a.rpartition(":")[2]) for k, a in addresses.items()}
         own = f"{task['type']} {int(task['index'])}"
         known = {name.partition(" ")[0] for name in addresses} <= {"chief", "worker"}
         if not known or own not in addresses:
@@ -84,7 +82,8 @@ def other_workers(text: str) -> dict[str, str]:
             f"machine, such as {_EXAMPLE}, with chief and worker alone. Received: "
             f"{text!r}."
         ) from error
-    return {name: address for name, address in addresses.items() if name != own}
+    others = {name: address for name, address in addresses.items() if name != own}
+    return others, ports[own]
 
 
 def leads(strategy: tf.distribute.Strategy) -> bool:
@@ -172,28 +171,31 @@ def told_if_gone(strategy: tf.distribute.Strategy) -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def _naming_the_missing(others: dict[str, str]) -> Iterator[None]:
-    """Names the workers that do not answer while TensorFlow waits for all."""
-    arrived = threading.Event()
+def _wait_for(others: Mapping[str, str], port: int) -> None:
+    """Waits until all answer, and answers them meanwhile.
 
-    def watch() -> None:
-        waited = 0
-        while not arrived.wait(NAMED_AFTER):
-            waited += NAMED_AFTER
-            missing = [f"{k} ({a})" for k, a in others.items() if not _answers(a)]
-            told = ", ".join(missing) or "others, which all answer"
-            ends = waited >= GIVEN_UP_AFTER
-            start = "error: gave up waiting" if ends else "Waiting"
-            print(f"{start} for {told}, after {waited} s.", file=sys.stderr, flush=True)
-            if ends:
-                os._exit(1)  # TensorFlow can't be interrupted.
+    TensorFlow itself would wait an hour without a word, and can't be interrupted.
 
-    threading.Thread(target=watch, daemon=True).start()
+    Raises:
+      UserError: some did not within `GIVEN_UP_AFTER` seconds, or the port is taken.
+    """
     try:
-        yield
-    finally:
-        arrived.set()
+        answering = socket.create_server(("", port))
+    except OSError as error:
+        raise UserError(
+            f"Port {port} of TF_CONFIG can't be used: {error.strerror}."
+        ) from error
+    start, named = time.monotonic(), NAMED_AFTER
+    with answering:
+        while missing := [f"{k} ({a})" for k, a in others.items() if not _answers(a)]:
+            waited = time.monotonic() - start
+            told = f"{', '.join(missing)} did not answer within {waited:.0f} s."
+            if waited >= named:
+                print(f"Waiting: {told}", file=sys.stderr, flush=True)
+                named += NAMED_AFTER
+            if waited >= GIVEN_UP_AFTER:
+                raise UserError(f"{told} Start all workers.")
+            time.sleep(0.5)
 
 
 def _answers(address: str) -> bool:

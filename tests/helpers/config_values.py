@@ -33,6 +33,7 @@ OTHER_VALUES = {
     "flip": False,
     "cache": "none",
     "on_nonfinite": "skip",
+    "allow_changed_data": True,
     "deterministic": True,
     "generator": "unet",
     "num_filters": 16,

@@ -1,0 +1,114 @@
+"""A data set is known by the names and sizes of its files."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cyclegan_tf.data import datasets, fingerprint, paired
+from cyclegan_tf.data.fingerprint import check_unchanged
+from cyclegan_tf.options import Pix2Pix
+from cyclegan_tf.run_directory import DATA_FILE
+from cyclegan_tf.training.train import train
+from cyclegan_tf.validation import UserError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twenty-four pictures in trainA and in trainB."""
+    random = np.random.default_rng(0)
+    for split in ("trainA", "trainB"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for number in range(24):
+            picture = random.integers(0, 256, (36, 36, 3), np.uint8)
+            path = tmp_path / "data" / split / f"{number:02d}.png"
+            Image.fromarray(picture).save(path)
+    return tmp_path / "data"
+
+
+def sizes(folder, tiny):
+    return datasets.load(tiny(dataset=str(folder))).sizes
+
+
+def told(folder, tiny, run_dir) -> str:
+    return check_unchanged(run_dir, sizes(folder, tiny), allowed=True)
+
+
+def test_sizes_are_those_of_the_files(folder, tiny):
+    found = sizes(folder, tiny)
+    assert found["trainA"]["07.png"] == (folder / "trainA/07.png").stat().st_size
+    assert {split: len(names) for split, names in found.items()} == {
+        "trainA": 24,
+        "trainB": 24,
+        "testA": 0,
+        "testB": 0,
+    }
+    assert datasets.load(tiny()).sizes == {}
+
+
+def test_changes_are_named(folder, tiny, tmp_path):
+    before = sizes(folder, tiny)
+    fingerprint.save(tmp_path, before)
+    assert told(folder, tiny, tmp_path) == ""
+    moved = tmp_path / "moved"
+    shutil.move(folder, moved)
+    assert told(moved, tiny, tmp_path) == ""
+    for number in range(5):
+        (moved / f"trainA/{number:02d}.png").unlink()
+    shutil.copy(moved / "trainB/01.png", moved / "trainB/00.png")
+    shutil.copy(moved / "trainB/01.png", moved / "trainB/new.png")
+    (moved / "testB").mkdir()
+    shutil.copy(moved / "trainB/01.png", moved / "testB/a.png")
+    other = "; trainB: 1 new (new.png)"
+    if before["trainB"]["00.png"] != before["trainB"]["01.png"]:
+        other += ", 1 of another size (00.png)"
+    assert told(moved, tiny, tmp_path) == (
+        "testB: 1 new (a.png); trainA: 5 gone (00.png, 01.png, 02.png and 2 more)"
+        + other
+    )
+    with pytest.raises(UserError, match="5 gone .* --allow_changed_data to go on"):
+        check_unchanged(tmp_path, sizes(moved, tiny), allowed=False)
+
+
+def test_a_picture_that_can_be_read_no_more_is_a_change(folder, tiny, tmp_path):
+    fingerprint.save(tmp_path, sizes(folder, tiny))
+    path = folder / "trainA/03.png"
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert told(folder, tiny, tmp_path) == "trainA: 1 of another size (03.png)"
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"trainA": 3}', "\x00"])
+def test_damaged_record_is_told(tmp_path, content):
+    (tmp_path / DATA_FILE).write_text(content)
+    with pytest.raises(UserError, match="--allow_changed_data makes it anew"):
+        check_unchanged(tmp_path, {"trainA": {"a.png": 1}}, allowed=False)
+    assert "can't be read" in check_unchanged(tmp_path, {"trainA": {}}, allowed=True)
+
+
+def test_pairs_are_known_by_their_files(folder):
+    (folder / "testA").mkdir()
+    (folder / "testB").mkdir()
+    found = paired.load(Pix2Pix(dataset=str(folder))).sizes
+    assert found["train"]["trainB/05.png"] == (folder / "trainB/05.png").stat().st_size
+    assert len(found["train"]) == 48
+    assert paired.load(Pix2Pix()).sizes == {}
+
+
+def test_run_goes_on_with_the_same_pictures_alone(folder, tiny, tmp_path, capsys):
+    config = tiny(dataset=str(folder), run_dir=str(tmp_path / "run"), max_steps=1)
+    train(config)
+    (folder / "trainB/05.png").unlink()
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+    further = dataclasses.replace(config, max_steps=2)
+    with pytest.raises(UserError, match=r"trainB: 1 gone \(05.png\)"):
+        train(further)
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+    capsys.readouterr()
+    train(dataclasses.replace(further, allow_changed_data=True))
+    assert "has changed (trainB: 1 gone (05.png))" in capsys.readouterr().out
+    train(dataclasses.replace(config, max_steps=3))
+    (tmp_path / "run" / DATA_FILE).unlink()  # As of a version before.
+    train(dataclasses.replace(config, max_steps=4))
+    assert (tmp_path / "run" / DATA_FILE).exists()

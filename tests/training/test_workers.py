@@ -1,0 +1,196 @@
+"""Several machines: processes of their own here, that meet on the loopback."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.training import workers
+from cyclegan_tf.training.reporting import read_log
+from cyclegan_tf.validation import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+TINY = "--preset tiny --batch_size 2 --log_every_steps 1 --num_epochs 999".split()
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def started(run_dir, *flags) -> list[subprocess.Popen]:
+    """Two workers of one training; the first leads."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    return [worker(run_dir, addresses, index, *flags) for index in range(2)]
+
+
+def worker(run_dir, addresses, index, *flags) -> subprocess.Popen:
+    task = {"type": "worker", "index": index}
+    config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    command = [sys.executable, "train.py", *TINY, "--strategy", "multi_worker"]
+    return subprocess.Popen(
+        [*command, "--run_dir", str(run_dir), *flags],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": config},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+    """Exit status and output of each."""
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    return [(p.returncode, out) for p, out in zip(processes, outputs, strict=True)]
+
+
+def state(run_dir: pathlib.Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(newest_checkpoint(run_dir))
+    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
+    return {n: reader.get_tensor(n) for n in names if not n.startswith("save_counter")}
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_process_with_two_replicas(tmp_path):
+    """Five steps of the same pictures, with image pools; only one writes."""
+    whole = [*TINY, "--strategy", "cpu:2", "--max_steps", "5"]
+    subprocess.run(
+        [sys.executable, "train.py", *whole, "--run_dir", str(tmp_path / "one")],
+        cwd=ROOT,
+        check=True,
+    )
+    results = ended(started(tmp_path / "two", "--max_steps", "5"))
+    assert [code for code, _ in results] == [0, 0], results
+    assert "Trained 5 of 5 steps" in results[0][1]
+    assert "Trained" not in results[1][1]
+    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        if "optimizer" not in name:
+            np.testing.assert_allclose(value, two[name], atol=1e-5, err_msg=name)
+    losses = [
+        [
+            r["gen_g_loss"]
+            for r in read_log(tmp_path / run / "log.jsonl")
+            if "epoch" in r
+        ]
+        for run in ("one", "two")
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert len(losses[0]) == 5
+
+
+def after_a_checkpoint(processes, run_dir, number: signal.Signals) -> None:
+    """Sends the second worker a signal once the training has saved something new."""
+    before = newest_checkpoint(run_dir)
+    while newest_checkpoint(run_dir) == before:
+        assert processes[0].poll() is None, processes[0].communicate()[0]
+    processes[1].send_signal(number)
+
+
+@pytest.mark.slow
+def test_workers_stop_together_and_go_on_after_one_was_killed(tmp_path):
+    flags = ("--save_every_steps", "20", "--max_steps", "3000")
+    both = started(tmp_path, *flags)
+    after_a_checkpoint(both, tmp_path, signal.SIGKILL)
+    (code, told), _ = ended(both)
+    assert (code, told.splitlines()[-1][:31]) == (1, "error: Another worker is gone (")
+    step = int(newest_checkpoint(tmp_path).rpartition("-")[2])
+    both = started(tmp_path, *flags)
+    after_a_checkpoint(both, tmp_path, signal.SIGTERM)
+    results = ended(both)
+    assert [code for code, _ in results] == [128 + signal.SIGTERM] * 2, results
+    assert f"from step {step}." in results[0][1]
+    (stopped,) = re.findall(r"Stopped and saved at step (\d+)\.", results[0][1])
+    assert f"saved at step {stopped}." in results[1][1]
+    assert newest_checkpoint(tmp_path).endswith(f"step-{stopped}")
+    steps = [r["step"] for r in read_log(tmp_path / "log.jsonl") if "epoch" in r]
+    assert steps == list(range(1, int(stopped) + 1))
+
+
+def test_missing_worker_is_named(monkeypatch, capsys):
+    """The other port is nobody's. Seconds are shortened."""
+    ports = free_ports(2)
+    config = {
+        "cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]},
+        "task": {"type": "worker", "index": 0},
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    monkeypatch.setattr(workers, "NAMED_AFTER", 0.1)
+    monkeypatch.setattr(workers, "GIVEN_UP_AFTER", 0.3)
+    missing = rf"worker 1 \(127.0.0.1:{ports[1]}\) did not answer within \d s"
+    with pytest.raises(UserError, match=missing):
+        workers.multi_worker_strategy()
+    assert re.match(f"Waiting: {missing}", capsys.readouterr().err)
+    with socket.create_server(("", ports[0])):
+        with pytest.raises(UserError, match=f"Port {ports[0]} of TF_CONFIG can't"):
+            workers.multi_worker_strategy()
+
+
+WHOLE = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}}
+
+
+def test_others_are_all_but_this_one():
+    config = {**WHOLE, "task": {"type": "worker", "index": 1}}
+    others, port = workers.other_workers(json.dumps(config))
+    assert (others, port) == ({"chief 0": "a:1", "worker 0": "b:2"}, 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no json",
+        "[]",
+        "{}",
+        json.dumps(WHOLE),
+        json.dumps({**WHOLE, "task": {"type": "worker", "index": 2}}),
+        json.dumps({**WHOLE, "task": {"type": "ps", "index": 0}}),
+        json.dumps({"cluster": {"worker": ["b"]}, "task": {"type": "worker"}}),
+        json.dumps(
+            {
+                "cluster": {"ps": ["a:1"], "worker": ["b:2"]},
+                "task": {"type": "worker", "index": 0},
+            }
+        ),
+    ],
+)
+def test_cluster_that_makes_no_sense_is_refused(text):
+    with pytest.raises(
+        UserError, match="TF_CONFIG on each machine, such as .*Received"
+    ):
+        workers.other_workers(text)
+
+
+def test_one_process_leads_and_needs_nobody():
+    strategy = tf.distribute.get_strategy()
+    assert workers.leads(strategy) and workers.num_workers(strategy) == 1
+    assert workers.agreement(strategy)(0) == 0
+    assert workers.agreement(strategy)(signal.SIGINT) == signal.SIGINT
+    workers.check_same_step(5, strategy)
+
+
+def test_whole_step_compiles_as_tpus_need_it(tiny, random_images):
+    """XLA knows all of its operations, updates among them, and all shapes."""
+    model = CycleGAN(tiny(pool_size=0, num_filters=4), 10)
+    step = tf.function(
+        lambda x, y: model._replica_step(x, y, True), autograph=False, jit_compile=True
+    )
+    images = [random_images(1, 32, 32, 3, seed=seed) for seed in (0, 1)]
+    before = model.generator_g.trainable_variables[0].numpy()
+    losses = step(*images)
+    assert np.isfinite([float(loss) for loss in losses.values()]).all()
+    assert (model.generator_g.trainable_variables[0].numpy() != before).any()
