@@ -140,3 +140,12 @@ def identity_loss(
       A scalar.
     """
     return lambda_cycle * lambda_identity * tf.reduce_mean(tf.abs(real - same))
+
+
+def total(*losses: tf.Tensor) -> tf.Tensor:
+    """Adds scalars, always in the same order.
+
+    TensorFlow's optimizer makes an AddN of a + b + c, which begins with whatever is
+    ready to be overwritten: a last bit would change from run to run.
+    """
+    return tf.reduce_sum(tf.stack(losses))

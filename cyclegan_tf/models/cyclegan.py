@@ -19,6 +19,7 @@ from cyclegan_tf.learning.losses import (
     discriminator_loss,
     generator_loss,
     identity_loss,
+    total,
 )
 from cyclegan_tf.learning.penalties import penalty
 from cyclegan_tf.learning.schedules import schedules_of
@@ -238,8 +239,8 @@ class CycleGAN:
             "total_cycle_loss": total_cycle_loss,
             "identity_g_loss": identity_g_loss,
             "identity_f_loss": identity_f_loss,
-            "total_gen_g_loss": gen_g_loss + total_cycle_loss + identity_g_loss,
-            "total_gen_f_loss": gen_f_loss + total_cycle_loss + identity_f_loss,
+            "total_gen_g_loss": total(gen_g_loss, total_cycle_loss, identity_g_loss),
+            "total_gen_f_loss": total(gen_f_loss, total_cycle_loss, identity_f_loss),
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
             + self._penalty(self.discriminator_x, shown_x, [fake_x, *more_x], 2),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
@@ -258,8 +259,7 @@ class CycleGAN:
         fakes = tf.stop_gradient(tf.concat([fake, *more], axis=0))
         if pools:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            pool = pools[tf.get_static_value(replica)]
-            fakes = pool.query(fakes, self._seed(domain))
+            fakes = pools[tf.get_static_value(replica)].query(fakes, self._seed(domain))
         both = discriminator(tf.concat([real, fakes], axis=0), training=True)
         disc_real, disc_pool = tf.split(both, 2)
         return disc_real, disc_fake, disc_pool
