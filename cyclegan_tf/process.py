@@ -126,3 +126,10 @@ def progress_bar(iterable=None, **options):
     in_notebook = any("notebook" in kind.__module__ for kind in tqdm.__mro__)
     alive = sys.stderr.isatty() or in_notebook
     return tqdm(iterable, mininterval=0.2 if alive else 30, **options)
+
+
+def warn(line: str) -> None:
+    """Prints a line to stderr, above the progress bars there may be."""
+    from tqdm.auto import tqdm
+
+    tqdm.write(line, file=sys.stderr)

@@ -13,6 +13,7 @@ from cyclegan_tf.process import (
     progress_bar,
     signals_after,
     stop_on_signal,
+    warn,
     without_native_messages,
 )
 
@@ -134,3 +135,13 @@ def test_bar_is_alive_in_a_notebook(monkeypatch):
     monkeypatch.setattr(tqdm.auto, "tqdm", notebook)
     progress_bar(total=3)
     assert kinds == [{"mininterval": 0.2, "total": 3}]
+
+
+def test_warning_goes_to_stderr_and_leaves_a_bar_whole(capsys):
+    with progress_bar(total=2) as bar:
+        warn("Something is lost.")
+        bar.update(2)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "\rSomething is lost.\n" in told.err or "\nSomething is lost.\n" in told.err
+    assert told.err.rstrip().endswith("it/s]")

@@ -7,7 +7,6 @@ once.
 import functools
 import os
 import pathlib
-import sys
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -83,14 +82,14 @@ def run(values: flags.FlagValues) -> None:
             name = DIRECTIONS[values["direction"].value]
             read = functools.partial(translators.of_run, run_dir, name)
             translator = read_checkpoint(run_dir, read, values["checkpoint"].value)
-    unreadable = translate_files(
+    reasons = translate_files(
         files,
         translator,
         batch_size=values["batch_size"].value,
         max_side=values["max_side"].value,
         compare=values["compare"].value,
     )
-    _report(len(files), unreadable, output)
+    _report(len(files), reasons, output)
 
 
 def check_flags(values: flags.FlagValues) -> None:
@@ -111,7 +110,7 @@ def check_flags(values: flags.FlagValues) -> None:
 
 def translate_files(
     files: list, translator, batch_size: int, max_side: int = 0, compare: bool = False
-) -> list[str]:
+) -> dict[str, str]:
     """Reads, translates and writes pictures, a batch at a time.
 
     Args:
@@ -122,7 +121,7 @@ def translate_files(
       compare: Write each picture beside its translation.
 
     Returns:
-      Names of the pictures that can't be read.
+      Why pictures can't be read, by their names.
 
     Raises:
       UserError: the model fails on a picture, or a PNG can't be written.
@@ -130,15 +129,15 @@ def translate_files(
     from cyclegan_tf.data import images, picture_files
     from cyclegan_tf.exporting import translators
 
-    unreadable = []
+    reasons = {}
     bar = progress_bar(total=len(files), unit="picture", delay=1, leave=False)
 
     def read() -> Iterator:
         for file in files:
             try:
                 picture = images.decode(file.source)
-            except images.ImageError:
-                unreadable.append(file.name)
+            except images.ImageError as error:
+                reasons[file.name] = str(error)
                 bar.update()
             else:
                 yield file, translators.shrunk(picture, max_side)
@@ -152,7 +151,7 @@ def translate_files(
                     made = images.tile([picture[np.newaxis], made[np.newaxis]])
                 picture_files.write_png(made, file.target)
                 bar.update()
-    return unreadable
+    return reasons
 
 
 def in_batches(pictures: Iterable, batch_size: int) -> Iterator[list]:
@@ -195,13 +194,13 @@ def _translated(translator, batch: list) -> np.ndarray:
     return made
 
 
-def _report(number: int, unreadable: list[str], output: pathlib.Path) -> None:
-    more = f" and {len(unreadable) - 5} more" if len(unreadable) > 5 else ""
-    names = ", ".join(unreadable[:5]) + more
-    told = f"{len(unreadable)} of {number} pictures can't be read: {names}."
-    if len(unreadable) == number:
-        raise UserError(told)
-    if unreadable:
-        print(f"Skipped: {told}", file=sys.stderr)
-    number -= len(unreadable)
+def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:
+    from cyclegan_tf.data import unreadable
+
+    if reasons:
+        line = unreadable.told(reasons, number)
+        if len(reasons) == number:
+            raise UserError(f"{line} {unreadable.first_reason(reasons)}")
+        unreadable.tell_skipped(line, reasons)
+    number -= len(reasons)
     print(f"Translated {number} picture{'s' * (number != 1)} to {output}")

@@ -9,13 +9,12 @@ import dataclasses
 import difflib
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cyclegan_tf.config import TFDS_CONFIGS, Config
-from cyclegan_tf.data import images, memory, shapes
+from cyclegan_tf.data import images, memory, shapes, unreadable
 from cyclegan_tf.data.fingerprint import Sizes, size_of
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.data.tfds_pictures import (
@@ -91,15 +90,11 @@ def load(config: Config) -> UnpairedData:
     both = [*items["trainA"].values(), *items["trainB"].values()]
     kept_as = memory.kept_as(config, both)
     train_x, train_y = (
-        _readable(config.dataset, split, items[split], config.load_size, kept_as)
+        _readable(config, split, items[split], config.load_size, kept_as)
         for split in ("trainA", "trainB")
     )
-    for domain in (train_x, train_y):
-        _check_covers_crop(domain, config)
     test_x, test_y = (
-        _readable(
-            config.dataset, split, items[split], config.picture_size, kept_as="none"
-        )
+        _readable(config, split, items[split], config.picture_size, kept_as="none")
         if items[split]
         else resized(train, config.picture_size)
         for split, train in (("testA", train_x), ("testB", train_y))
@@ -184,29 +179,34 @@ def _folder_files(
 # --- Reading
 
 
-def _readable(dataset, split, items, size: int, kept_as: str) -> Domain:
+def _readable(config: Config, split: str, items, size: int, kept_as: str) -> Domain:
     """The pictures of a split that can be read, having read each once.
 
     Raises:
-      UserError: more than MAX_UNREADABLE of them can't be read.
+      UserError: more than MAX_UNREADABLE of them can't be read, or one is too small.
     """
 
-    def read(item) -> np.ndarray:
+    def read(name: str, item: bytes | pathlib.Path) -> np.ndarray:
         image = images.decode(item)
-        return images.resize(image, size) if size else image
+        if size:
+            return images.resize(image, size)
+        _check_covers_crop(name, image, config.image_size)
+        return image
 
-    def attempt(item):
+    def attempt(name: str):
+        """What is kept of a picture, or why it can't be read."""
+        item = items[name]
         try:
             if kept_as == "encoded" and not isinstance(item, bytes):
-                item = pathlib.Path(item).read_bytes()
-            image = read(item)
-        except (images.ImageError, OSError):
-            return None
+                item = images.file_bytes(item)
+            image = read(name, item)
+        except images.ImageError as error:
+            return str(error)
         return image if kept_as == "memory" else item
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         progress = progress_bar(
-            pool.map(attempt, items.values()),
+            pool.map(attempt, items),
             total=len(items),
             desc=f"Reading {split}",
             unit="picture",
@@ -214,37 +214,37 @@ def _readable(dataset, split, items, size: int, kept_as: str) -> Domain:
             delay=2,
         )
         results = dict(zip(items, progress, strict=True))
-    bad = [name for name, result in results.items() if result is None]
-    _report_unreadable(f"{dataset} {split}", bad, len(items))
-    good = {name: r for name, r in results.items() if r is not None}
-    kept = list(good.values())
+    where = f"{config.dataset} {split}"
+    reasons = {n: result for n, result in results.items() if isinstance(result, str)}
+    _report_unreadable(where, reasons, len(items))
+    names = [name for name in results if name not in reasons]
+    kept = [results[name] for name in names]
     if kept_as == "memory":
-        return Domain(list(good), kept.__getitem__)
-    return Domain(list(good), lambda i: read(kept[i]))
+        return Domain(names, kept.__getitem__)
+    reads = unreadable.with_stand_ins(names, lambda i: read(names[i], kept[i]), where)
+    return Domain(names, reads)
 
 
-def _report_unreadable(where: str, bad: list[str], total: int) -> None:
-    if not bad:
+def _report_unreadable(where: str, reasons: dict[str, str], total: int) -> None:
+    if not reasons:
         return
-    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-    names = ", ".join(bad[:5]) + more
-    message = f"{len(bad)} of {total} pictures in {where} can't be read: {names}."
-    if len(bad) > MAX_UNREADABLE * total:
-        raise UserError(f"{message} At most {MAX_UNREADABLE:.0%} may be damaged.")
-    print(f"Skipped: {message}", file=sys.stderr)
+    message = unreadable.told(reasons, total, f" in {where}")
+    if len(reasons) > MAX_UNREADABLE * total:
+        raise UserError(
+            f"{message} At most {MAX_UNREADABLE:.0%} may be damaged. "
+            f"{unreadable.first_reason(reasons)}"
+        )
+    unreadable.tell_skipped(message, reasons)
 
 
-def _check_covers_crop(domain: Domain, config: Config) -> None:
+def _check_covers_crop(name: str, image: np.ndarray, crop: int) -> None:
     """With `load_size` 0 pictures keep their sizes: each must hold a crop."""
-    if config.load_size:
-        return
-    for i, name in enumerate(domain.names):
-        height, width = domain.read(i).shape[:2]
-        if min(height, width) < config.image_size:
-            raise UserError(
-                f"{name} has {width}x{height} pixels, fewer than the crop of "
-                f"`image_size` {config.image_size}. Set --load_size to resize."
-            )
+    height, width = image.shape[:2]
+    if min(height, width) < crop:
+        raise UserError(
+            f"{name} has {width}x{height} pixels, fewer than the crop of "
+            f"`image_size` {crop}. Set --load_size to resize."
+        )
 
 
 def resized(domain: Domain, size: int) -> Domain:

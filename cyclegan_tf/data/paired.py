@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.data import images, memory, shapes
+from cyclegan_tf.data import images, memory, shapes, unreadable
 from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.data.fingerprint import Sizes, size_of
 from cyclegan_tf.data.input_pipeline import augment, picture_index, positions
@@ -65,8 +65,8 @@ def load(options: Pix2Pix) -> PairedData:
         return PairedData(train, test)
     train, test = _files(options.dataset)
     return PairedData(
-        _readable(train, options.load_size, options.direction),
-        _readable(test or train, options.image_size, options.direction),
+        _readable(train, options.load_size, options),
+        _readable(test or train, options.image_size, options),
         bool(test),
         {"train": _sizes(options, train), "test": _sizes(options, test)},
     )
@@ -120,7 +120,8 @@ def batches(
             .prefetch(2 * replicas)
         )
 
-    return iter(strategy.distribute_datasets_from_function(make))
+    steps = strategy.distribute_datasets_from_function(make)
+    return unreadable.with_our_errors(steps)
 
 
 def _joined(a: np.ndarray, b: np.ndarray, direction: str) -> np.ndarray:
@@ -215,14 +216,14 @@ def _sizes(options: Pix2Pix, files: _Files) -> dict[str, int | None]:
     }
 
 
-def _readable(files: _Files, size: int, direction: str) -> Domain:
+def _readable(files: _Files, size: int, options: Pix2Pix) -> Domain:
     """The pairs of some files, resized to squares, having read each once."""
     in_memory = memory.fits(memory.decoded_bytes(2 * len(files), size))
     kept = list(files.values())
 
     def read(index: int) -> np.ndarray:
         a, b = (images.resize(side, size) for side in _sides(kept[index]))
-        return _joined(a, b, direction)
+        return _joined(a, b, options.direction)
 
     def attempt(index: int) -> np.ndarray | None:
         pair = read(index)
@@ -239,7 +240,10 @@ def _readable(files: _Files, size: int, direction: str) -> Domain:
                 delay=2,
             )
         )
-    return Domain(list(files), pairs.__getitem__ if in_memory else read)
+    names = list(files)
+    if in_memory:
+        return Domain(names, pairs.__getitem__)
+    return Domain(names, unreadable.with_stand_ins(names, read, options.dataset))
 
 
 def _sides(paths: tuple[pathlib.Path, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from cyclegan_tf.data.input_pipeline import (
     steps_per_epoch,
     training_batches,
 )
+from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.quality import (
     checks,
@@ -80,6 +81,7 @@ class CycleGANRun:
         batches = training_batches(
             self._data, model.config, model.strategy, start, self.num_steps
         )
+        batches = with_our_errors(batches)
         for step, (real_x, real_y) in enumerate(batches, start=start):
             yield real_x, real_y, step % every == 0
 

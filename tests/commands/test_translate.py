@@ -114,7 +114,7 @@ def test_orientation_of_the_camera_is_applied(tmp_path):
     image.save(tmp_path / "in/a.png", exif=exif)
     image.rotate(-90, expand=True).save(tmp_path / "in/b.png")
     files = find(tmp_path / "in", tmp_path / "out")
-    assert translate_files(files, invert, batch_size=4) == []
+    assert translate_files(files, invert, batch_size=4) == {}
     expected = 255 - np.rot90(pixels, -1)
     np.testing.assert_array_equal(load(tmp_path / "out/a.png"), expected)
     np.testing.assert_array_equal(load(tmp_path / "out/b.png"), expected)
@@ -133,7 +133,7 @@ def test_batches_hold_pictures_of_one_size_and_lose_none(tmp_path):
         given.append(batch.shape)
         return invert(batch)
 
-    assert translate_files(files, translator, batch_size=2) == []
+    assert translate_files(files, translator, batch_size=2) == {}
     shapes = {(2, 8, 8, 3): 2, (2, 8, 9, 3): 1, (1, 8, 8, 3): 1, (1, 9, 8, 3): 1}
     assert {shape: given.count(shape) for shape in given} == shapes
     for i, pixels in enumerate(pictures.values()):
@@ -213,7 +213,8 @@ def test_damaged_pictures_are_skipped_and_named(run, tmp_path, capsys):
     assert contents(tmp_path / "out").keys() == expected
     assert capsys.readouterr() == (
         "Translated 6 pictures to out\n",
-        "Skipped: 2 of 8 pictures can't be read: p2.png, p5.png.\n",
+        "Skipped: 2 of 8 pictures can't be read: p2.png, p5.png.\n"
+        "  p2.png: image file is truncated\n  p5.png: image file is truncated\n",
     )
 
 
@@ -224,18 +225,27 @@ def test_five_damaged_pictures_are_named_and_the_others_counted(run, tmp_path, c
         damage(tmp_path / f"in/s/p{i}.png")
     run("--input=in", "--output=out")
     named = ", ".join(f"s/p{i}.png" for i in range(5))
-    told = f"Skipped: 7 of 9 pictures can't be read: {named} and 2 more.\n"
-    assert capsys.readouterr() == ("Translated 2 pictures to out\n", told)
+    told = f"Skipped: 7 of 9 pictures can't be read: {named} and 2 more."
+    captured = capsys.readouterr()
+    line, *each = captured.err.splitlines()
+    assert (captured.out, line) == ("Translated 2 pictures to out\n", told)
+    assert [text.partition(":")[0] for text in each] == [
+        f"  s/p{i}.png" for i in range(7)
+    ]
 
 
 def test_if_no_picture_can_be_read_nothing_is_written(refuses, tmp_path):
     save(tmp_path / "in", a__png=picture(8, 8), b__png=picture(8, 8))
     damage(tmp_path / "in/a.png")
     damage(tmp_path / "in/b.png")
-    told = "^2 of 2 pictures can't be read: a.png, b.png.$"
+    told = "^2 of 2 pictures can't be read: a.png, b.png. a.png: .* is truncated.$"
     refuses(told, "--input=in", "--output=out")
     (tmp_path / "in/c.txt").write_text("no picture")
-    refuses("^1 of 1 picture.* c.txt.$", "--input=in/c.txt", "--output=out")
+    refuses(
+        "^1 of 1 picture.* c.txt: cannot identify it",
+        "--input=in/c.txt",
+        "--output=out",
+    )
 
 
 # --- Refusals
@@ -341,8 +351,9 @@ def test_bar_counts_pictures_whether_read_or_not(tmp_path, monkeypatch):
     files = find(save(tmp_path / "in", **pictures), tmp_path / "out")
     damage(tmp_path / "in/p1.png")
     missing = PictureFile("gone", tmp_path / "gone.png", tmp_path / "out/gone.png")
-    unreadable = translate_files([*files, missing], invert, batch_size=2)
-    assert unreadable == ["p1.png", "gone"]
+    reasons = translate_files([*files, missing], invert, batch_size=2)
+    assert list(reasons) == ["p1.png", "gone"]
+    assert reasons["gone"] == "No such file or directory"
     assert [(bar.n, bar.total, bar.unit) for bar in bars] == [(6, 6, "picture")]
 
 

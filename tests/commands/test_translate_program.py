@@ -76,7 +76,10 @@ def test_broken_link_is_counted_as_unreadable(run, tmp_path, capsys):
     (tmp_path / "in/b.png").symlink_to("nowhere")
     run("--input=in", "--output=out")
     told = capsys.readouterr()
-    assert told.err == "Skipped: 1 of 2 pictures can't be read: b.png.\n"
+    assert told.err == (
+        "Skipped: 1 of 2 pictures can't be read: b.png.\n"
+        "  b.png: No such file or directory\n"
+    )
     assert os.listdir(tmp_path / "out") == ["a.png"]
 
 
@@ -89,6 +92,7 @@ def test_program_translates_and_says_so(model, tmp_path):
     assert result.stderr == (
         "Left out of in, no pictures: 1 .heic.\n"
         "Skipped: 1 of 2 pictures can't be read: b.png.\n"
+        "  b.png: image file is truncated\n"
     )
     assert (result.returncode, result.stdout) == (0, "Translated 1 picture to out\n")
     made = load(tmp_path / "out/a.png")

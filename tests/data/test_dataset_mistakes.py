@@ -1,11 +1,13 @@
 """Damaged pictures and folders that lack something."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers.dataset_folders import fill, read_all, resized, truncated_jpeg
 
 from cyclegan_tf.config import TFDS_CONFIGS
-from cyclegan_tf.data import datasets
+from cyclegan_tf.data import datasets, images
 from cyclegan_tf.validation import UserError
 
 
@@ -15,11 +17,10 @@ def test_damaged_picture_is_skipped_named_and_counted(tmp_path, tiny, capsys, ca
     (tmp_path / "trainA" / "07b.jpg").write_bytes(truncated_jpeg())
     train_x = datasets.load(tiny(dataset=str(tmp_path), cache=cache)).train_x
     stderr = capsys.readouterr().err
-    assert (
-        f"Skipped: 1 of 41 pictures in {tmp_path} trainA can't be read: 07b.jpg."
-        in stderr
-    )
-    assert "trainB" not in stderr
+    first, reason = stderr.splitlines()
+    told = f"Skipped: 1 of 41 pictures in {tmp_path} trainA can't be read: 07b.jpg."
+    assert first == told
+    assert re.fullmatch(r"  07b\.jpg: Truncated File Read", reason)
     assert list(train_x.names) == [f"{i:02}.jpg" for i in range(40)]
     for name, image in zip(train_x.names, read_all(train_x), strict=True):
         np.testing.assert_array_equal(image, resized(tmp_path / "trainA" / name, 36))
@@ -62,7 +63,7 @@ def test_more_damaged_pictures_are_an_error(tmp_path, tiny, cache):
     with pytest.raises(
         UserError,
         match=r"^3 of 40 pictures in .* trainA can't be read: 00.png, 01.png, 02.png\. "
-        r"At most 5% may be damaged\.$",
+        r"At most 5% may be damaged\. 00.png: Truncated File Read\.$",
     ):
         datasets.load(tiny(dataset=str(tmp_path), cache=cache))
 
@@ -72,6 +73,27 @@ def test_many_damaged_pictures_are_named_in_part(folder, from_folder):
         (folder / "testB" / f"bad{i}.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"7 of 9 .* bad4.jpg and 2 more\. At most 5%"):
         from_folder()
+
+
+def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
+    from_folder, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    for i in range(53):
+        (folder / "trainA" / f"bad{i:02}.jpg").write_bytes(b"")
+    (folder / "trainB" / "gone.jpg").symlink_to(folder / "nowhere")
+    assert len(from_folder().train_x) == 4
+    first, *each, more, of_b, reason_b = capsys.readouterr().err.splitlines()
+    assert first.endswith(
+        "bad00.jpg, bad01.jpg, bad02.jpg, bad03.jpg, bad04.jpg and 48 more."
+    )
+    assert each == [
+        f"  bad{i:02}.jpg: cannot identify it as {images.FORMAT_NAMES}"
+        for i in range(50)
+    ]
+    assert more == "  and 3 more"
+    assert of_b.startswith("Skipped: 1 of 4") and of_b.endswith("read: gone.jpg.")
+    assert reason_b == "  gone.jpg: No such file or directory"
 
 
 # --- Mistakes
