@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import json
 import os
 import pathlib
@@ -213,3 +214,5 @@ def _figure(width: float, height: float, columns: int = 1):
 def _save(figure, path: pathlib.Path) -> None:
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+    figure.clear()
+    gc.collect()  # A figure refers to itself: memory would grow until Python looks.
