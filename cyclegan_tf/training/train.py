@@ -171,12 +171,13 @@ def train(config: Config | Common) -> pathlib.Path:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(config.strategy)
-    if not workers.leads(strategy):
-        return _train(config, run_dir, strategy)
-    with one_writer(run_dir):
-        check_same(config)  # Another training may have ended here meanwhile.
-        remove_half_checkpoints(run_dir / CHECKPOINTS_FOLDER)
-        return _train(config, run_dir, strategy)
+    with workers.told_if_gone(strategy):
+        if not workers.leads(strategy):
+            return _train(config, run_dir, strategy)
+        with one_writer(run_dir):
+            check_same(config)  # Another training may have ended here meanwhile.
+            remove_half_checkpoints(run_dir / CHECKPOINTS_FOLDER)
+            return _train(config, run_dir, strategy)
 
 
 def _train(
@@ -209,9 +210,8 @@ def _train(
     reporter = Reporter(run_dir, start, run.num_steps) if leads else NoReporter()
     agree = workers.agreement(strategy)
     loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps, agree)
-    with workers.told_if_gone(strategy):
-        stopped = loop.run(run.batches(start))
-        agree(0)  # Nobody leaves before all are done.
+    stopped = loop.run(run.batches(start))
+    agree(0)  # Nobody leaves before all are done.
     if stopped and run.model.step < run.num_steps:
         told = (
             f"Stopped and saved at step {run.model.step:,}. The same command goes on."
