@@ -55,16 +55,22 @@ class Faults:
         choices=("stop", "skip"),
         changeable=True,
     )
-    allow_changed_data: bool = knob(
-        False,
-        "Faults",
-        "go on though pictures are gone, new or of another size since the run began",
-        changeable=True,
-    )
     deterministic: bool = knob(
         False,
         "Faults",
         "the same bits in each run, whatever stopped it in between; may be slower",
+        changeable=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataFaults:
+    """What models that read pictures are told of these besides; given by name."""
+
+    allow_changed_data: bool = knob(
+        False,
+        "Faults",
+        "go on though pictures are gone, new or of another size since the run began",
         changeable=True,
     )
 

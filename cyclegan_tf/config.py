@@ -7,7 +7,7 @@ import dataclasses
 import json
 from typing import ClassVar
 
-from cyclegan_tf.common_options import STRATEGY, Faults, knob
+from cyclegan_tf.common_options import STRATEGY, DataFaults, Faults, knob
 from cyclegan_tf.speed_options import Speed
 from cyclegan_tf.validation import check
 
@@ -41,7 +41,7 @@ _DATA, _NETWORKS, _LOSSES, _TRAINING, _SPEED, _FAULTS, _RUN = GROUPS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Speed, Faults):
+class Config(Speed, Faults, DataFaults):
     """One training run. The defaults are the official recipe (arXiv 1703.10593).
 
     A field is a flag of `train.py` with the same name. Fields marked `changeable`

@@ -7,7 +7,7 @@ no TensorFlow.
 import dataclasses
 from typing import ClassVar
 
-from cyclegan_tf.common_options import Common, knob
+from cyclegan_tf.common_options import Common, DataFaults, knob
 from cyclegan_tf.validation import UserError, patchgan_size
 
 
@@ -165,7 +165,7 @@ class DomainInvariant(Common):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pix2Pix(Common):
+class Pix2Pix(Common, DataFaults):
     """Translation learned from pairs: [models/pix2pix.py](models/pix2pix.py).
 
     Raises:

@@ -187,7 +187,9 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
     leads = workers.leads(strategy)
-    changed = fingerprint.check_unchanged(run_dir, run.sizes, config.allow_changed_data)
+    # Of models that read pictures.
+    allowed = getattr(config, "allow_changed_data", False)
+    changed = fingerprint.check_unchanged(run_dir, run.sizes, allowed)
     checkpoints = Checkpoints(run.model.state(), run_dir, leads)
     start = _restored(checkpoints, strategy)
     said = [f"Going on with {run_dir} from step {start:,}."] if start else run.begin()
@@ -199,7 +201,10 @@ def _train(
     views = run.views() if goes_on and leads else _NOTHING_SHOWN
     if leads:
         # Only now, so that nothing is left of a run that could not start.
-        save_config(config)
+        # Allowed once: the next change is to be told again.
+        save_config(
+            dataclasses.replace(config, allow_changed_data=False) if allowed else config
+        )
         fingerprint.save(run_dir, run.sizes)
         if changed:
             said.append(f"The data set has changed ({changed}).")

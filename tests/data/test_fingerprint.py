@@ -10,7 +10,7 @@ from PIL import Image
 from cyclegan_tf.data import datasets, fingerprint, paired
 from cyclegan_tf.data.fingerprint import check_unchanged
 from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.run_directory import DATA_FILE
+from cyclegan_tf.run_directory import DATA_FILE, load_config
 from cyclegan_tf.training.train import train
 from cyclegan_tf.validation import UserError
 
@@ -108,6 +108,7 @@ def test_run_goes_on_with_the_same_pictures_alone(folder, tiny, tmp_path, capsys
     capsys.readouterr()
     train(dataclasses.replace(further, allow_changed_data=True))
     assert "has changed (trainB: 1 gone (05.png))" in capsys.readouterr().out
+    assert load_config(tmp_path / "run").allow_changed_data is False
     train(dataclasses.replace(config, max_steps=3))
     (tmp_path / "run" / DATA_FILE).unlink()  # As of a version before.
     train(dataclasses.replace(config, max_steps=4))
