@@ -261,7 +261,6 @@ def describe(config: Config | Common) -> str:
     run = make_run(config, tf.distribute.get_strategy())
     for name, network in run.model.networks.items():
         lines.append(f"{name}: {network.count_params():,} parameters")
-    lines.append(f"batch: {config.batch_size} over all replicas, whatever their number")
     return "\n".join([*lines, f"steps: {run.num_steps:,}"])
 
 

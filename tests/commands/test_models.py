@@ -1,6 +1,7 @@
 """What `models` lists and measures, and the flags of models beside CycleGAN."""
 
 import dataclasses
+import re
 import sys
 
 import pytest
@@ -86,7 +87,8 @@ def test_help_of_a_preset_shows_what_its_model_has(asked, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["train.py", asked, "--help"])
     told = command_line.help_text("python train.py")
     for field in dataclasses.fields(Points):
-        assert f"\n  --{field.name} " in told
+        boolean = "[no]" if field.type is bool else ""
+        assert re.search(rf"\n  --{re.escape(boolean)}{field.name}\s", told)
     assert "--lambda_cycle" not in told and "\n  quick" not in told
     assert "\n  points_wgan_gp" in told
 

@@ -295,6 +295,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(train, tmp_path, pictures):
         f"generator_f: {generator:,} parameters",
         f"discriminator_x: {discriminator:,} parameters",
         f"discriminator_y: {discriminator:,} parameters",
+        "batch: 2 of each domain over all replicas, whatever their number; so is the "
+        "learning rate, 0.0002",
         "steps: 14 (7 an epoch, 10 and 13 training pictures)",
     ]
     assert _contents(_working_directory(tmp_path)) == before
