@@ -2,11 +2,10 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 
 import pytest
+from helpers.processes import running
 
 from cyclegan_tf.files import scratch, staging, written_whole
 from cyclegan_tf.leftovers import (
@@ -38,18 +37,8 @@ with staging(folder) as staged, written_whole(folder / "a.png") as file, scratch
 def writer(tmp_path, monkeypatch):
     """A process that writes aside in `tmp_path`, and in a scratch folder in it."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "written\n"
+    with running(CODE, tmp_path, "written", TMPDIR=str(tmp_path)) as process:
         yield process
-        process.kill()
 
 
 def kill(process):

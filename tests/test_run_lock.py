@@ -6,11 +6,10 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import threading
 
 import pytest
+from helpers.processes import running
 
 from cyclegan_tf import run_lock
 from cyclegan_tf.run_lock import one_writer
@@ -43,17 +42,8 @@ def run_dir(tmp_path):
 @pytest.fixture
 def holder(run_dir):
     """Another process that holds the run."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(run_dir)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "held\n"
+    with running(CODE, run_dir, "held") as process:
         yield process
-        process.kill()
 
 
 def never(seconds):

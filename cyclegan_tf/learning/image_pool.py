@@ -113,18 +113,24 @@ def gather_pools(
     if num_local_replicas(strategy) == strategy.num_replicas_in_sync:
         return
     for pools in filter(None, domains):
-
-        def gathered(pools=pools):
-            replica = tf.distribute.get_replica_context()
-            own = pools[tf.get_static_value(replica.replica_id_in_sync_group)]
-            values = own.images[tf.newaxis], own.count[tf.newaxis]
-            return [replica.all_gather(value, axis=0) for value in values]
-
-        gathered = tf.function(strategy.run, autograph=False)(gathered)
+        gathered = _gathered(strategy, *pools)
         images, counts = (strategy.experimental_local_results(v)[0] for v in gathered)
         for replica, pool in enumerate(pools):
             pool.images.assign(images[replica])
             pool.count.assign(counts[replica])
+
+
+@tf.function(autograph=False)  # Traced once for each domain's pools.
+def _gathered(strategy: tf.distribute.Strategy, *pools: ImagePool):
+    """Images and counts of all pools, on each replica."""
+
+    def of_replica():
+        replica = tf.distribute.get_replica_context()
+        own = pools[tf.get_static_value(replica.replica_id_in_sync_group)]
+        values = own.images[tf.newaxis], own.count[tf.newaxis]
+        return [replica.all_gather(value, axis=0) for value in values]
+
+    return strategy.run(of_replica)
 
 
 def step_seed(seed: int, step: tf.Tensor, *numbers) -> tf.Tensor:

@@ -84,11 +84,22 @@ def count_operations(call: Callable[[], object]) -> int:
       The number of nodes of the optimised graphs, calls of functions and constants
       among them.
     """
+    return sum(len(run.post_optimization_graph.node) for run in graphs_of(call))
+
+
+def graphs_of(call: Callable[[], object]) -> list:
+    """What TensorFlow made of the graphs of functions that a call runs.
+
+    Args:
+      call: Runs traced functions; what it does is done.
+
+    Returns:
+      For each its graph before and after it was optimised, and a part a device:
+      `pre_optimization_graph`, `post_optimization_graph`, `partition_graphs`.
+    """
     context.context().enable_graph_collection()
     try:
         call()
-        collected = context.context().export_run_metadata()
+        return list(context.context().export_run_metadata().function_graphs)
     finally:
         context.context().disable_graph_collection()
-    graphs = [g.post_optimization_graph for g in collected.function_graphs]
-    return sum(len(graph.node) for graph in graphs)

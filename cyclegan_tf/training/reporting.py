@@ -46,12 +46,12 @@ class Reporter:
         self._log = self._run_dir / LOG_FILE
         self._told = set()
         self._drop_records_after(start_step)
+        self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
         self._writer = tf.summary.create_noop_writer()
         with self._may_fail(TENSORBOARD_FOLDER):
             self._writer = tf.summary.create_file_writer(
                 str(self._run_dir / TENSORBOARD_FOLDER)
             )
-        self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
 
     def advance(self) -> None:
         """One step was trained."""

@@ -158,6 +158,15 @@ def test_reports_that_can_not_be_written_are_told_once(tmp_path, capsys):
     assert not list(tmp_path.glob("grids/*")) + list(tmp_path.glob("**/.*"))
 
 
+def test_tensorboard_that_can_not_begin_is_told(tmp_path, capsys):
+    (tmp_path / "tensorboard").write_text("a file, where a folder is to be")
+    reporter = Reporter(tmp_path, 0, 9)
+    reporter.scalars(1, {"loss": 1.0})
+    reporter.close()
+    assert f"{tmp_path / 'tensorboard'} can't be written" in capsys.readouterr().out
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [1]
+
+
 def test_a_line_is_added_whole_or_not_at_all(tmp_path):
     path = tmp_path / "log"
     append_line(path, "first")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers.processes import ends_within
 
 from cyclegan_tf.training.reporting import read_log
 
@@ -31,7 +32,7 @@ def test_memory_and_files_after_3000_steps_are_those_after_300(tmp_path):
     command = [sys.executable, "train.py", *flags.split()]
     run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     seen, last = [], 0
-    while run.poll() is None:
+    while not ends_within(run, 0.1):
         step = max((r["step"] for r in read_log(tmp_path / "log.jsonl")), default=0)
         if step == last:
             continue

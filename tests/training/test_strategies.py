@@ -1,22 +1,11 @@
 """Strategies by name, and the order that they leave a step in."""
 
 import pytest
-from tensorflow.python.eager import context
 
 from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.speed.operations import graphs_of
 from cyclegan_tf.training.strategies import devices, make_strategy
 from cyclegan_tf.validation import UserError
-
-
-def optimized_graphs(call):
-    """The graphs that TensorFlow runs, a device each."""
-    context.context().enable_graph_collection()
-    try:
-        call()
-        collected = context.context().export_run_metadata()
-    finally:
-        context.context().disable_graph_collection()
-    return [g for run in collected.function_graphs for g in run.partition_graphs]
 
 
 def disordered(graphs) -> list[str]:
@@ -62,7 +51,8 @@ def test_no_weight_is_updated_before_it_is_read(name, tiny, random_images):
         )
         for seed in (0, 1)
     )
-    assert disordered(optimized_graphs(lambda: model.train_step(x, y))) == []
+    runs = graphs_of(lambda: model.train_step(x, y))
+    assert disordered([g for run in runs for g in run.partition_graphs]) == []
     make_strategy("single")
 
 
