@@ -4,6 +4,7 @@ Imports no TensorFlow, so that a missing run is told at once.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -152,12 +153,39 @@ def read_checkpoint(
     Raises:
       UserError: as `check_run`, or what `read` raises of a checkpoint that stays.
     """
-    path = check_run(run_dir, checkpoint)
+    return _retried(read, functools.partial(check_run, run_dir, checkpoint))
+
+
+def read_newest(
+    run_dir: str | os.PathLike, read: Callable[[str], _Read], option: str
+) -> _Read:
+    """As `read_checkpoint` of the newest, in a run of any model.
+
+    Args:
+      run_dir: The run directory.
+      read: As for `read_checkpoint`.
+      option: What named the run, for the message.
+
+    Raises:
+      UserError: it has no checkpoint, or what `read` raises of one that stays.
+    """
+
+    def newest() -> str:
+        if path := newest_checkpoint(run_dir):
+            return path
+        raise UserError(f"`{option}` {run_dir} has no checkpoint.")
+
+    return _retried(read, newest)
+
+
+def _retried(read: Callable[[str], _Read], find: Callable[[], str]) -> _Read:
+    """What `read` gives of a checkpoint, or of the one that is found in its place."""
+    path = find()
     while True:
         try:
             return read(path)
         except UserError:
-            before, path = path, check_run(run_dir, checkpoint)
+            before, path = path, find()
             if path == before:
                 raise
 

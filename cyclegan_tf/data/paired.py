@@ -99,10 +99,7 @@ def batches(
     replicas = strategy.num_replicas_in_sync
 
     def read(position) -> np.ndarray:
-        index = picture_index(
-            options.seed, 0, int(position), len(train), epoch_size=len(train)
-        )
-        return train.read(index)
+        return train.read(_index(train, options, int(position)))
 
     def pair(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         both = tf.numpy_function(read, [position], tf.uint8)
@@ -122,6 +119,21 @@ def batches(
 
     steps = strategy.distribute_datasets_from_function(make)
     return unreadable.with_our_errors(steps)
+
+
+def names_of_step(train: Domain, options: Pix2Pix, step: int) -> list[str]:
+    """Names of the pairs that a step trains on; from step 0."""
+    first = step * options.batch_size
+    return [
+        train.names[_index(train, options, position)]
+        for position in range(first, first + options.batch_size)
+    ]
+
+
+def _index(train: Domain, options: Pix2Pix, position: int) -> int:
+    """Which pair stands at a position of training."""
+    number = len(train)
+    return picture_index(options.seed, 0, position, number, epoch_size=number)
 
 
 def _joined(a: np.ndarray, b: np.ndarray, direction: str) -> np.ndarray:

@@ -23,7 +23,6 @@ from cyclegan_tf.run_directory import (
     EXPORT_FOLDER,
     LOG_FILE,
     check_same,
-    newest_checkpoint,
 )
 from cyclegan_tf.training import checkpoints
 
@@ -50,8 +49,9 @@ def export_run(request: Request, options: Pix2Pix) -> list[dict]:
     run_dir = request.run_dir
     check_same(options)
     model = Pix2PixGAN(options)
-    checkpoints.take_over({"generator": model.generator}, run_dir, "run_dir")
-    step = int(newest_checkpoint(run_dir).rsplit("-", 1)[1])
+    networks = {"generator": model.generator}
+    path = checkpoints.take_over(networks, run_dir, "run_dir")
+    step = int(path.rsplit("-", 1)[1])
     direction, name = _PLACES[options.direction]
     with scratch() as folder:
         aside = pathlib.Path(folder)

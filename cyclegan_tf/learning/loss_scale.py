@@ -89,7 +89,7 @@ def loss_scale_of(config: Config | Common) -> LossScale | None:
 def update(
     optimizers: Mapping[str, Adam],
     gradients: Gradients,
-    losses: Mapping[str, tf.Tensor],
+    losses: tf.Tensor | Mapping[str, tf.Tensor],
     loss_scale: LossScale | None,
 ) -> None:
     """Updates networks, in a replica's context.
@@ -103,7 +103,7 @@ def update(
     """
     finite = None
     if loss_scale:
-        judged = {**gradients, "losses": list(losses.values())}
+        judged = {**gradients, "losses": tf.nest.flatten(losses)}
         gradients, finite = loss_scale.unscale(sum_over_replicas(judged))
         del gradients["losses"]
     else:

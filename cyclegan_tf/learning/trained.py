@@ -100,17 +100,18 @@ class Trained:
             losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
         return losses
 
-    def apply(self, name: str, gradients: Sequence[tf.Tensor]) -> None:
+    def apply(self, name: str, gradients: Sequence[tf.Tensor], losses) -> None:
         """Updates a network, in a replica's context.
 
         Args:
           name: The network's.
           gradients: Of a mean over the replica's part of the batch, one for each of its
             trainable variables.
+          losses: What they are gradients of: a tensor, or tensors by name.
         """
         replicas = self.strategy.num_replicas_in_sync
         parts = {name: [gradient / replicas for gradient in gradients]}
-        update(self.optimizers, parts, {}, self._loss_scale)
+        update(self.optimizers, parts, losses, self._loss_scale)
 
     def seed(self, number: int) -> tf.Tensor:
         """A seed of this step and replica, an integer tensor [2].

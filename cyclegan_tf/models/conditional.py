@@ -69,10 +69,10 @@ class ConditionalGAN:
         real, labels = tf.gather(self._digits, chosen), tf.gather(self._labels, chosen)
         latent = tf.random.stateless_normal(latents, seed(1))
         disc_loss, gradients = self.discriminator_gradients(real, latent, labels)
-        self.trained.apply("discriminator", gradients)
+        self.trained.apply("discriminator", gradients, disc_loss)
         latent = tf.random.stateless_normal(latents, seed(2))
         gen_loss, gradients = self.generator_gradients(latent, labels)
-        self.trained.apply("generator", gradients)
+        self.trained.apply("generator", gradients, gen_loss)
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
     def generate(self, latent: tf.Tensor, labels: tf.Tensor, training: bool = False):

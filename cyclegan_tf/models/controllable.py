@@ -96,7 +96,7 @@ class ControllableGAN:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         which = tf.range(self.trained.batch) + replica * self.trained.batch
         losses, gradients = self.gradients(which)
-        self.trained.apply("latents", gradients)
+        self.trained.apply("latents", gradients, losses)
         return losses
 
     def gradients(self, which: tf.Tensor):

@@ -67,10 +67,10 @@ class DCGAN:
         real = tf.gather(self._digits, chosen)
         latent = tf.random.stateless_normal([batch, self.options.latent_size], seed(1))
         disc_loss, gradients = self.discriminator_gradients(real, latent)
-        self.trained.apply("discriminator", gradients)
+        self.trained.apply("discriminator", gradients, disc_loss)
         latent = tf.random.stateless_normal([batch, self.options.latent_size], seed(2))
         gen_loss, gradients = self.generator_gradients(latent)
-        self.trained.apply("generator", gradients)
+        self.trained.apply("generator", gradients, gen_loss)
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
     def discriminator_gradients(self, real: tf.Tensor, latent: tf.Tensor):

@@ -82,7 +82,7 @@ class DomainInvariantClassifier:
         weight = self.options.lambda_domain * ramp(done / self.options.num_steps)
         losses, gradients = self.gradients(source, labels, target, weight)
         for name, gradient in gradients.items():
-            self.trained.apply(name, gradient)
+            self.trained.apply(name, gradient, losses)
         return losses
 
     def gradients(self, source, labels, target, weight):

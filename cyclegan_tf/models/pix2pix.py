@@ -70,6 +70,10 @@ class Pix2PixGAN:
         train, strategy = self.data.train, self.trained.strategy
         return paired.batches(train, self.options, strategy, start, num_steps)
 
+    def names_of_step(self, step: int) -> list[str]:
+        """Names of the pairs that a step trains on; from step 0."""
+        return paired.names_of_step(self.data.train, self.options, step)
+
     def step(self, real_a: tf.Tensor, real_b: tf.Tensor) -> dict[str, tf.Tensor]:
         """Updates the discriminator and then the generator (section 3.3).
 
@@ -84,10 +88,10 @@ class Pix2PixGAN:
         losses = {}
         if self.options.lambda_gan:
             disc_loss, gradients = self.discriminator_gradients(real_a, real_b)
-            self.trained.apply("discriminator", gradients)
+            self.trained.apply("discriminator", gradients, disc_loss)
             losses["disc_loss"] = disc_loss
         gen_losses, gradients = self.generator_gradients(real_a, real_b)
-        self.trained.apply("generator", gradients)
+        self.trained.apply("generator", gradients, gen_losses)
         return {**gen_losses, **losses}
 
     def discriminator_gradients(self, real_a, real_b):

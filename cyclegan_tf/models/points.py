@@ -65,12 +65,12 @@ class PointsGAN:
             disc_loss, gradients = self.discriminator_gradients(
                 real, latent, seed(3 * update + 2)
             )
-            self.trained.apply("discriminator", gradients)
+            self.trained.apply("discriminator", gradients, disc_loss)
         last = seed(3 * options.critic_steps + 1)
         gen_loss, gradients = self.generator_gradients(
             tf.random.stateless_normal(latents, last)
         )
-        self.trained.apply("generator", gradients)
+        self.trained.apply("generator", gradients, gen_loss)
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
     def discriminator_gradients(self, real, latent, place):

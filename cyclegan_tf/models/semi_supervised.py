@@ -83,10 +83,10 @@ class SemiSupervisedGAN:
         losses, gradients = self.classifier_gradients(
             known, labels, real, latent, seed(7)
         )
-        self.trained.apply("classifier", gradients)
+        self.trained.apply("classifier", gradients, losses)
         latent = tf.random.stateless_normal(latents, seed(8))
         gen_loss, gradients = self.generator_gradients(matched, latent, seed(9))
-        self.trained.apply("generator", gradients)
+        self.trained.apply("generator", gradients, gen_loss)
         return {**losses, "gen_loss": gen_loss}
 
     def classifier_gradients(self, known, labels, real, latent, place):

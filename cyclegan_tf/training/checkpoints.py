@@ -26,8 +26,8 @@ from cyclegan_tf.run_directory import (
     CHECKPOINTS_FOLDER,
     best_checkpoint,
     load_config,
-    newest_checkpoint,
     read_checkpoint,
+    read_newest,
 )
 from cyclegan_tf.training.checkpoint_files import (
     DamagedError,
@@ -183,16 +183,20 @@ def initialize(
       UserError: it has no checkpoint, one that is damaged, or one that does not match;
         that leaves `networks` as they were.
     """
-    path = newest_checkpoint(run_dir)
-    names = networks_in(path) if path else ()
-    taken = {name: networks[name] for name in names}
-    take_over(taken, run_dir, "initialize_from")
-    return names
+
+    def read(path: str) -> tuple[str, ...]:
+        names = networks_in(path)
+        if not names:
+            raise UserError(f"`initialize_from` {run_dir} has no networks.")
+        _restore(path, {name: named_weights(networks[name]) for name in names})
+        return names
+
+    return read_newest(run_dir, read, "initialize_from")
 
 
 def take_over(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike, option: str
-) -> None:
+) -> str:
     """Gives networks the weights of the same names in a run's newest checkpoint.
 
     Args:
@@ -200,13 +204,19 @@ def take_over(
       run_dir: The run directory.
       option: What named it, for the message.
 
+    Returns:
+      The checkpoint's path prefix.
+
     Raises:
       UserError: as `initialize`.
     """
-    path = newest_checkpoint(run_dir)
-    if not path or not networks:
-        raise UserError(f"`{option}` {run_dir} has no checkpoint with networks.")
-    _restore(path, {name: named_weights(net) for name, net in networks.items()})
+
+    def read(path: str) -> str:
+        weights = {name: named_weights(network) for name, network in networks.items()}
+        _restore(path, weights)
+        return path
+
+    return read_newest(run_dir, read, option)
 
 
 def load_network(

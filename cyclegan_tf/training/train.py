@@ -89,7 +89,8 @@ class ModelRun:
     A model has `trained` (see `Trained`), `pictures()`, `numbers()` and `curves`, as
     `Views` takes them, and if its step does not draw its data itself,
     `batches(start, num_steps)`, an iterator over the arguments of each step. A
-    `prepare()` is called before the first step.
+    `prepare()` is called before the first step; `names_of_step(step)`, from 0, names
+    its samples.
 
     Args:
       options: The model's.
@@ -116,7 +117,10 @@ class ModelRun:
         """What the model shows; has it prepare what its steps need first."""
         if hasattr(self._model, "prepare"):
             self._model.prepare()
-        return Views(self._model.pictures, self._numbers, self._model.curves)
+        model, names = self._model, {}
+        if hasattr(model, "names_of_step"):
+            names = {"names": lambda step: model.names_of_step(step - 1)}
+        return Views(model.pictures, self._numbers, model.curves, **names)
 
     def batches(self, start: int) -> Iterable[tuple]:
         """The model's, or nothing for each."""

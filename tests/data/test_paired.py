@@ -166,6 +166,13 @@ def test_both_pictures_of_a_pair_get_the_same_crop_and_flip(numbered, options):
     assert len({tuple(epoch) for epoch in epochs}) > 5
 
 
+def test_names_of_a_step_are_those_of_its_batch(numbered, options):
+    options = options(batch_size=2, seed=3)
+    for step, (a, _) in enumerate(taken(numbered, options, 0, 7)):
+        names = [numbered.names[number] for number in a[:, 0, 0, 0]]
+        assert paired.names_of_step(numbered, options, step) == names
+
+
 def test_batches_are_functions_of_seed_and_step(numbered, options):
     whole = taken(numbered, options(batch_size=2), 0, 7)
     rest = taken(numbered, options(batch_size=2), 3, 7)

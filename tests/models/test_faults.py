@@ -91,12 +91,16 @@ def test_models_beside_cyclegan_leave_such_updates_out_too():
     before = state(model)
     strategy = tf.distribute.get_strategy()
     weights = model.networks["generator"].trainable_variables
-    gradients = [tf.fill(weight.shape, np.nan) for weight in weights]
-    strategy.run(lambda: model.apply("generator", gradients))
-    after = state(model)
-    counted = "optimizer_of_generator/000_iteration"
-    assert after.pop(counted) == before.pop(counted) + 1
-    assert all((after[name] == before[name]).all() for name in before)
-    assert float(model.train_step()["skipped_updates"]) == 1
+    # What is not finite is a gradient, the loss, or one of the losses.
+    faults = (np.nan, 1.0), (1.0, np.nan), (1.0, {"l1": 0.0, "gan": np.inf})
+    for number, (gradient, loss) in enumerate(faults, start=1):
+        gradients = [tf.fill(weight.shape, gradient) for weight in weights]
+        losses = tf.nest.map_structure(tf.constant, loss)
+        strategy.run(lambda g=gradients, x=losses: model.apply("generator", g, x))
+        after = state(model)
+        counted = "optimizer_of_generator/000_iteration"
+        assert after.pop(counted) == before[counted] + number
+        assert all((value == before[name]).all() for name, value in after.items())
+    assert float(model.train_step()["skipped_updates"]) == len(faults)
     plain = PointsGAN(dataclasses.replace(options, on_nonfinite="stop"), None)
     assert "skipped_updates" not in plain.trained.train_step()

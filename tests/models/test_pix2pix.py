@@ -15,6 +15,7 @@ from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.presets import PRESETS, preset
 from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.training.finite import NonFiniteLossError
 from cyclegan_tf.training.train import describe, train
 from cyclegan_tf.validation import UserError
 
@@ -195,6 +196,15 @@ def test_script_draws_what_runs_make_of_pairs(tmp_path):
     shown = np.asarray(Image.open(tmp_path / "shown.png"))
     # Three rows of six pictures.
     assert 1.6 < shown.shape[1] / shown.shape[0] < 2.6
+
+
+def test_loss_that_is_not_finite_names_the_pairs(tmp_path):
+    options = Pix2Pix(**SMALL, learning_rate=1e38, run_dir=str(tmp_path / "run"))
+    # The discriminator, updated first, judges the generator.
+    number = r"shapes 0 number \d"
+    told = f"gen_loss is (nan|inf) at step 1, of {number}, {number}[.]"
+    with pytest.raises(NonFiniteLossError, match=told):
+        train(options)
 
 
 def test_plan_names_networks_and_steps():

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.translators import LoadedModel, of_run
-from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.pytorch.exporting import export_networks
 from cyclegan_tf.pytorch.importing import import_networks
 from cyclegan_tf.run_directory import (
@@ -20,7 +20,12 @@ from cyclegan_tf.run_directory import (
     read_checkpoint,
     save_config,
 )
-from cyclegan_tf.training.checkpoints import Checkpoints, load_network
+from cyclegan_tf.training.checkpoints import (
+    Checkpoints,
+    initialize,
+    load_network,
+    take_over,
+)
 from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.usefixtures("few_shapes")
@@ -86,6 +91,19 @@ def test_newest_network_is_loaded(training, deleted):
 def test_network_is_read_of_the_next_checkpoint(training, deleted):
     read = functools.partial(load_network, training.run_dir, "generator_g")
     assert_of_step(read_checkpoint(training.run_dir, read), 4)
+
+
+def test_networks_are_taken_over_from_the_next_checkpoint(training, deleted, tiny):
+    networks = {"generator_f": CycleGAN(tiny(), 10).generator_f}
+    path = take_over(networks, training.run_dir, "run_dir")
+    assert path.endswith("step-4")
+    assert_of_step(networks["generator_f"], 4)
+
+
+def test_training_begins_with_the_next_checkpoint(training, deleted, tiny):
+    model = CycleGAN(tiny(), 10)
+    assert initialize(model.networks, training.run_dir) == NETWORKS
+    assert_of_step(model.generator_g, 4)
 
 
 def test_both_generators_are_exported_of_one_checkpoint(
