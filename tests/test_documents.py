@@ -114,6 +114,7 @@ SCRIPTS = {
     "attack_judge": (["tiny", "2"], r"\d s, "),
     "compare_step_speed": (["tiny", "2"], r"\d m?s, "),
     "compare_tflite_speed": (["tiny", "2"], r"\d m?s, "),
+    "compare_workers": (["tiny", "1", "10"], r"workers: \d"),
     "draw_letters": (["letters"], r"\d s, "),
     "show_runs": (["shown.png", f"ours={ROOT / 'tests/stored/current/sooner'}"], ""),
 }

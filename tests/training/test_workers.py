@@ -1,7 +1,6 @@
 """Several machines: processes of their own here, that meet on the loopback."""
 
 import json
-import os
 import pathlib
 import re
 import signal
@@ -12,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.processes import ends_within
+from helpers.processes import ROOT, ends_within, free_ports, two_workers
 
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.run_directory import newest_checkpoint
@@ -20,36 +19,11 @@ from cyclegan_tf.training import workers
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
 
-ROOT = pathlib.Path(__file__).parents[2]
 TINY = "--preset tiny --batch_size 2 --log_every_steps 1 --num_epochs 999".split()
 
 
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def started(run_dir, *flags) -> list[subprocess.Popen]:
-    """Two workers of one training; the first leads."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    return [worker(run_dir, addresses, index, *flags) for index in range(2)]
-
-
-def worker(run_dir, addresses, index, *flags) -> subprocess.Popen:
-    task = {"type": "worker", "index": index}
-    config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-    command = [sys.executable, "train.py", *TINY, "--strategy", "multi_worker"]
-    return subprocess.Popen(
-        [*command, "--run_dir", str(run_dir), *flags],
-        cwd=ROOT,
-        env={**os.environ, "TF_CONFIG": config},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return two_workers([*TINY, "--run_dir", str(run_dir), *flags])
 
 
 def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:

@@ -1,0 +1,80 @@
+"""Times two workers' training step against trainings without others, on two cores.
+
+`python tests/measuring/compare_workers.py PRESET ROUNDS [STEPS]`: whole trainings of
+drawn pictures take turns, two pictures of each domain a step, or two trainings with
+one each. Prints the medians of a step's seconds, and of its ratios to `two alone`:
+
+- `workers`: two workers of one training, each on a core of its own.
+- `two alone`: two trainings that know nothing of each other, each on such a core.
+- `one process`, `cpu:2`: one training on both cores, with one replica and with two.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from helpers.processes import two_workers  # noqa: E402
+
+from cyclegan_tf.training.reporting import read_log  # noqa: E402
+
+ALONE = "two alone"
+
+
+def started(side: str, flags: list[str], folder: pathlib.Path) -> list:
+    """The processes of a side; run directories are below `folder`."""
+    runs = [["--run_dir", str(folder / name)] for name in "ab"]
+    both = [*flags, *runs[0], "--batch_size", "2"]
+    if side in ("one process", "cpu:2"):
+        return [train([*both, "--strategy", side.replace("one process", "single")])]
+    if side == "workers":
+        processes = two_workers(both)
+    else:
+        processes = [train([*flags, *run]) for run in runs]
+    # TensorFlow has not started yet, and makes as many threads as it finds cores.
+    for process, core in zip(processes, os.sched_getaffinity(0), strict=False):
+        os.sched_setaffinity(process.pid, {core})
+    return processes
+
+
+def train(flags: list[str]) -> subprocess.Popen:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([sys.executable, "train.py", *flags], cwd=ROOT, **pipes)
+
+
+def seconds_of_step(side: str, preset: str, steps: int) -> float:
+    """The median over the records of all run directories but the first record."""
+    every = steps // 5
+    flags = ["--preset", preset, "--dataset", "shapes", "--max_steps", str(steps)]
+    flags += ["--log_every_steps", str(every), "--save_every_steps", "1000000"]
+    with tempfile.TemporaryDirectory() as folder:
+        for process in started(side, flags, pathlib.Path(folder)):
+            told = process.communicate()[0]
+            if process.returncode:
+                sys.exit(f"error: {side}: {told}")
+        logs = [read_log(log) for log in pathlib.Path(folder).glob("*/log.jsonl")]
+    rates = [[r["steps_per_second"] for r in log if "epoch" in r][1:] for log in logs]
+    return 1 / statistics.median(sum(rates, []))
+
+
+def main(preset: str, rounds: int, steps: int) -> None:
+    sides = ["workers", ALONE, "one process", "cpu:2"]
+    seconds = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            seconds[side].append(seconds_of_step(side, preset, steps))
+    print(f"{preset}, {rounds} rounds of {steps} steps, seconds of a step")
+    for side in sides:
+        pairs = zip(seconds[side], seconds[ALONE], strict=True)
+        ratio = statistics.median(ours / alone for ours, alone in pairs)
+        print(f"{side}: {statistics.median(seconds[side]):.4f} ({ratio:.2f})")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else 50)
