@@ -5,6 +5,7 @@ about the data needs to be saved.
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
+from cyclegan_tf.process import num_cores
 
 
 def steps_per_epoch(num_x: int, num_y: int, pictures_per_step: int) -> int:
@@ -49,22 +51,46 @@ def _permutation(seed, domain, epoch, lap, num_pictures) -> np.ndarray:
     return random.permutation(num_pictures)
 
 
-def positions(
-    context: tf.distribute.InputContext, number: int, start_step: int, num_steps: int
-) -> tf.data.Dataset:
-    """Positions of training that a worker reads: its own part of each step.
+def batches_of(
+    sample: Callable[[tf.Tensor], tuple],
+    number: int,
+    strategy: tf.distribute.Strategy,
+    start_step: int,
+    num_steps: int,
+):
+    """The batches of steps `start_step` to `num_steps`; each worker reads its own part.
 
     Args:
-      context: Says which of how many workers it is.
+      sample: From a position of training to what is trained on.
       number: Positions of a step.
+      strategy: Each of its replicas gets its part of a batch.
       start_step: The first step, from 0.
       num_steps: The step after the last one.
+
+    Returns:
+      An iterable of what `sample` gives, batched, distributed if there are several
+      replicas.
     """
-    part = number // context.num_input_pipelines
-    first = part * context.input_pipeline_id
-    return tf.data.Dataset.range(start_step * part, num_steps * part).map(
-        lambda index: index // part * number + first + index % part
-    )
+    replicas = strategy.num_replicas_in_sync
+    options = tf.data.Options()
+    # At the end its thread is waited for, which sleeps for as long as the training has
+    # taken, up to a minute (TF 2.21).
+    options.autotune.enabled = False
+
+    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        workers = context.num_input_pipelines
+        part = number // workers
+        first = part * context.input_pipeline_id
+        return (
+            tf.data.Dataset.range(start_step * part, num_steps * part)
+            .map(lambda index: index // part * number + first + index % part)
+            .map(sample, num_parallel_calls=num_cores())
+            .batch(number // replicas, drop_remainder=True)
+            .prefetch(2 * replicas // workers)
+            .with_options(options)
+        )
+
+    return strategy.distribute_datasets_from_function(make)
 
 
 def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
@@ -101,17 +127,8 @@ def training_batches(
       image_size, image_size, 3] in [-1, 1], on the GPU if there is one, distributed if
       there are several replicas.
     """
-    number = config.pictures_per_step
-
-    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return (
-            positions(context, number, start_step, num_steps)
-            .map(_picture_pair(data, config), num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(number // strategy.num_replicas_in_sync, drop_remainder=True)
-            .prefetch(2 * strategy.num_replicas_in_sync // context.num_input_pipelines)
-        )
-
-    batches = strategy.distribute_datasets_from_function(make)
+    number, pair = config.pictures_per_step, _picture_pair(data, config)
+    batches = batches_of(pair, number, strategy, start_step, num_steps)
     gpus = tf.config.list_logical_devices("GPU")
     if gpus and strategy.num_replicas_in_sync == 1:
         # Several replicas get theirs on their devices anyway.

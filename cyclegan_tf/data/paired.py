@@ -16,7 +16,7 @@ import tensorflow as tf
 from cyclegan_tf.data import images, memory, shapes, unreadable
 from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.data.fingerprint import Sizes, size_of
-from cyclegan_tf.data.input_pipeline import augment, picture_index, positions
+from cyclegan_tf.data.input_pipeline import augment, batches_of, picture_index
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.process import progress_bar
@@ -96,7 +96,6 @@ def batches(
       image_size, 3] in [-1, 1], distributed if there are several replicas.
     """
     number, size = options.batch_size, options.image_size
-    replicas = strategy.num_replicas_in_sync
 
     def read(position) -> np.ndarray:
         return train.read(_index(train, options, int(position)))
@@ -109,15 +108,7 @@ def batches(
         both = images.to_float(tf.ensure_shape(both, (size, size, 6)))
         return both[..., :3], both[..., 3:]
 
-    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        return (
-            positions(context, number, start_step, num_steps)
-            .map(pair, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(number // replicas, drop_remainder=True)
-            .prefetch(2 * replicas)
-        )
-
-    steps = strategy.distribute_datasets_from_function(make)
+    steps = batches_of(pair, number, strategy, start_step, num_steps)
     return unreadable.with_our_errors(steps)
 
 

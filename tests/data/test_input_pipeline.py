@@ -238,6 +238,13 @@ def test_batches_know_their_size_before_they_are_read(data, tiny):
         assert part.shape == (2, 8, 8, 3)
 
 
+def test_no_thread_is_waited_for_at_the_end(data, tiny):
+    """That of tf.data's autotune slept for as long as a training had taken."""
+    config = tiny(image_size=8, load_size=0, discriminator_layers=1)
+    batches = training_batches(data, config, tf.distribute.get_strategy(), 0, 4)
+    assert batches.options().autotune.enabled is False
+
+
 def test_pictures_are_crops_that_may_be_flipped(batches):
     pictures = batches(40).reshape(80, 8, 8, 3)
     for picture, (top, left, flipped) in zip(pictures, changes(pictures), strict=True):

@@ -9,6 +9,7 @@ one each. Prints the medians of a step's seconds, and of its ratios to `two alon
 - `one process`, `cpu:2`: one training on both cores, with one replica and with two.
 """
 
+import json
 import os
 import pathlib
 import statistics
@@ -16,13 +17,10 @@ import subprocess
 import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT / "tests"))
 
 from helpers.processes import two_workers  # noqa: E402
-
-from cyclegan_tf.training.reporting import read_log  # noqa: E402
 
 ALONE = "two alone"
 
@@ -58,9 +56,12 @@ def seconds_of_step(side: str, preset: str, steps: int) -> float:
             told = process.communicate()[0]
             if process.returncode:
                 sys.exit(f"error: {side}: {told}")
-        logs = [read_log(log) for log in pathlib.Path(folder).glob("*/log.jsonl")]
-    rates = [[r["steps_per_second"] for r in log if "epoch" in r][1:] for log in logs]
-    return 1 / statistics.median(sum(rates, []))
+        logs = [log.read_text() for log in pathlib.Path(folder).glob("*/log.jsonl")]
+    rates = []
+    for log in logs:
+        records = [json.loads(line) for line in log.splitlines()]
+        rates += [r["steps_per_second"] for r in records if "epoch" in r][1:]
+    return 1 / statistics.median(rates)
 
 
 def main(preset: str, rounds: int, steps: int) -> None:
