@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.learning.adam import make_optimizers
+from cyclegan_tf.learning.adam import make_optimizers, sum_over_replicas
 from cyclegan_tf.learning.image_pool import step_seed
 from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
@@ -93,12 +93,17 @@ class Trained:
         Returns:
           The losses by name, scalars, means over the whole batch.
         """
-        losses = self.strategy.run(self._step, args=batch)
-        mean = tf.distribute.ReduceOp.MEAN
-        losses = {k: self.strategy.reduce(mean, v, None) for k, v in losses.items()}
+        losses = self.strategy.run(self._replica_step, args=batch)
+        first = self.strategy.experimental_local_results
+        losses = {name: first(loss)[0] for name, loss in losses.items()}
         if self._loss_scale:
             losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
         return losses
+
+    def _replica_step(self, *batch) -> dict[str, tf.Tensor]:
+        losses = sum_over_replicas(self._step(*batch))
+        replicas = self.strategy.num_replicas_in_sync
+        return {name: loss / replicas for name, loss in losses.items()}
 
     def apply(self, name: str, gradients: Sequence[tf.Tensor], losses) -> None:
         """Updates a network, in a replica's context.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning import averages
-from cyclegan_tf.learning.adam import make_optimizers
+from cyclegan_tf.learning.adam import make_optimizers, sum_over_replicas
 from cyclegan_tf.learning.image_pool import gather_pools, make_pools, step_seed
 from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.losses import (
@@ -133,8 +133,8 @@ class CycleGAN:
             step = self.optimizers["generator_g"].iterations
             decay = averages.decay_at(step, self.config.average_decay)
             averages.update(self._averages, self.networks, decay, self.strategy)
-        total = tf.distribute.ReduceOp.SUM
-        losses = {k: self.strategy.reduce(total, v, None) for k, v in losses.items()}
+        first = self.strategy.experimental_local_results
+        losses = {name: first(loss)[0] for name, loss in losses.items()}
         if self._loss_scale:
             losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
         return losses
@@ -147,7 +147,7 @@ class CycleGAN:
             update(self.optimizers, gradients, losses, self._loss_scale)
         losses, gradients = self._compute(*last, NETWORKS, identity)
         update(self.optimizers, gradients, losses, self._loss_scale)
-        return losses
+        return sum_over_replicas(losses)
 
     def compute_gradients(
         self,

@@ -131,6 +131,7 @@ def test_steps_that_do_something_else_are_left_out(tiny):
         assert not tutorial_step.does_all_of(tiny(**fields))
 
 
+@pytest.mark.slow
 def test_replicas_are_timed_beside_one_device(tiny):
     config = tiny(batch_size=2, strategy="cpu:2")
     found = benchmark.measure(config, 1, ("plain", "generator"))

@@ -16,15 +16,11 @@ from cyclegan_tf.validation import UserError
 @pytest.mark.parametrize(
     "generator,loss,pool_size,lambda_identity",
     [
-        ("resnet", "least_squares", 0, 0.5),
         ("resnet", "least_squares", 2, 0.5),
-        ("resnet", "binary_cross_entropy", 0, 0.5),
-        ("resnet", "binary_cross_entropy", 2, 0.5),
-        ("resnet", "least_squares", 0, 0.0),
         ("resnet", "binary_cross_entropy", 2, 0.0),
         ("unet", "least_squares", 2, 0.5),
         ("unet", "binary_cross_entropy", 0, 0.0),
-        ("resnet", "hinge", 2, 0.5),
+        ("resnet", "hinge", 0, 0.5),
         ("resnet", "wgan_gp", 0, 0.5),
     ],
 )

@@ -36,7 +36,7 @@ def pair(random_images):
         ("recompute", {"num_blocks": 4}),
         ("recompute", {"num_blocks": 4, "output_skip": True}),
         ("recompute", {"generator": "unet", "output_skip": True}),
-        ("jit_compile", {"num_blocks": 2}),
+        pytest.param("jit_compile", {"num_blocks": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_gradients_are_those_without_the_option(tiny, pair, option, fields):
@@ -61,7 +61,9 @@ def test_recomputing_computes_again(tiny, pair):
     assert convolutions(recompute=True) - convolutions() == 4 * 8
 
 
-@pytest.mark.parametrize("option", ["recompute", "jit_compile"])
+@pytest.mark.parametrize(
+    "option", ["recompute", pytest.param("jit_compile", marks=pytest.mark.slow)]
+)
 def test_two_replicas_train_as_one_device(tiny, random_images, option):
     config = tiny(batch_size=2, pool_size=0, **{option: True})
     x, y = (random_images(2, 32, 32, 3, seed=seed) for seed in (0, 1))

@@ -239,7 +239,15 @@ FLOAT32 = {
 }
 
 
-@pytest.mark.parametrize("case", FLOAT32)
+@pytest.mark.parametrize(
+    "case",
+    [
+        "resnet",
+        "unet",
+        pytest.param("cross_entropy", marks=pytest.mark.slow),
+        pytest.param("batch_of_2", marks=pytest.mark.slow),
+    ],
+)
 def test_ten_steps_agree_in_float32(case, tmp_path):
     generator, discriminator, learning_rate, fields = FLOAT32[case]
     networks = training_networks(generator, discriminator)
