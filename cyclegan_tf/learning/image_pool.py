@@ -6,7 +6,11 @@ tf.Variables and runs inside the step, so that it works per replica and is saved
 
 import tensorflow as tf
 
-from cyclegan_tf.learning.replicas import first_replica, num_local_replicas
+from cyclegan_tf.learning.replicas import (
+    first_replica,
+    num_local_replicas,
+    of_one_replica,
+)
 
 
 class ImagePool:
@@ -113,8 +117,7 @@ def gather_pools(
     if num_local_replicas(strategy) == strategy.num_replicas_in_sync:
         return
     for pools in filter(None, domains):
-        gathered = _gathered(strategy, *pools)
-        images, counts = (strategy.experimental_local_results(v)[0] for v in gathered)
+        images, counts = of_one_replica(_gathered(strategy, *pools), strategy)
         for replica, pool in enumerate(pools):
             pool.images.assign(images[replica])
             pool.count.assign(counts[replica])

@@ -1,4 +1,4 @@
-"""Which of a strategy's replicas are this process's: all, but for several workers."""
+"""A strategy's replicas: all are this process's, unless there are several workers."""
 
 import tensorflow as tf
 
@@ -18,3 +18,14 @@ def first_replica(strategy: tf.distribute.Strategy) -> int:
     chiefs = len(resolver.cluster_spec().as_dict().get("chief", ()))
     worker = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
     return worker * num_local_replicas(strategy)
+
+
+def of_one_replica(values, strategy: tf.distribute.Strategy):
+    """What a replica of this process has of values that are the same on all.
+
+    Args:
+      values: As the strategy's `run` gives them, perhaps in lists or dictionaries.
+      strategy: The replicas'.
+    """
+    local = strategy.experimental_local_results
+    return tf.nest.map_structure(lambda value: local(value)[0], values)

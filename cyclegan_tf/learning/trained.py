@@ -11,6 +11,7 @@ import tensorflow as tf
 from cyclegan_tf.learning.adam import make_optimizers, sum_over_replicas
 from cyclegan_tf.learning.image_pool import step_seed
 from cyclegan_tf.learning.loss_scale import loss_scale_of, update
+from cyclegan_tf.learning.replicas import of_one_replica
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.options import Common
@@ -94,8 +95,7 @@ class Trained:
           The losses by name, scalars, means over the whole batch.
         """
         losses = self.strategy.run(self._replica_step, args=batch)
-        first = self.strategy.experimental_local_results
-        losses = {name: first(loss)[0] for name, loss in losses.items()}
+        losses = of_one_replica(losses, self.strategy)
         if self._loss_scale:
             losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
         return losses

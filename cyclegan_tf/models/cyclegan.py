@@ -22,6 +22,7 @@ from cyclegan_tf.learning.losses import (
     total,
 )
 from cyclegan_tf.learning.penalties import penalty
+from cyclegan_tf.learning.replicas import of_one_replica
 from cyclegan_tf.learning.schedules import schedules_of
 from cyclegan_tf.learning.state import State, state_of
 from cyclegan_tf.networks.discriminators import DISCRIMINATORS
@@ -133,8 +134,7 @@ class CycleGAN:
             step = self.optimizers["generator_g"].iterations
             decay = averages.decay_at(step, self.config.average_decay)
             averages.update(self._averages, self.networks, decay, self.strategy)
-        first = self.strategy.experimental_local_results
-        losses = {name: first(loss)[0] for name, loss in losses.items()}
+        losses = of_one_replica(losses, self.strategy)
         if self._loss_scale:
             losses["skipped_updates"] = tf.cast(self._loss_scale.skipped, tf.float32)
         return losses
