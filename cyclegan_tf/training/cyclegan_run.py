@@ -72,7 +72,7 @@ class CycleGANRun:
             _CURVES,
             _evaluation(self.model, self._data),
             at_start=False,
-            names=lambda step: names_of_step(self._data, self.model.config, step - 1),
+            names=functools.partial(names_of_step, self._data, self.model.config),
         )
 
     def batches(self, start: int) -> Iterator[tuple]:

@@ -57,7 +57,7 @@ class Views:
         measure.
       curves: The losses that share a panel of the plot, by its title.
       at_start: Whether to show it before the first step too.
-      names: Gives the names of a step's samples, counted from 1; none if they have no
+      names: Gives the names of a step's samples, counted from 0; none if they have no
         names.
       evaluation: Gives the numbers of an evaluation by name, lines that tell them, and
         the one by which the best checkpoint is kept, with whether higher is better;
@@ -115,7 +115,9 @@ class Loop:
         self._evaluates = views.evaluation is not None
         self._evaluated = model.step
         skips = getattr(config, "on_nonfinite", "stop") == "skip"
-        self._finite = FiniteWatch(skips, views.names, reporter.say)
+        self._finite = FiniteWatch(
+            skips, lambda step: views.names(step - 1), reporter.say
+        )
         self.newest_grid = None
 
     def run(self, batches: Iterable[tuple]) -> int:

@@ -117,10 +117,9 @@ class ModelRun:
         """What the model shows; has it prepare what its steps need first."""
         if hasattr(self._model, "prepare"):
             self._model.prepare()
-        model, names = self._model, {}
-        if hasattr(model, "names_of_step"):
-            names = {"names": lambda step: model.names_of_step(step - 1)}
-        return Views(model.pictures, self._numbers, model.curves, **names)
+        model = self._model
+        names = getattr(model, "names_of_step", Views.names)
+        return Views(model.pictures, self._numbers, model.curves, names=names)
 
     def batches(self, start: int) -> Iterable[tuple]:
         """The model's, or nothing for each."""

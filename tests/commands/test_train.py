@@ -202,6 +202,7 @@ def test_help_needs_no_tensorflow(train, tmp_path, flag):
 
 
 # --- Mistakes that only show with the data, the devices or the disk
+# Slow are those that other tests find within this process.
 
 
 def test_unknown_dataset_is_told_with_the_known_ones(refuses):
@@ -212,9 +213,27 @@ def test_unknown_dataset_is_told_with_the_known_ones(refuses):
     )
 
 
-def test_dataset_with_many_damaged_pictures_is_refused(refuses, pictures):
-    _damage(pictures / "trainA", 1)
-    told = ["1 of 10 pictures", "trainA", "0.png", "At most 5%"]
+@pytest.mark.slow
+def test_dataset_without_train_b_is_refused(refuses, pictures):
+    for path in (pictures / "trainB").iterdir():
+        path.unlink()
+    (pictures / "trainB").rmdir()
+    refuses("--preset=tiny", "--dataset=pictures", told=["pictures/trainB is missing."])
+
+
+@pytest.mark.slow
+def test_dataset_with_empty_train_b_is_refused(refuses, pictures):
+    for path in (pictures / "trainB").iterdir():
+        path.rename(path.with_suffix(".txt"))
+    refuses(
+        "--preset=tiny", "--dataset=pictures", told=["pictures/trainB has no picture"]
+    )
+
+
+@pytest.mark.parametrize("number", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_dataset_with_many_damaged_pictures_is_refused(refuses, pictures, number):
+    _damage(pictures / "trainA", number)
+    told = [f"{number} of 10 pictures", "trainA", "0.png", "At most 5%"]
     refuses("--preset=tiny", "--dataset=pictures", told=told)
 
 
@@ -237,11 +256,20 @@ def test_batch_that_replicas_cannot_share_is_refused(refuses):
     )
 
 
-def test_run_dir_that_cannot_be_a_folder_is_refused(refuses, tmp_path):
+@pytest.mark.slow
+def test_mirrored_strategy_without_gpu_is_refused(refuses):
+    refuses("--preset=tiny", "--strategy=mirrored", told=["`strategy`", "needs a GPU"])
+
+
+@pytest.mark.parametrize(
+    "run_dir", [pytest.param("file", marks=pytest.mark.slow), "file/below/it"]
+)
+def test_run_dir_that_cannot_be_a_folder_is_refused(refuses, tmp_path, run_dir):
     # A path below a file is refused to root as well, unlike a read-only folder.
     (_working_directory(tmp_path) / "file").write_text("mine")
-    run_dir = "file/below/it"
-    refuses("--preset=tiny", f"--run_dir={run_dir}", told=["`run_dir`", run_dir])
+    refuses(
+        "--preset=tiny", f"--run_dir={run_dir}", told=["`run_dir`", run_dir, "file"]
+    )
 
 
 # --- The plan

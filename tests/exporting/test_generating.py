@@ -145,7 +145,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(runs, tmp_path):
             asked = dataclasses.replace(request, **{field: value})
             generating.export(asked, runs["dcgan"])
     empty = dataclasses.replace(request, run_dir=str(tmp_path))
-    with pytest.raises(UserError, match="has no checkpoint"):
+    with pytest.raises(UserError, match="`run_dir` .* has no checkpoint[.]"):
         generating.export(empty, runs["dcgan"])
     assert list(tmp_path.iterdir()) == []
 

@@ -61,6 +61,6 @@ def test_exported_files_give_what_the_generator_gives(direction, name, tmp_path)
 @pytest.mark.usefixtures("few_shapes")
 def test_run_without_a_checkpoint_is_refused(tmp_path):
     options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
-    with pytest.raises(UserError, match="has no checkpoint"):
+    with pytest.raises(UserError, match="`run_dir` .* has no checkpoint[.]"):
         pairs.export_run(Request(options.run_dir), options)
     assert not (tmp_path / "run").exists()

@@ -9,43 +9,37 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.options import Common
-from cyclegan_tf.run_directory import checkpoint_steps, newest_checkpoint
+from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.train import train
 
 
 def assert_goes_on_to_the_bit(
     options: Common, folder: pathlib.Path, stop: int, groups: tuple[str, ...]
 ) -> list[dict]:
-    """Trains a run, and its second part again; compares all that is saved.
+    """Trains as a whole and in two goes, and compares all that is saved.
 
     Args:
       options: Of the run, without a `run_dir`.
-      folder: Where the run goes, as `whole`.
-      stop: The step of the checkpoint from which it goes on a second time.
+      folder: Where both runs go.
+      stop: The step after which one is broken off.
       groups: What the names of all that must be equal begin with.
 
     Returns:
-      The records of the run's log.
+      The records of the whole run's log.
     """
-    run_dir = folder / "whole"
-    fields = {"run_dir": str(run_dir), "save_every_steps": stop}
-    options = dataclasses.replace(options, **fields)
-    train(options)
-    whole = tensors(run_dir)
-    lost = [step for step in checkpoint_steps(run_dir) if step > stop]
-    for step in lost:
-        for path in (run_dir / "checkpoints").glob(f"step-{step}.*"):
-            path.unlink()
-    assert lost and newest_checkpoint(run_dir).endswith(f"step-{stop}")
-    train(options)
-    again = tensors(run_dir)
-    assert whole.keys() == again.keys()
+    whole = dataclasses.replace(options, run_dir=str(folder / "whole"))
+    broken = dataclasses.replace(options, run_dir=str(folder / "broken"))
+    train(whole)
+    train(dataclasses.replace(broken, max_steps=stop))
+    train(broken)
+    ours, theirs = tensors(whole.run_dir), tensors(broken.run_dir)
+    assert ours.keys() == theirs.keys()
     for group in groups:
-        names = [name for name in whole if name.startswith(group)]
+        names = [name for name in ours if name.startswith(group)]
         assert names
         for name in names:
-            np.testing.assert_array_equal(whole[name], again[name], name)
-    log = (run_dir / "log.jsonl").read_text().splitlines()
+            np.testing.assert_array_equal(ours[name], theirs[name], name)
+    log = (folder / "whole/log.jsonl").read_text().splitlines()
     return [json.loads(line) for line in log]
 
 

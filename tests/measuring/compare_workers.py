@@ -42,7 +42,8 @@ def started(side: str, flags: list[str], folder: pathlib.Path) -> list:
 
 
 def train(flags: list[str]) -> subprocess.Popen:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    """One training, without others."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, "train.py", *flags], cwd=ROOT, **pipes)
 
 
@@ -65,6 +66,7 @@ def seconds_of_step(side: str, preset: str, steps: int) -> float:
 
 
 def main(preset: str, rounds: int, steps: int) -> None:
+    """Has the sides take turns, and prints what they took."""
     sides = ["workers", ALONE, "one process", "cpu:2"]
     seconds = {side: [] for side in sides}
     for _ in range(rounds):

@@ -243,3 +243,9 @@ def test_networks_that_do_not_fit_are_refused_and_change_nothing(tiny, tmp_path)
 def test_nothing_to_begin_with_is_refused(tiny, tmp_path):
     with pytest.raises(UserError, match="`initialize_from` .* has no checkpoint"):
         initialize(CycleGAN(tiny(), 10).networks, tmp_path)
+
+
+def test_checkpoint_without_networks_is_nothing_to_begin_with(tiny, tmp_path):
+    save_networks(tmp_path, {"encoder": {"kernel": np.zeros(2, np.float32)}})
+    with pytest.raises(UserError, match="`initialize_from` .* has no networks[.]"):
+        initialize(CycleGAN(tiny(), 10).networks, tmp_path)

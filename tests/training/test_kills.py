@@ -11,9 +11,8 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from helpers.runs import tensors
 
-from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.reporting import MEASURES, read_log
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -54,12 +53,6 @@ def kill(run_dir: pathlib.Path, replicas: int, chance: random.Random) -> str:
     return "at any moment"
 
 
-def state(run_dir: pathlib.Path) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(newest_checkpoint(run_dir))
-    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
-    return {n: reader.get_tensor(n) for n in names if not n.startswith("save_counter")}
-
-
 def records(run_dir: pathlib.Path) -> list[dict]:
     log = [r for r in read_log(run_dir / "log.jsonl") if "gen_g_loss" in r]
     return [{k: v for k, v in r.items() if k not in MEASURES} for r in log]
@@ -74,7 +67,7 @@ def test_killed_run_ends_as_an_unbroken_one(tmp_path, replicas):
     kills = [kill(broken, replicas, chance) for _ in range(KILLS)]
     assert {"in a checkpoint", "at any moment"} == set(kills)
     subprocess.run(command(broken, replicas), cwd=ROOT, check=True)
-    expected, found = state(whole), state(broken)
+    expected, found = tensors(whole), tensors(broken)
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(value, found[name], err_msg=name)

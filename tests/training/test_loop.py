@@ -49,7 +49,7 @@ def loop_of(model, tiny, run_dir, num_steps=8, **fields):
             [f"slope {float(model.slope):.2f}"],
         ),
         curves={"Loss": ("loss",)},
-        names=lambda step: [f"sample {step}"],
+        names=lambda step: [f"sample {step + 1}"],
     )
     reporter = Reporter(run_dir, start, num_steps)
     return Loop(model, config, checkpoints, reporter, views, epoch_steps=4)

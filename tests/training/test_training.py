@@ -43,7 +43,7 @@ CRITICS = {"adversarial_loss": "wgan_gp", "pool_size": 0, "critic_steps": 2}
 @pytest.mark.parametrize(
     ("fields", "stops"),
     [
-        pytest.param({}, (7,), id="official"),
+        pytest.param({}, (7, 15), id="official"),
         pytest.param(LEARNS_SOONER, (11,), id="sooner", marks=pytest.mark.slow),
         pytest.param(CRITICS, (5,), id="critics", marks=pytest.mark.slow),
     ],

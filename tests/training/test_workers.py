@@ -1,7 +1,6 @@
 """Several machines: processes of their own here, that meet on the loopback."""
 
 import json
-import pathlib
 import re
 import signal
 import socket
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.processes import ROOT, ends_within, free_ports, two_workers
+from helpers.runs import tensors
 
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.run_directory import newest_checkpoint
@@ -32,12 +32,6 @@ def ended(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
     return [(p.returncode, out) for p, out in zip(processes, outputs, strict=True)]
 
 
-def state(run_dir: pathlib.Path) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(newest_checkpoint(run_dir))
-    names = reader.get_variable_to_shape_map().keys() - {"_CHECKPOINTABLE_OBJECT_GRAPH"}
-    return {n: reader.get_tensor(n) for n in names if not n.startswith("save_counter")}
-
-
 @pytest.mark.slow
 def test_two_workers_train_as_one_process_with_two_replicas(tmp_path):
     """Five steps of the same pictures, with image pools; only one writes."""
@@ -51,7 +45,7 @@ def test_two_workers_train_as_one_process_with_two_replicas(tmp_path):
     assert [code for code, _ in results] == [0, 0], results
     assert "Trained 5 of 5 steps" in results[0][1]
     assert "Trained" not in results[1][1]
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, value in one.items():
         if "optimizer" not in name:
