@@ -80,6 +80,22 @@ def random_images():
 
 
 @pytest.fixture
+def eagerly():
+    """Runs tf.functions as Python: a few steps take less time than a trace."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Grids and curves are empty files: drawing takes longer than a small training."""
+    reporting = "cyclegan_tf.training.reporting"
+    monkeypatch.setattr(f"{reporting}.save_grid", lambda *_: _[-1].touch())
+    monkeypatch.setattr(f"{reporting}.save_curves", lambda *_: _[-1].touch())
+
+
+@pytest.fixture
 def few_shapes(monkeypatch):
     """An epoch of 12 steps, and 3 test pictures."""
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
@@ -92,6 +108,8 @@ def few_digits(monkeypatch):
     monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TRAIN", 100)
     monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TEST", 70)
     monkeypatch.setattr("cyclegan_tf.learning.judging.NUM_STEPS", 3)
+    for model in ("dcgan", "conditional"):
+        monkeypatch.setattr(f"cyclegan_tf.models.{model}._MEASURED", 300)
     digits.load.cache_clear()
     yield
     digits.load.cache_clear()

@@ -18,7 +18,16 @@ from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
+pytestmark = pytest.mark.stack
 IN_BOTH = pytest.mark.parametrize("stack", samples.STACKS)
+# What this stack wrote itself is read in the long run of the tests.
+OTHERS = pytest.mark.parametrize(
+    "stack",
+    [
+        pytest.param(s, marks=pytest.mark.slow if s == samples.this_stack() else ())
+        for s in samples.STACKS
+    ],
+)
 RECIPES = pytest.mark.parametrize("recipe", samples.RECIPES)
 
 
@@ -62,7 +71,13 @@ def test_instance_norm_is_that_of_addons_where_there_are_any():
     assert not norm.weights
 
 
-@RECIPES
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(name, marks=() if name == "official" else pytest.mark.slow)
+        for name in samples.RECIPES
+    ],
+)
 def test_ten_steps_in_float64_lose_the_same_on_both_stacks(recipe):
     ours = samples.losses_in_double(recipe)
     assert len(ours) == 10
@@ -71,8 +86,9 @@ def test_ten_steps_in_float64_lose_the_same_on_both_stacks(recipe):
         assert apart(ours, theirs) < 1e-9
 
 
-@IN_BOTH
+@OTHERS
 @RECIPES
+@pytest.mark.usefixtures("eagerly", "no_figures")
 def test_checkpoint_is_restored_to_the_bit_and_gone_on_from(
     stack, recipe, run, monkeypatch
 ):
@@ -104,7 +120,7 @@ def check_restored(state: State, path: pathlib.Path) -> None:
             np.testing.assert_array_equal(variable.numpy(), stored, f"{group}/{name}")
 
 
-@IN_BOTH
+@OTHERS
 @RECIPES
 def test_run_and_its_exports_translate_as_the_stack_did(stack, recipe, run):
     shutil.unpack_archive(run / "export.zip", run / "export")

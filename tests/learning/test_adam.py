@@ -8,6 +8,8 @@ import torch
 
 from cyclegan_tf.learning.adam import Adam
 
+pytestmark = pytest.mark.stack
+
 SETTINGS = {"beta_1": 0.5, "beta_2": 0.999, "epsilon": 1e-8}
 
 
@@ -35,8 +37,9 @@ def of_the_paper(values: np.ndarray, steps) -> np.ndarray:
 def of_ours(values: np.ndarray, steps, dtype: str) -> np.ndarray:
     variable = tf.Variable(values, dtype=dtype)
     adam = Adam([variable], rate, **SETTINGS)
+    apply = tf.function(lambda gradient: adam.apply([gradient]))
     for gradient in steps:
-        adam.apply([tf.constant(gradient, dtype)])
+        apply(tf.constant(gradient, dtype))
     return variable.numpy().astype("float64") - values
 
 

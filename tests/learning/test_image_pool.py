@@ -5,6 +5,8 @@ from helpers.python_pool import PythonPool
 
 from cyclegan_tf.learning.image_pool import ImagePool, pool_draws
 
+pytestmark = pytest.mark.stack
+
 
 def numbered(first, count):
     """Images that hold nothing but their number."""

@@ -9,6 +9,7 @@ from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
 from cyclegan_tf.data import digits
+from cyclegan_tf.models import dcgan
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -22,7 +23,7 @@ LATENTS = ("generator/", "start/", "latents/", "optimizer_of_latents")
 SMALL = {"num_filters": 2, "latent_size": 5, "num_steps": 4, "log_every_steps": 1}
 
 
-pytestmark = pytest.mark.usefixtures("few_digits")
+pytestmark = pytest.mark.usefixtures("few_digits", "no_figures")
 
 
 def small(name: str, **fields):
@@ -160,12 +161,13 @@ def test_norm_of_two_replicas_is_that_of_the_whole_batch():
 # --- Runs
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
         ("digits_dcgan", "single"),
-        ("digits_dcgan", "cpu:2"),
         ("digits_conditional", "single"),
+        pytest.param("digits_dcgan", "cpu:2", marks=pytest.mark.slow),
         pytest.param("digits_conditional", "cpu:2", marks=pytest.mark.slow),
     ],
 )
@@ -176,6 +178,7 @@ def test_run_goes_on_to_the_bit(name, strategy, tmp_path):
     assert [r["step"] for r in log if told in r] == [0, 3, 4]
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )
@@ -235,7 +238,7 @@ def test_frechet_distance_is_of_the_judges_features(tmp_path):
         for pictures in (
             digits.load("train").pictures,
             digits.load("test").pictures,
-            model.sample(2_000),
+            model.sample(dcgan._MEASURED),
         )
     )
 

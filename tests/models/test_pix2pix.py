@@ -13,8 +13,6 @@ from PIL import Image
 
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.presets import PRESETS, preset
-from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.finite import NonFiniteLossError
 from cyclegan_tf.training.train import describe, train
 from cyclegan_tf.validation import UserError
@@ -32,7 +30,7 @@ SMALL = {
     "log_every_steps": 1,
 }
 
-pytestmark = pytest.mark.usefixtures("few_shapes")
+pytestmark = pytest.mark.usefixtures("few_shapes", "no_figures")
 
 # --- Losses and gradients
 
@@ -163,6 +161,7 @@ def test_truth_of_one_colour_and_no_test_pictures(model_of, tmp_path):
 # --- Runs
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )
@@ -178,14 +177,7 @@ def test_run_goes_on_to_the_bit(strategy, tmp_path):
     assert (tmp_path / "whole/losses.png").exists()
 
 
-@pytest.mark.parametrize("values", [{}, PRESETS["shapes_pix2pix"].baseline])
-def test_two_steps_of_the_preset(values, tmp_path, capsys):
-    options = preset("shapes_pix2pix", run_dir=str(tmp_path), max_steps=2, **values)
-    train(options)
-    assert "2 of" in capsys.readouterr().out
-    assert newest_checkpoint(tmp_path).endswith("step-2")
-
-
+@pytest.mark.slow
 def test_script_draws_what_runs_make_of_pairs(tmp_path):
     for name in ("shapes", "shapes_anywhere"):
         fields = {**SMALL, "dataset": name, "num_steps": 1, "strategy": "single"}

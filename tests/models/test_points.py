@@ -32,6 +32,8 @@ SMALL = {
     "log_every_steps": 1,
 }
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 # --- Data
 
 
@@ -151,13 +153,13 @@ def test_gradients_equal_those_of_the_equations(name, in_double):
 # --- Runs
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
         ("points", "single"),
-        ("points", "cpu:2"),
-        ("points_wgan_gp", "single"),
-        pytest.param("points_wgan_gp", "cpu:2", marks=pytest.mark.slow),
+        pytest.param("points", "cpu:2", marks=pytest.mark.slow),
+        pytest.param("points_wgan_gp", "single", marks=pytest.mark.slow),
     ],
 )
 def test_run_goes_on_to_the_bit(name, strategy, tmp_path):

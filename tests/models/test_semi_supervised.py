@@ -25,7 +25,7 @@ SMALL = {
     "log_every_steps": 1,
 }
 
-pytestmark = pytest.mark.usefixtures("few_digits")
+pytestmark = pytest.mark.usefixtures("few_digits", "no_figures")
 
 
 def small(**fields):
@@ -115,6 +115,7 @@ def test_gradients_equal_those_of_the_equations(weight):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
 
 
+@pytest.mark.usefixtures("eagerly")
 @pytest.mark.parametrize(
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )

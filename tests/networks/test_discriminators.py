@@ -10,6 +10,8 @@ from cyclegan_tf.networks.norms import is_instance_normalization
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.validation import patchgan_size
 
+pytestmark = pytest.mark.stack
+
 
 @pytest.mark.parametrize("norm", ["instance", "layer"])
 def test_contracts_of_discriminators(tmp_path, norm):

@@ -13,6 +13,8 @@ from cyclegan_tf.networks.layers import (
 )
 from cyclegan_tf.networks.norms import InstanceNormalization
 
+pytestmark = pytest.mark.stack
+
 
 def numpy_instance_norm(x: np.ndarray) -> np.ndarray:
     x = x.astype(np.float64)

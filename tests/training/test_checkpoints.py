@@ -1,9 +1,11 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.presets import preset
 from cyclegan_tf.run_directory import newest_checkpoint, save_config
 from cyclegan_tf.training.checkpoint_files import check_can_go_on, networks_in
 from cyclegan_tf.training.checkpoints import (
@@ -15,11 +17,22 @@ from cyclegan_tf.training.checkpoints import (
 from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
+pytestmark = pytest.mark.stack
 
-def trained(config, images, steps=3):
-    model = CycleGAN(config, 100)
-    for step in range(steps):
-        model.train_step(images(1, 32, 32, 3, seed=2 * step), images(1, 32, 32, 3))
+
+@pytest.fixture(scope="module")
+def trained():
+    """A CycleGAN whose variables all have other values than at the start."""
+    keras.utils.set_random_seed(0)
+    model = CycleGAN(preset("tiny"), 100)
+    random = np.random.default_rng(0)
+    for variables in model.state().values():
+        for variable in variables.values():
+            if variable.dtype.is_floating:
+                shape = variable.shape
+                variable.assign_add(random.uniform(0.01, 0.1, shape).astype("f4"))
+            else:
+                variable.assign(tf.cast(3, variable.dtype))
     return model
 
 
@@ -38,40 +51,45 @@ def assert_same_state(model, other):
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
 
 
-def test_restored_state_is_the_saved_one_to_the_bit(tiny, random_images, tmp_path):
-    model = trained(tiny(), random_images)
-    Checkpoints(model.state(), tmp_path).save(3)
-    other = CycleGAN(tiny(seed=9), 100)
-    assert other.step == 0
-    assert Checkpoints(other.state(), tmp_path).restore() == 3
-    assert other.step == 3
-    assert_same_state(model, other)
+@pytest.mark.usefixtures("eagerly")
+def test_restored_state_is_the_saved_one_to_the_bit(
+    trained, tiny, random_images, tmp_path
+):
+    Checkpoints(trained.state(), tmp_path).save(3)
+    others = CycleGAN(tiny(seed=9), 100), CycleGAN(tiny(), 100)
+    for other in others:
+        assert other.step == 0
+        assert Checkpoints(other.state(), tmp_path).restore() == other.step == 3
+        assert_same_state(trained, other)
+        # The seed of the pool's draws is in the configuration, not in the checkpoint.
+        other.config = trained.config
     x, y = random_images(1, 32, 32, 3, seed=8), random_images(1, 32, 32, 3, seed=9)
-    # The seed of the pool's draws is not in the checkpoint but in the configuration.
-    other.config = model.config
-    model.train_step(x, y)
-    other.train_step(x, y)
-    assert_same_state(model, other)
+    for _ in range(2):
+        for other in others:
+            other.train_step(x, y)
+    assert_same_state(*others)
 
 
-def test_learning_rate_goes_on_where_it_was(tiny, random_images, tmp_path):
-    config = tiny(num_epochs=1, num_decay_epochs=3)
-    model = CycleGAN(config, 1)
-    for _ in range(3):
-        model.train_step(random_images(1, 32, 32, 3), random_images(1, 32, 32, 3))
-    Checkpoints(model.state(), tmp_path).save(3)
-    other = CycleGAN(config, 1)
+def test_learning_rate_goes_on_where_it_was(trained, tiny, tmp_path):
+    """After three epochs of one step: the second of three in which it falls."""
+    Checkpoints(trained.state(), tmp_path).save(3)
+    other = CycleGAN(tiny(num_epochs=1, num_decay_epochs=3), 1)
     Checkpoints(other.state(), tmp_path).restore()
-    assert other.learning_rate == model.learning_rate == pytest.approx(2e-4 / 4)
+    assert other.learning_rate == pytest.approx(2e-4 / 4)
 
 
-def test_nothing_to_restore_is_step_0(tiny, tmp_path):
-    assert Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).restore() == 0
+@pytest.fixture
+def small_state():
+    return {"network": {"kernel": tf.Variable([1.0, 2.0])}}
+
+
+def test_nothing_to_restore_is_step_0(small_state, tmp_path):
+    assert Checkpoints(small_state, tmp_path).restore() == 0
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_three_checkpoints_are_kept(tiny, tmp_path):
-    checkpoints = Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path)
+def test_three_checkpoints_are_kept(small_state, tmp_path):
+    checkpoints = Checkpoints(small_state, tmp_path)
     for step in (5, 10, 10, 15, 20):
         checkpoints.save(step)
     names = sorted(p.name for p in (tmp_path / "checkpoints").glob("*.index"))
@@ -79,11 +97,10 @@ def test_three_checkpoints_are_kept(tiny, tmp_path):
     assert newest_checkpoint(tmp_path).endswith("step-20")
 
 
-def test_run_that_goes_on_keeps_three_in_all(tiny, tmp_path):
-    model = CycleGAN(tiny(), 10)
+def test_run_that_goes_on_keeps_three_in_all(small_state, tmp_path):
     for step in (1, 2, 3):
-        Checkpoints(model.state(), tmp_path).save(step)
-    again = Checkpoints(model.state(), tmp_path)
+        Checkpoints(small_state, tmp_path).save(step)
+    again = Checkpoints(small_state, tmp_path)
     again.restore()
     again.save(4)
     names = sorted(p.stem for p in (tmp_path / "checkpoints").glob("*.index"))
@@ -106,10 +123,12 @@ def test_other_networks_are_refused_with_all_that_differs(tiny, tmp_path):
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_missing_variables_are_listed(tiny, tmp_path):
-    Checkpoints(CycleGAN(tiny(pool_size=0), 10).state(), tmp_path).save(1)
+def test_missing_variables_are_listed(trained, tmp_path):
+    state = trained.state()
+    without = {k: v for k, v in state.items() if not k.startswith("pools_x")}
+    Checkpoints(without, tmp_path).save(1)
     with pytest.raises(UserError, match="missing: pools_x_0/count, pools_x_0/images"):
-        Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).restore()
+        Checkpoints(state, tmp_path).restore()
 
 
 def test_pools_of_two_replicas_do_not_fit_one(tiny, tmp_path):
@@ -122,15 +141,15 @@ def test_pools_of_two_replicas_do_not_fit_one(tiny, tmp_path):
         Checkpoints(CycleGAN(tiny(batch_size=2), 10).state(), tmp_path).restore()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_network_is_loaded_from_its_run_directory(name, tiny, random_images, tmp_path):
-    config = tiny(run_dir=str(tmp_path))
-    model = trained(config, random_images)
-    save_config(config)
-    Checkpoints(model.state(), tmp_path).save(3)
-    network = load_network(tmp_path, name)
+def test_network_is_loaded_from_its_run_directory(
+    trained, tiny, random_images, tmp_path
+):
+    save_config(tiny(run_dir=str(tmp_path)))
+    Checkpoints(trained.state(), tmp_path).save(3)
     images = random_images(2, 32, 32, 3, seed=5)
-    np.testing.assert_array_equal(network(images), model.networks[name](images))
+    for name in NETWORKS:
+        made = load_network(tmp_path, name)(images)
+        np.testing.assert_array_equal(made, trained.networks[name](images), name)
 
 
 def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
@@ -148,8 +167,8 @@ def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
         load_network(tmp_path, "generator_g")
 
 
-def test_tensors_are_saved_under_our_names(tiny, tmp_path):
-    Checkpoints(CycleGAN(tiny(), 10).state(), tmp_path).save(1)
+def test_tensors_are_saved_under_our_names(trained, tmp_path):
+    Checkpoints(trained.state(), tmp_path).save(1)
     names = [name for name, _ in tf.train.list_variables(newest_checkpoint(tmp_path))]
     assert "generator_g/first_conv_kernel/.ATTRIBUTES/VARIABLE_VALUE" in names
 
@@ -170,24 +189,23 @@ def saved_networks(model, run_dir, names=NETWORKS):
 
 
 def test_networks_alone_are_saved_as_step_0_under_the_names_of_a_training(
-    tiny, random_images, tmp_path
+    trained, tiny, tmp_path
 ):
-    model = trained(tiny(), random_images)
-    path = saved_networks(model, tmp_path, ["generator_f", "discriminator_x"])
+    path = saved_networks(trained, tmp_path, ["generator_f", "discriminator_x"])
     assert path == str(tmp_path / "checkpoints" / "step-0")
     assert networks_in(path) == ("generator_f", "discriminator_x")
     save_config(tiny(run_dir=str(tmp_path)))
     for name in networks_in(path):
         loaded = named_weights(load_network(tmp_path, name))
-        for key, variable in named_weights(model.networks[name]).items():
+        for key, variable in named_weights(trained.networks[name]).items():
             np.testing.assert_array_equal(loaded[key], variable)
     told = "does not hold generator_g; it holds generator_f, discriminator_x"
     with pytest.raises(UserError, match=told):
         load_network(tmp_path, "generator_g")
 
 
-def test_networks_alone_are_no_run_to_go_on_with(tiny, tmp_path):
-    model = CycleGAN(tiny(), 10)
+def test_networks_alone_are_no_run_to_go_on_with(trained, tmp_path):
+    model = trained
     check_can_go_on(tmp_path)
     saved_networks(model, tmp_path)
     with pytest.raises(UserError, match="has networks only.*--initialize_from"):
@@ -198,33 +216,31 @@ def test_networks_alone_are_no_run_to_go_on_with(tiny, tmp_path):
     check_can_go_on(tmp_path)
 
 
-@pytest.mark.parametrize("strategy", ["single", "cpu:2"])
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("strategy", "whole"), [("single", False), ("cpu:2", True)])
 def test_training_begins_with_the_networks_of_another_and_nothing_else(
-    tiny, random_images, tmp_path, strategy, whole
+    trained, tiny, tmp_path, strategy, whole
 ):
-    before = trained(tiny(), random_images)
     if whole:
-        Checkpoints(before.state(), tmp_path).save(3)
+        Checkpoints(trained.state(), tmp_path).save(3)
     else:
-        saved_networks(before, tmp_path)
+        saved_networks(trained, tmp_path)
     model = CycleGAN(tiny(seed=9, batch_size=2), 100, make_strategy(strategy))
     untouched = arrays(model)
     assert initialize(model.networks, tmp_path) == NETWORKS
     for name, value in arrays(model).items():
         network = name.partition("/")[0] in NETWORKS
-        expected = arrays(before)[name] if network else untouched[name]
+        expected = arrays(trained)[name] if network else untouched[name]
         np.testing.assert_array_equal(value, expected, err_msg=name)
     assert model.step == 0
 
 
-def test_networks_that_are_not_there_keep_their_random_weights(tiny, tmp_path):
-    before, model = CycleGAN(tiny(), 10), CycleGAN(tiny(), 10)
-    saved_networks(before, tmp_path, ["generator_g", "generator_f"])
+def test_networks_that_are_not_there_keep_their_random_weights(trained, tiny, tmp_path):
+    model = CycleGAN(tiny(), 10)
+    saved_networks(trained, tmp_path, ["generator_g", "generator_f"])
     random = arrays(model)
     assert initialize(model.networks, tmp_path) == ("generator_g", "generator_f")
     for name, value in arrays(model).items():
-        of = before.state() if name.startswith("generator") else None
+        of = trained.state() if name.startswith("generator") else None
         group, _, key = name.partition("/")
         expected = of[group][key] if of else random[name]
         np.testing.assert_array_equal(value, expected, err_msg=name)
@@ -240,12 +256,9 @@ def test_networks_that_do_not_fit_are_refused_and_change_nothing(tiny, tmp_path)
         np.testing.assert_array_equal(value, before[name])
 
 
-def test_nothing_to_begin_with_is_refused(tiny, tmp_path):
+def test_nothing_to_begin_with_is_refused(trained, tmp_path):
     with pytest.raises(UserError, match="`initialize_from` .* has no checkpoint"):
-        initialize(CycleGAN(tiny(), 10).networks, tmp_path)
-
-
-def test_checkpoint_without_networks_is_nothing_to_begin_with(tiny, tmp_path):
+        initialize(trained.networks, tmp_path)
     save_networks(tmp_path, {"encoder": {"kernel": np.zeros(2, np.float32)}})
     with pytest.raises(UserError, match="`initialize_from` .* has no networks[.]"):
-        initialize(CycleGAN(tiny(), 10).networks, tmp_path)
+        initialize(trained.networks, tmp_path)

@@ -17,6 +17,8 @@ from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.reporting import Reporter, append_line, read_log
 from cyclegan_tf.validation import UserError
 
+pytestmark = pytest.mark.stack
+
 PARTS = "index", "data-00000-of-00001"
 
 

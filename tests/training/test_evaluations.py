@@ -1,5 +1,6 @@
 """Evaluations during a training, and the best checkpoint."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -17,8 +18,8 @@ from cyclegan_tf.training.reporting import read_log
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """An epoch of 8 steps, 4 test pictures, and a judge of few steps."""
-    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 8)
+    """An epoch of 12 steps, 4 test pictures, and a judge of few steps."""
+    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 4)
     monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
 
@@ -40,17 +41,17 @@ def weights(run_dir) -> list[np.ndarray]:
     return load_network(run_dir, "generator_g").get_weights()
 
 
-def test_training_is_evaluated_and_the_best_is_kept(tiny, tmp_path, capsys):
-    fields = {"num_epochs": 3, "num_decay_epochs": 0, "max_steps": 12}
-    config = tiny(
-        **fields,
+@pytest.mark.usefixtures("no_figures")
+def test_training_is_evaluated_and_the_best_is_kept(whole_run, tmp_path, capsys):
+    config = dataclasses.replace(
+        whole_run,
         run_dir=str(tmp_path / "run"),
         evaluate_every_epochs=1,
         keep_best="A2B/cycle_error",
     )
     train.train(config)
     found = evaluations(config.run_dir)
-    assert [*found] == [8, 12]
+    assert [*found] == [12, 24]
     errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
     best = min(errors, key=errors.get)
     path, kept = best_checkpoint(config.run_dir)
@@ -63,23 +64,25 @@ def test_training_is_evaluated_and_the_best_is_kept(tiny, tmp_path, capsys):
     assert spread["count"] == 2
     named = record["best_not_the_result"]["A2B/cycle_error"]
     assert named == {"value": errors[best], "step": best}
-    assert (record["step"], record["pictures"]) == (12, {"A2B": 4, "B2A": 4})
+    assert (record["step"], record["pictures"]) == (24, {"A2B": 4, "B2A": 4})
     assert (tmp_path / "run/evaluation.png").exists()
     assert set(record["numbers"]) <= tags(config.run_dir)
     printed = capsys.readouterr().out
     assert "The judge (" in printed
-    assert "Mean and deviation of the last five evaluations:" in printed
     assert f"best {errors[best]:.1f} at step {best}" in printed
     # The same without evaluations ends with the same weights.
-    plain = tiny(**fields, run_dir=str(tmp_path / "plain"))
-    train.train(plain)
-    for a, b in zip(weights(config.run_dir), weights(plain.run_dir), strict=True):
+    for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
         np.testing.assert_array_equal(a, b)
-    # Epochs say what goes wrong: new generators give nearly one picture for all.
+    assert evaluations(whole_run.run_dir) == {}
+
+
+@pytest.mark.usefixtures("no_figures", "counts_only")
+def test_epochs_without_evaluations_say_what_goes_wrong(tiny, tmp_path, capsys):
+    train.train(tiny(run_dir=str(tmp_path / "run"), max_steps=12))
     printed = capsys.readouterr().out
-    assert "Step 8, A2B mode collapse: outputs are 0." in printed
+    # New generators give nearly one picture for all.
+    assert "Step 12, A2B mode collapse: outputs are 0." in printed
     assert "The judge" not in printed
-    assert evaluations(plain.run_dir) == {}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,11 @@ from cyclegan_tf.training.train import train
 
 @pytest.mark.usefixtures("few_digits", "few_shapes")
 @pytest.mark.parametrize(
-    "name", [*FAMILY_PRESETS, pytest.param("limits", marks=pytest.mark.slow)]
+    "name",
+    [
+        pytest.param(name, marks=() if name == "points" else pytest.mark.slow)
+        for name in (*FAMILY_PRESETS, "limits")
+    ],
 )
 def test_two_steps_of_a_preset(name, tmp_path):
     fields = {}

@@ -11,7 +11,7 @@ from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training.train import train
 from cyclegan_tf.validation import UserError
 
-pytestmark = pytest.mark.usefixtures("few_shapes")
+pytestmark = pytest.mark.usefixtures("few_shapes", "counts_only", "shows_nothing")
 
 
 def test_held_run_is_not_trained(tiny, tmp_path):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.translators import LoadedModel, of_run
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.presets import preset
 from cyclegan_tf.pytorch.exporting import export_networks
 from cyclegan_tf.pytorch.importing import import_networks
 from cyclegan_tf.run_directory import (
@@ -34,11 +35,11 @@ pytestmark = pytest.mark.usefixtures("few_shapes")
 class Training:
     """Saves checkpoints whose weights their step tells."""
 
-    def __init__(self, config):
+    def __init__(self, model, config):
         save_config(config)
         self.run_dir = config.run_dir
-        self._model = CycleGAN(config, 10)
-        self._checkpoints = Checkpoints(self._model.state(), config.run_dir)
+        self._model = model
+        self._checkpoints = Checkpoints(model.state(), config.run_dir)
         self.step = 0
 
     def save(self, number=1):
@@ -61,49 +62,63 @@ def assert_of_step(network, step):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.fixture(scope="module")
+def networks():
+    """Two CycleGANs: one that is trained, one that takes over networks."""
+    return [CycleGAN(preset("tiny"), 10) for _ in range(2)]
+
+
 @pytest.fixture
-def training(tiny, tmp_path):
+def training(networks, tiny, tmp_path):
     (tmp_path / "run").mkdir()
-    training = Training(tiny(run_dir=str(tmp_path / "run")))
+    training = Training(networks[0], tiny(run_dir=str(tmp_path / "run")))
     training.save()
     return training
 
 
-@pytest.fixture(params=["before it is listed", "before it is restored"])
-def deleted(request, training, monkeypatch):
-    """The first checkpoint that is read is deleted by three that are saved."""
-    list_variables, times = tf.train.list_variables, iter([3])
+@pytest.fixture
+def deletes(training, monkeypatch):
+    """Has the first checkpoint that is read deleted by three that are saved."""
+    list_variables = tf.train.list_variables
 
-    def meanwhile(path):
-        if request.param == "before it is listed":
+    def when(moment):
+        times = iter([3])
+
+        def meanwhile(path):
+            if moment == "before it is listed":
+                training.save(next(times, 0))
+            listed = list_variables(path)
             training.save(next(times, 0))
-        listed = list_variables(path)
-        training.save(next(times, 0))
-        return listed
+            return listed
 
-    monkeypatch.setattr(tf.train, "list_variables", meanwhile)
+        monkeypatch.setattr(tf.train, "list_variables", meanwhile)
 
-
-def test_newest_network_is_loaded(training, deleted):
-    assert_of_step(load_network(training.run_dir, "generator_g"), 4)
+    return when
 
 
-def test_network_is_read_of_the_next_checkpoint(training, deleted):
+@pytest.fixture
+def deleted(deletes):
+    deletes("before it is restored")
+
+
+@pytest.mark.parametrize("moment", ["before it is listed", "before it is restored"])
+def test_network_is_read_of_the_next_checkpoint(training, deletes, moment):
     read = functools.partial(load_network, training.run_dir, "generator_g")
-    assert_of_step(read_checkpoint(training.run_dir, read), 4)
+    deletes(moment)
+    assert_of_step(read(), 4)
+    deletes(moment)
+    assert_of_step(read_checkpoint(training.run_dir, read), 7)
 
 
-def test_networks_are_taken_over_from_the_next_checkpoint(training, deleted, tiny):
-    networks = {"generator_f": CycleGAN(tiny(), 10).generator_f}
-    path = take_over(networks, training.run_dir, "run_dir")
+def test_networks_are_taken_over_from_the_next_checkpoint(training, deletes, networks):
+    model = networks[1]
+    deletes("before it is restored")
+    path = take_over({"generator_f": model.generator_f}, training.run_dir, "run_dir")
     assert path.endswith("step-4")
-    assert_of_step(networks["generator_f"], 4)
-
-
-def test_training_begins_with_the_next_checkpoint(training, deleted, tiny):
-    model = CycleGAN(tiny(), 10)
+    assert_of_step(model.generator_f, 4)
+    deletes("before it is listed")
     assert initialize(model.networks, training.run_dir) == NETWORKS
-    assert_of_step(model.generator_g, 4)
+    assert_of_step(model.generator_g, 7)
 
 
 def test_both_generators_are_exported_of_one_checkpoint(

@@ -40,6 +40,7 @@ def disordered(graphs) -> list[str]:
     return late
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cpu:2", "single"])
 def test_no_weight_is_updated_before_it_is_read(name, tiny, random_images):
     strategy = make_strategy(name)

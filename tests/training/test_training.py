@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 import signal
 
@@ -21,13 +22,7 @@ from cyclegan_tf.training.finite import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
 
-
-@pytest.fixture(autouse=True)
-def few_shapes(monkeypatch):
-    """An epoch of 12 steps."""
-    monkeypatch.setattr(datasets.shapes, "NUM_TRAIN", 12)
-    monkeypatch.setattr(datasets.shapes, "NUM_TEST", 3)
-
+pytestmark = [pytest.mark.usefixtures("few_shapes"), pytest.mark.stack]
 
 LEARNS_SOONER = {
     "average_decay": 0.9,
@@ -40,29 +35,42 @@ LEARNS_SOONER = {
 CRITICS = {"adversarial_loss": "wgan_gp", "pool_size": 0, "critic_steps": 2}
 
 
-@pytest.mark.parametrize(
-    ("fields", "stops"),
-    [
-        pytest.param({}, (7, 15), id="official"),
-        pytest.param(LEARNS_SOONER, (11,), id="sooner", marks=pytest.mark.slow),
-        pytest.param(CRITICS, (5,), id="critics", marks=pytest.mark.slow),
-    ],
-)
-def test_broken_run_ends_as_an_unbroken_one_to_the_bit(tiny, tmp_path, fields, stops):
+def iterations(run_dir) -> int:
+    name = "optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"
+    return tensors(run_dir)[name]
+
+
+@pytest.mark.usefixtures("shows_nothing")
+def test_broken_run_ends_as_an_unbroken_one_to_the_bit(whole_run, tmp_path):
+    """Two epochs, broken off once within the first; only one of them shows pictures."""
+    broken = dataclasses.replace(whole_run, run_dir=str(tmp_path / "broken"))
+    for max_steps in (7, 0):
+        training.train(dataclasses.replace(broken, max_steps=max_steps))
+    assert_same_tensors(broken, whole_run)
+    assert iterations(broken.run_dir) == 24
+
+
+def assert_same_tensors(config, other):
+    ours, theirs = tensors(config.run_dir), tensors(other.run_dir)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fields", "stops"), [(LEARNS_SOONER, (11,)), (CRITICS, (5,))])
+def test_broken_run_of_other_options_ends_so_too(tiny, tmp_path, fields, stops):
     config = tiny(log_every_steps=5, save_every_steps=100, **fields)
     whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
     broken = dataclasses.replace(config, run_dir=str(tmp_path / "broken"))
     training.train(whole)
     for max_steps in (*stops, 0):
         training.train(dataclasses.replace(broken, max_steps=max_steps))
-    ours, theirs = tensors(broken.run_dir), tensors(whole.run_dir)
-    assert ours.keys() == theirs.keys()
-    updates = ours["optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"]
-    assert updates == 24 // config.critic_steps
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+    assert_same_tensors(broken, whole)
+    assert iterations(broken.run_dir) == 24 // config.critic_steps
 
 
+@pytest.mark.usefixtures("eagerly", "shows_nothing")
 def test_run_with_averages_is_shown_loaded_and_gone_on_from_with_them(tiny, tmp_path):
     fields = {"average_decay": 0.9, "learning_rate": 1e-2, "max_steps": 4}
     run = tiny(run_dir=str(tmp_path / "run"), **fields)
@@ -126,31 +134,27 @@ def test_weights_that_mean_something_else_are_refused(
     assert not (tmp_path / "after").exists()
 
 
-# Too small to change a weight.
-NO_LEARNING = 1e-30
-
-
-def test_run_begins_with_the_networks_of_another_once(tiny, tmp_path, capsys):
-    before = tiny(run_dir=str(tmp_path / "before"), max_steps=3)
-    training.train(before)
-    fields = {"initialize_from": before.run_dir, "run_dir": str(tmp_path / "after")}
-    config = tiny(**fields, seed=5, learning_rate=NO_LEARNING, max_steps=2)
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
+def test_run_begins_with_the_networks_of_another_once(
+    tiny, whole_run, tmp_path, capsys
+):
+    shutil.copytree(whole_run.run_dir, tmp_path / "before")
+    fields = {"initialize_from": str(tmp_path / "before"), "max_steps": 2}
+    config = tiny(run_dir=str(tmp_path / "after"), seed=5, **fields)
     capsys.readouterr()
     training.train(config)
-    told = f"From {before.run_dir}: generator_g, generator_f, discriminator_x, "
+    told = f"From {config.initialize_from}: generator_g, generator_f, discriminator_x, "
     assert told + "discriminator_y.\n" in capsys.readouterr().out
-    ours, theirs = tensors(config.run_dir), tensors(before.run_dir)
+    ours, theirs = tensors(config.run_dir), tensors(whole_run.run_dir)
     networks = [name for name in theirs if name.startswith(NETWORKS)]
     assert len(networks) == 2 * 9 + 2 * 6
     for name in networks:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     # It goes on without the other.
-    shutil.rmtree(before.run_dir + "/checkpoints/")
+    shutil.rmtree(config.initialize_from)
     training.train(dataclasses.replace(config, max_steps=4))
     assert "From" not in capsys.readouterr().out
-    ours = tensors(config.run_dir)
-    iteration = "optimizer_of_generator_g/000_iteration/.ATTRIBUTES/VARIABLE_VALUE"
-    assert ours[iteration] == 4
+    assert iterations(config.run_dir) == 4
     assert newest_checkpoint(config.run_dir).endswith("step-4")
 
 
@@ -163,13 +167,12 @@ def test_run_that_can_not_begin_leaves_nothing(tiny, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):
-    config = tiny(run_dir=str(tmp_path), log_every_steps=6, num_grid_images=2)
-    training.train(config)
-    grids = sorted(p.name for p in (tmp_path / "grids").iterdir())
+def test_run_directory_holds_all_that_was_promised(whole_run):
+    run_dir = pathlib.Path(whole_run.run_dir)
+    grids = sorted(p.name for p in (run_dir / "grids").iterdir())
     assert grids == ["epoch_0001.png", "epoch_0002.png"]
-    assert load_config(tmp_path) == config
-    records = read_log(tmp_path / "log.jsonl")
+    assert load_config(run_dir) == whole_run
+    records = read_log(run_dir / "log.jsonl")
     assert [r["step"] for r in records if "disc_x_loss" in r] == [6, 12, 18, 24]
     rates = [r["learning_rate"] for r in records if "learning_rate" in r]
     # The rate of the next step: the decay starts with the second epoch.
@@ -181,14 +184,20 @@ def test_run_directory_holds_all_that_was_promised(tiny, tmp_path, capsys):
     assert [r["step"] for r in errors] == [12, 24]
     assert errors[0]["error_x_to_y"] != errors[-1]["error_x_to_y"]
     assert errors[0]["error_doing_nothing_x_to_y"] > 10
-    assert (tmp_path / "losses.png").exists()
-    assert list((tmp_path / "tensorboard").iterdir())
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert (run_dir / "losses.png").stat().st_size > 1000
+    assert list((run_dir / "tensorboard").iterdir())
+    assert not list(run_dir.rglob("*.tmp"))
+
+
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
+def test_end_of_a_training_names_what_there_is(tiny, tmp_path, capsys):
+    training.train(tiny(run_dir=str(tmp_path), max_steps=2))
     told = capsys.readouterr().out
-    for name in ("grids", "epoch_0002.png", "losses.png", str(tmp_path)):
+    for name in ("grids", "step_0000002.png", "losses.png", str(tmp_path)):
         assert name in told
 
 
+@pytest.mark.usefixtures("shows_nothing")
 def test_records_are_means_of_whole_windows_whatever_is_saved_between(
     tiny, tmp_path, monkeypatch
 ):
@@ -198,7 +207,6 @@ def test_records_are_means_of_whole_windows_whatever_is_saved_between(
         "train_step",
         lambda self, x, y, identity: {"gen_g_loss": tf.constant(float(next(steps)))},
     )
-    monkeypatch.setattr(training.Reporter, "curves", lambda self, panels: None)
     config = tiny(run_dir=str(tmp_path), log_every_steps=5, save_every_steps=4)
     training.train(config)
     records = [r for r in read_log(tmp_path / "log.jsonl") if "gen_g_loss" in r]
@@ -211,15 +219,15 @@ def test_records_are_means_of_whole_windows_whatever_is_saved_between(
     ]
 
 
-def test_finished_run_is_left_as_it_is(tiny, tmp_path, capsys):
-    config = tiny(run_dir=str(tmp_path), max_steps=3)
-    training.train(config)
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.index")}
-    training.train(config)
-    assert "at step 3 of 3: nothing to train" in capsys.readouterr().out
-    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.index")}
+def test_finished_run_is_left_as_it_is(whole_run, tmp_path, capsys):
+    run = shutil.copytree(whole_run.run_dir, tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*.index")}
+    training.train(dataclasses.replace(whole_run, run_dir=str(run)))
+    assert "at step 24 of 24: nothing to train" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in run.rglob("*.index")}
 
 
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
 def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
     tiny, tmp_path, monkeypatch
 ):
@@ -242,6 +250,7 @@ def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
     assert newest_checkpoint(tmp_path).endswith("step-8")
 
 
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, number):
     original = CycleGAN.train_step

@@ -152,6 +152,7 @@ def test_one_process_leads_and_needs_nobody():
     workers.check_same_step(5, strategy)
 
 
+@pytest.mark.slow
 def test_whole_step_compiles_as_tpus_need_it(tiny, random_images):
     """XLA knows all of its operations, updates among them, and all shapes."""
     model = CycleGAN(tiny(pool_size=0, num_filters=4), 10)
