@@ -1,17 +1,20 @@
 # make demo: train on drawn pictures and show the result. make test: run the tests.
 # make docs: write the tables of flags in the pages anew.
-# STACK=tfa: on TensorFlow Addons, in a virtual environment of its own.
+# STACK=tfa: on TensorFlow Addons, in a virtual environment of its own; it runs the tests
+# that a version of TensorFlow or Keras can change.
 STACK ?= current
 ifeq ($(STACK),current)
 REQUIREMENTS = requirements.txt
 NEWEST = 13
 VENV ?= .venv
 RUN_DIR ?= runs/demo
+TESTS =
 else ifeq ($(STACK),tfa)
 REQUIREMENTS = requirements-tfa.txt
 NEWEST = 11
 VENV ?= .venv-tfa
 RUN_DIR ?= runs/demo-tfa
+TESTS = -m "stack and not slow"
 else
 $(error STACK must be current or tfa. Received: $(STACK))
 endif
@@ -24,7 +27,7 @@ demo: $(VENV)/installed
 	$(VENV)/bin/python train.py --preset demo --run_dir $(RUN_DIR)
 
 test: $(VENV)/installed-for-tests
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TESTS)
 
 check: $(VENV)/installed-for-tests
 	$(VENV)/bin/ruff format --check .

@@ -44,6 +44,10 @@ from cyclegan_tf.exporting.request import Request  # noqa: E402
 from cyclegan_tf.run_directory import save_config  # noqa: E402
 
 
+def pytest_addoption(parser):
+    parser.addoption("--kills", type=int, default=5, help="how often a run is killed")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def judges(tmp_path_factory):
     """Judges are kept here, and not in the user's folder."""

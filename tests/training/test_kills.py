@@ -1,6 +1,6 @@
 """A run that is killed again and again ends as one that never was, to the bit.
 
-`python -m pytest -m slow tests/training/test_kills.py`
+`python -m pytest -m slow tests/training/test_kills.py --kills 20` takes half an hour.
 """
 
 import pathlib
@@ -16,13 +16,12 @@ from helpers.runs import tensors
 from cyclegan_tf.training.reporting import MEASURES, read_log
 
 ROOT = pathlib.Path(__file__).parents[2]
-KILLS, STEPS = 20, 1000
 REPLICAS = {1: [], 2: ["--strategy", "cpu:2", "--batch_size", "2"]}
 
 
-def command(run_dir: pathlib.Path, replicas: int) -> list[str]:
+def command(run_dir: pathlib.Path, replicas: int, steps: int) -> list[str]:
     flags = "--preset tiny --deterministic --log_every_steps 1 --save_every_steps 4"
-    flags += f" --max_steps {STEPS} --num_epochs {STEPS} --run_dir {run_dir}"
+    flags += f" --max_steps {steps} --num_epochs {steps} --run_dir {run_dir}"
     return [sys.executable, "train.py", *flags.split(), *REPLICAS[replicas]]
 
 
@@ -42,9 +41,9 @@ def is_writing(run_dir: pathlib.Path) -> bool:
     return any("temp" in path.name for path in folder.glob("step-*"))
 
 
-def kill(run_dir: pathlib.Path, replicas: int, chance: random.Random) -> str:
+def kill(training: list[str], run_dir: pathlib.Path, chance: random.Random) -> str:
     """Starts the run once, and kills it: in a checkpoint, or at any moment."""
-    run = subprocess.Popen(command(run_dir, replicas), cwd=ROOT)
+    run = subprocess.Popen(training, cwd=ROOT)
     if chance.random() < 0.5:
         assert killed_while(run, lambda: is_writing(run_dir))
         return "in a checkpoint"
@@ -60,16 +59,18 @@ def records(run_dir: pathlib.Path) -> list[dict]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", REPLICAS)
-def test_killed_run_ends_as_an_unbroken_one(tmp_path, replicas):
+def test_killed_run_ends_as_an_unbroken_one(tmp_path, replicas, pytestconfig):
+    number = pytestconfig.getoption("kills")
+    steps = 50 * number
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(whole, replicas), cwd=ROOT, check=True)
-    chance = random.Random(replicas)
-    kills = [kill(broken, replicas, chance) for _ in range(KILLS)]
+    subprocess.run(command(whole, replicas, steps), cwd=ROOT, check=True)
+    chance, training = random.Random(replicas), command(broken, replicas, steps)
+    kills = [kill(training, broken, chance) for _ in range(number)]
     assert {"in a checkpoint", "at any moment"} == set(kills)
-    subprocess.run(command(broken, replicas), cwd=ROOT, check=True)
+    subprocess.run(training, cwd=ROOT, check=True)
     expected, found = tensors(whole), tensors(broken)
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_array_equal(value, found[name], err_msg=name)
-    assert [r["step"] for r in records(whole)] == list(range(1, STEPS + 1))
+    assert [r["step"] for r in records(whole)] == list(range(1, steps + 1))
     assert records(broken) == records(whole)
