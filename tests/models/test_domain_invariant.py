@@ -87,7 +87,7 @@ def test_weight_of_fooling_grows_from_none_to_all():
 def test_probe_tells_domains_apart_only_if_features_do():
     model = DomainInvariantClassifier(small())
     random = np.random.default_rng(0)
-    same, other = random.normal(size=(2, 200, 6)).astype(np.float32)
+    same, other = random.normal(size=(2, 400, 6)).astype(np.float32)
     assert abs(model.probed(same, other) - 0.5) < 0.1
     assert model.probed(same, other + 2.0) > 0.95
     # Of one mean, but not alike.

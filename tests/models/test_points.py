@@ -11,7 +11,6 @@ from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
 from cyclegan_tf.data import points
-from cyclegan_tf.learning.losses import wasserstein
 from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.points import PointsGAN
@@ -19,7 +18,7 @@ from cyclegan_tf.networks.perceptron import perceptron
 from cyclegan_tf.options import Points
 from cyclegan_tf.presets import PRESETS, preset
 from cyclegan_tf.run_directory import load_config, newest_checkpoint
-from cyclegan_tf.training.train import describe, train
+from cyclegan_tf.training.train import train
 from cyclegan_tf.validation import UserError
 
 NETWORKS = ("generator", "discriminator", "optimizer_of_")
@@ -108,12 +107,6 @@ def test_penalty_equals_finite_differences(in_double):
     assert difference == pytest.approx(gradient[0, 0], rel=1e-5, abs=1e-9)
 
 
-def test_wasserstein_by_hand():
-    scores = tf.constant([[1.0], [4.0]])
-    assert float(wasserstein(scores, True)) == -2.5
-    assert float(wasserstein(scores, False)) == 2.5
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_equal_those_of_the_equations(name, in_double):
     options = dataclasses.replace(PRESETS[name].config, **SMALL)
@@ -197,16 +190,6 @@ def test_rate_is_constant_and_then_falls_for_both_networks_alike():
     assert [float(critic(5 * step + 4)) for step in range(8)] == rates
 
 
-def test_plan_names_model_networks_and_steps():
-    told = describe(preset("points", num_units=3, num_layers=1)).splitlines()
-    assert told[1] == '  "model": "points",'
-    assert told[-3:] == [
-        "generator: 17 parameters",
-        "discriminator: 13 parameters",
-        "steps: 10,000",
-    ]
-
-
 def test_commands_for_a_cyclegan_refuse_the_run(tmp_path):
     train(preset("points", run_dir=str(tmp_path / "run"), **{**SMALL, "num_steps": 1}))
     told = "is a run of the model `points`; this needs a CycleGAN.$"
@@ -215,26 +198,3 @@ def test_commands_for_a_cyclegan_refuse_the_run(tmp_path):
     told = r"another configuration \(model: points there, cyclegan asked for\)"
     with pytest.raises(UserError, match=told):
         train(preset("tiny", run_dir=str(tmp_path / "run")))
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"points": "spiral"}, "`points` must be one of ring, grid."),
-        ({"learning_rate": 0}, "`learning_rate` must be above 0."),
-        ({"beta_1": 1.0}, "`beta_1` must be below 1."),
-        ({"beta_2": 1.0}, "`beta_2` must be below 1."),
-        ({"seed": 2**31}, "`seed` must be below 2147483648."),
-        ({"critic_steps": 0}, "`critic_steps` must be at least 1."),
-        ({"strategy": "all"}, "`strategy` must be auto, single"),
-    ],
-)
-def test_bad_option_is_refused(fields, told):
-    with pytest.raises(UserError, match=told):
-        Points(**fields)
-
-
-def test_batch_that_replicas_cannot_share_is_refused():
-    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with pytest.raises(UserError, match="multiple of the 2 replicas. Received: 3"):
-        PointsGAN(Points(batch_size=3), two)
