@@ -1,7 +1,5 @@
 """Damaged pictures and folders that lack something."""
 
-import re
-
 import numpy as np
 import pytest
 from helpers.dataset_folders import fill, read_all, resized, truncated_jpeg
@@ -12,18 +10,27 @@ from cyclegan_tf.validation import UserError
 
 
 @pytest.mark.parametrize("cache", ["memory", "none"])
-def test_damaged_picture_is_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
-    fill(tmp_path, {"trainA": 40, "trainB": 3})
-    (tmp_path / "trainA" / "07b.jpg").write_bytes(truncated_jpeg())
-    train_x = datasets.load(tiny(dataset=str(tmp_path), cache=cache)).train_x
-    stderr = capsys.readouterr().err
-    first, reason = stderr.splitlines()
-    told = f"Skipped: 1 of 41 pictures in {tmp_path} trainA can't be read: 07b.jpg."
-    assert first == told
-    assert re.fullmatch(r"  07b\.jpg: Truncated File Read", reason)
-    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(40)]
+def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
+    """Two of forty are allowed, one in twenty."""
+    fill(tmp_path, {"trainA": 38, "trainB": 3})
+    for name in ("07b.jpg", "99.jpg"):
+        (tmp_path / "trainA" / name).write_bytes(truncated_jpeg())
+    config = tiny(dataset=str(tmp_path), cache=cache)
+    train_x = datasets.load(config).train_x
+    assert capsys.readouterr().err.splitlines() == [
+        f"Skipped: 2 of 40 pictures in {tmp_path} trainA can't be read: 07b.jpg, "
+        "99.jpg.",
+        "  07b.jpg: Truncated File Read",
+        "  99.jpg: Truncated File Read",
+    ]
+    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(38)]
     for name, image in zip(train_x.names, read_all(train_x), strict=True):
         np.testing.assert_array_equal(image, resized(tmp_path / "trainA" / name, 36))
+    # A third one is too many.
+    (tmp_path / "trainA" / "00.jpg").write_bytes(truncated_jpeg())
+    told = r"^3 of 40 .* trainA can't be read: 00.jpg, 07b.jpg, 99.jpg\. At most 5% "
+    with pytest.raises(UserError, match=told + r".* 00.jpg: Truncated File Read\.$"):
+        datasets.load(config)
 
 
 def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsys):
@@ -33,39 +40,10 @@ def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsy
     datasets.count(config)
     assert capsys.readouterr().err == ""
     datasets.load(config)
-    told = [line for line in capsys.readouterr().err.splitlines() if "Left out" in line]
-    assert told == [
+    assert capsys.readouterr().err.splitlines() == [
         f"Left out of {folder}/trainA, no pictures: 2 .heic.",
         f"Left out of {folder}/testB, no pictures: 1 .txt.",
     ]
-
-
-def test_good_pictures_are_not_reported(from_folder, capsys):
-    from_folder()
-    assert "Skipped" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("cache", ["memory", "none"])
-def test_one_damaged_picture_in_twenty_is_allowed(tmp_path, tiny, cache, capsys):
-    fill(tmp_path, {"trainA": 38, "trainB": 1})
-    for name in ("98.jpg", "99.jpg"):
-        (tmp_path / "trainA" / name).write_bytes(truncated_jpeg())
-    data = datasets.load(tiny(dataset=str(tmp_path), cache=cache))
-    assert len(data.train_x) == 38
-    assert "2 of 40" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("cache", ["memory", "none"])
-def test_more_damaged_pictures_are_an_error(tmp_path, tiny, cache):
-    fill(tmp_path, {"trainA": 37, "trainB": 1})
-    for name in ("00.png", "01.png", "02.png"):
-        (tmp_path / "trainA" / name).write_bytes(truncated_jpeg())
-    with pytest.raises(
-        UserError,
-        match=r"^3 of 40 pictures in .* trainA can't be read: 00.png, 01.png, 02.png\. "
-        r"At most 5% may be damaged\. 00.png: Truncated File Read\.$",
-    ):
-        datasets.load(tiny(dataset=str(tmp_path), cache=cache))
 
 
 def test_many_damaged_pictures_are_named_in_part(folder, from_folder):
@@ -87,10 +65,8 @@ def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
     assert first.endswith(
         "bad00.jpg, bad01.jpg, bad02.jpg, bad03.jpg, bad04.jpg and 48 more."
     )
-    assert each == [
-        f"  bad{i:02}.jpg: cannot identify it as {images.FORMAT_NAMES}"
-        for i in range(50)
-    ]
+    reason = f"cannot identify it as {images.FORMAT_NAMES}"
+    assert each == [f"  bad{i:02}.jpg: {reason}" for i in range(50)]
     assert more == "  and 3 more"
     assert of_b.startswith("Skipped: 1 of 4") and of_b.endswith("read: gone.jpg.")
     assert reason_b == "  gone.jpg: No such file or directory"
@@ -99,41 +75,27 @@ def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
 # --- Mistakes
 
 
-def test_missing_training_split_is_an_error(tmp_path, tiny):
+def test_training_split_that_is_missing_or_empty_is_an_error(tmp_path, tiny):
     fill(tmp_path, {"trainA": 1})
     config = tiny(dataset=str(tmp_path))
     for function in (datasets.load, datasets.count):
         with pytest.raises(UserError, match=r"trainB is missing\.$"):
             function(config)
-
-
-def test_training_split_without_pictures_is_an_error(tmp_path, tiny):
-    fill(tmp_path, {"trainA": 1, "trainB": 0})
+    (tmp_path / "trainB").mkdir()
     (tmp_path / "trainB" / "picture.heic").write_bytes(b"x")
-    with pytest.raises(
-        UserError,
-        match=r"trainB has no picture \(JPEG, PNG, BMP, GIF, WebP or TIFF\)\. "
-        r"Left out: 1 \.heic\.$",
-    ):
-        datasets.load(tiny(dataset=str(tmp_path)))
+    with pytest.raises(UserError, match=r"trainB has no picture .*Left out: 1 \.heic"):
+        datasets.load(config)
 
 
-@pytest.mark.parametrize("function", [datasets.load, datasets.count])
-def test_unknown_data_set_names_all_and_the_closest(tiny, function):
-    with pytest.raises(UserError) as caught:
-        function(tiny(dataset="hrose2zebra"))
-    message = str(caught.value)
-    assert message.startswith("Unknown dataset 'hrose2zebra': no such folder")
-    assert message.endswith("Did you mean horse2zebra?")
-    for name in ("shapes", *TFDS_CONFIGS):
-        assert f" {name}" in message
-
-
-def test_unknown_data_set_like_no_other_gets_no_suggestion(tiny):
-    with pytest.raises(UserError, match=r"vangogh2photo\.$"):
-        datasets.load(tiny(dataset="/nowhere/qqqq"))
-
-
-def test_file_is_not_a_data_set(folder, tiny):
-    with pytest.raises(UserError, match="no such folder"):
-        datasets.load(tiny(dataset=str(folder / "trainA" / "00.jpg")))
+def test_unknown_data_set_names_all_and_the_closest(folder, tiny):
+    for function in (datasets.load, datasets.count):
+        with pytest.raises(UserError) as caught:
+            function(tiny(dataset="hrose2zebra"))
+        message = str(caught.value)
+        assert message.startswith("Unknown dataset 'hrose2zebra': no such folder")
+        assert message.endswith("Did you mean horse2zebra?")
+        for name in ("shapes", *TFDS_CONFIGS):
+            assert f" {name}" in message
+    for like_no_other in ("/nowhere/qqqq", folder / "trainA" / "00.jpg"):
+        with pytest.raises(UserError, match=r"no such folder.* vangogh2photo\.$"):
+            datasets.load(tiny(dataset=str(like_no_other)))

@@ -20,15 +20,14 @@ from cyclegan_tf.validation import UserError
 
 # --- Folders
 
+SPLITS = ("train_x", "train_y", "test_x", "test_y")
+FOUR = [f"{i:02}.jpg" for i in range(4)]
+
 
 def test_each_split_holds_its_own_pictures_resized(folder, from_folder):
     data = from_folder()
-    for domain, split, size in (
-        (data.train_x, "trainA", 36),
-        (data.train_y, "trainB", 36),
-        (data.test_x, "testA", 32),
-        (data.test_y, "testB", 32),
-    ):
+    for attribute, split in zip(SPLITS, ALL_SIZES, strict=True):
+        domain, size = getattr(data, attribute), 36 if "train" in split else 32
         paths = sorted((folder / split).iterdir())
         assert list(domain.names) == [p.name for p in paths]
         assert len(domain) == ALL_SIZES[split]
@@ -39,59 +38,39 @@ def test_each_split_holds_its_own_pictures_resized(folder, from_folder):
 
 
 def test_pictures_are_found_at_any_depth_and_in_order(folder, from_folder):
-    deeper = folder / "trainA" / "sub" / "deeper"
-    deeper.mkdir(parents=True)
-    for name in (
-        "b.JPG",
-        "a.png",
-        "c.bmp",
-        "d.gif",
-        "e.jpeg",
-        "sub/a.PNG",
-        "sub/z.Gif",
-    ):
+    (folder / "trainA" / "sub" / "deeper").mkdir(parents=True)
+    names = ["a.png", "b.JPG", "c.bmp", "d.gif", "e.jpeg"]
+    names += ["sub/a.PNG", "sub/deeper/m.BMP", "sub/z.Gif"]
+    for name in names[::-1]:
         picture(1).save(folder / "trainA" / name)
-    picture(2).save(deeper / "m.BMP")
     train_x = from_folder().train_x
-    assert list(train_x.names) == [
-        *("00.jpg", "01.jpg", "02.jpg", "03.jpg"),
-        *("a.png", "b.JPG", "c.bmp", "d.gif", "e.jpeg"),
-        *("sub/a.PNG", "sub/deeper/m.BMP", "sub/z.Gif"),
-    ]
+    assert list(train_x.names) == FOUR + names
     for name, image in zip(train_x.names, read_all(train_x), strict=True):
         np.testing.assert_array_equal(image, resized(folder / "trainA" / name, 36))
 
 
 def test_dot_files_other_files_and_folders_are_left_out(folder, from_folder):
     split = folder / "trainA"
+    (split / ".thumbnails").mkdir()
+    picture(1).save(split / ".thumbnails" / "00.png")
     picture(1).save(split / ".hidden.png")
-    (split / "._00.jpg").write_bytes(b"resource fork")
-    (split / "notes.txt").write_text("not a picture")
-    (split / "Thumbs.db").write_bytes(b"x")
-    (split / "no_ending").write_bytes(b"x")
+    for name in ("._00.jpg", "notes.txt", "Thumbs.db", "no_ending"):
+        (split / name).write_bytes(b"x")
     (split / "folder.png").mkdir()
-    assert list(from_folder().train_x.names) == [f"{i:02}.jpg" for i in range(4)]
+    assert list(from_folder().train_x.names) == FOUR
 
 
-def test_pictures_in_dot_folders_are_left_out(folder, from_folder):
-    thumbnails = folder / "trainA" / ".thumbnails"
-    thumbnails.mkdir()
-    picture(1).save(thumbnails / "00.png")
-    assert list(from_folder().train_x.names) == [f"{i:02}.jpg" for i in range(4)]
-
-
-def test_data_set_may_lie_in_a_dot_folder(tmp_path, tiny):
-    fill(tmp_path / ".cache" / "data", TRAIN_SIZES)
-    config = tiny(dataset=str(tmp_path / ".cache" / "data"))
-    assert datasets.count(config) == (4, 3)
-
-
-def test_linked_split_is_followed(folder, tmp_path, tiny):
+def test_folder_is_found_in_dot_folders_links_and_at_home(tmp_path, tiny, monkeypatch):
+    data = tmp_path / ".cache" / "data"
+    fill(data, TRAIN_SIZES)
+    assert datasets.count(tiny(dataset=str(data))) == (4, 3)
     linked = tmp_path / "linked"
     linked.mkdir()
     for split in TRAIN_SIZES:
-        (linked / split).symlink_to(folder / split)
+        (linked / split).symlink_to(data / split)
     assert datasets.count(tiny(dataset=str(linked))) == (4, 3)
+    monkeypatch.setenv("HOME", str(data.parent))
+    assert datasets.count(tiny(dataset="~/data")) == (4, 3)
 
 
 def test_pictures_of_all_sizes_become_one_size(folder, from_folder):
@@ -101,34 +80,27 @@ def test_pictures_of_all_sizes_become_one_size(folder, from_folder):
     assert [i.shape for i in read_all(data.train_y)] == [(36, 36, 3)] * 4
 
 
-@pytest.mark.parametrize("missing", [{"testA", "testB"}, {"testA"}, {"testB"}])
-def test_missing_test_split_gives_training_pictures(tmp_path, tiny, missing):
-    root = tmp_path / "data"
-    fill(root, {k: n for k, n in ALL_SIZES.items() if k not in missing})
-    data = datasets.load(tiny(dataset=str(root)))
+@pytest.mark.parametrize("missing, empty", [("AB", ""), ("A", ""), ("B", "A")])
+def test_training_pictures_stand_in_where_there_are_no_test_pictures(
+    tmp_path, tiny, missing, empty
+):
+    kept = {k: n for k, n in ALL_SIZES.items() if k[-1] not in missing + empty}
+    kept |= TRAIN_SIZES
+    fill(tmp_path, kept)
+    for side in empty:
+        (tmp_path / f"test{side}").mkdir()
+    data = datasets.load(tiny(dataset=str(tmp_path)))
     for test, train, letter in (
         (data.test_x, data.train_x, "A"),
         (data.test_y, data.train_y, "B"),
     ):
-        if f"test{letter}" in missing:
+        split = "test" if f"test{letter}" in kept else "train"
+        if split == "train":
             assert list(test.names) == list(train.names)
-        split = "train" if f"test{letter}" in missing else "test"
         for name, image in zip(test.names, read_all(test), strict=True):
             assert image.shape == (32, 32, 3)
-            direct = resized(root / f"{split}{letter}" / name, 32).astype(int)
+            direct = resized(tmp_path / f"{split}{letter}" / name, 32).astype(int)
             assert np.abs(image - direct).mean() < 2
-
-
-def test_empty_test_split_gives_training_pictures(tmp_path, tiny):
-    fill(tmp_path, TRAIN_SIZES)
-    (tmp_path / "testA").mkdir()
-    data = datasets.load(tiny(dataset=str(tmp_path)))
-    assert list(data.test_x.names) == list(data.train_x.names)
-
-
-def test_home_folder_is_expanded(folder, tiny, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder.parent))
-    assert datasets.count(tiny(dataset="~/data")) == (4, 3)
 
 
 def test_folder_named_like_a_tfds_configuration_needs_a_path(
@@ -171,12 +143,10 @@ def test_load_size_0_refuses_pictures_smaller_than_the_crop(folder, from_folder,
 
 @pytest.mark.parametrize("load_size", [36, 0])
 def test_caches_give_the_same_pictures(from_folder, load_size):
-    memory, none, auto = (
-        from_folder(cache=cache, load_size=load_size)
-        for cache in ("memory", "none", "auto")
-    )
-    for other in (none, auto):
-        for split in ("train_x", "train_y", "test_x", "test_y"):
+    memory = from_folder(cache="memory", load_size=load_size)
+    for cache in ("encoded", "none", "auto"):
+        other = from_folder(cache=cache, load_size=load_size)
+        for split in SPLITS:
             assert_same_pictures(getattr(memory, split), getattr(other, split))
 
 
@@ -192,11 +162,9 @@ def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
         away.rename(folder / "trainA")
 
 
-@pytest.mark.parametrize(
-    "cache, expected", [("memory", True), ("encoded", True), ("none", False)]
-)
-def test_cache_decides_where_pictures_are(folder, from_folder, cache, expected):
-    assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected
+def test_cache_decides_where_pictures_are(folder, from_folder):
+    for cache, expected in (("memory", True), ("encoded", True), ("none", False)):
+        assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected, cache
 
 
 # Seven pictures of 36x36x3 bytes take 27216: a quarter of 108864.
@@ -244,39 +212,39 @@ def test_count_tells_training_pictures_without_reading(folder, tiny, monkeypatch
     assert datasets.count(tiny(dataset=str(folder))) == (4, 3)
 
 
-def test_count_of_shapes_is_what_load_gives(tiny):
-    data = datasets.load(tiny())
-    assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
-
-
 # --- shapes
 
 
-def test_shapes_have_the_sizes_asked_for(tiny):
+def test_shapes_have_the_sizes_asked_for(tiny, few_shapes):
     data = datasets.load(tiny())
+    assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
     for domain, number, size in (
-        (data.train_x, 400, 36),
-        (data.train_y, 400, 36),
-        (data.test_x, 40, 32),
-        (data.test_y, 40, 32),
-        (data.true_y, 40, 32),
-        (data.true_x, 40, 32),
+        (data.train_x, 12, 36),
+        (data.train_y, 12, 36),
+        (data.test_x, 3, 32),
+        (data.test_y, 3, 32),
+        (data.true_y, 3, 32),
+        (data.true_x, 3, 32),
     ):
         assert len(domain) == number
         assert {i.shape for i in read_all(domain)} == {(size, size, 3)}
     own_size = datasets.load(tiny(load_size=0))
     assert own_size.train_x.read(0).shape == (32, 32, 3)
+    # Test pictures may be larger than the crops.
+    data = datasets.load(tiny(load_size=64, test_size=64))
+    for split in (*SPLITS, "true_x", "true_y"):
+        assert getattr(data, split).read(0).shape == (64, 64, 3), split
 
 
-def test_shapes_are_the_same_whatever_the_seed(tiny):
+def test_shapes_are_the_same_whatever_the_seed(tiny, few_shapes):
     one, other = (datasets.load(tiny(seed=seed)) for seed in (0, 5))
-    for split in ("train_x", "train_y", "test_x", "test_y", "true_x", "true_y"):
+    for split in (*SPLITS, "true_x", "true_y"):
         assert_same_pictures(getattr(one, split), getattr(other, split))
 
 
-def test_shapes_know_the_true_translations_of_test_pictures(tiny):
+def test_shapes_know_the_true_translations_of_test_pictures(tiny, few_shapes):
     data = datasets.load(tiny())
-    for i in (0, 39):
+    for i in (0, 2):
         plain, striped = shapes.draw_pair((2, i), 32)
         np.testing.assert_array_equal(data.test_x.read(i), plain)
         np.testing.assert_array_equal(data.true_y.read(i), striped)
@@ -285,19 +253,13 @@ def test_shapes_know_the_true_translations_of_test_pictures(tiny):
         np.testing.assert_array_equal(data.true_x.read(i), plain)
 
 
-def test_shapes_are_unpaired_and_share_no_picture(tiny):
+def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
     # At one size, so that equal pictures would be equal arrays.
     data = datasets.load(tiny(load_size=32))
     animals = [
         picture.tobytes()
         for domain in (data.train_x, data.true_x, data.test_x)
         for picture in read_all(domain)
-    ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(400)]
-    assert len(set(animals)) == 400 + 40 + 40 + 400
+    ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(12)]
+    assert len(set(animals)) == 12 + 3 + 3 + 12
     np.testing.assert_array_equal(data.train_y.read(3), shapes.draw_pair((1, 3), 32)[1])
-
-
-def test_test_pictures_may_be_larger_than_the_crops(tiny, few_shapes):
-    data = datasets.load(tiny(load_size=64, test_size=64))
-    for split in ("test_x", "test_y", "true_x", "true_y", "train_x"):
-        assert getattr(data, split).read(0).shape == (64, 64, 3), split

@@ -18,35 +18,20 @@ from cyclegan_tf.data import datasets, tfds_pictures
 from cyclegan_tf.validation import UserError
 
 
-def files_below(folder: pathlib.Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
 def leftovers(folder: pathlib.Path) -> list[pathlib.Path]:
     return [p for p in folder.rglob("*") if "incomplete" in p.name or ".tmp." in p.name]
+
+
+def answer(status: int) -> requests.Response:
+    answer = requests.Response()
+    answer.status_code = status
+    return answer
 
 
 @pytest.fixture
 def reachable(monkeypatch):
     """The server answers a HEAD request."""
-    answer = requests.Response()
-    answer.status_code = 200
-    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: answer)
-
-
-def fails_to_load(config) -> str:
-    """The message of the error; asserts that it is one line."""
-    with pytest.raises(UserError) as caught:
-        datasets.load(config)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def assert_says_what_to_do_instead(message: str, data_dir: pathlib.Path) -> None:
-    assert "--data_dir" in message
-    assert f"put horse2zebra.zip into {data_dir / 'downloads' / 'manual'}" in message
-    assert "--dataset a folder with trainA/ and trainB/" in message
+    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: answer(200))
 
 
 @pytest.fixture
@@ -55,114 +40,116 @@ def unprepared(tmp_path, tiny):
     return tiny(dataset="horse2zebra", data_dir=str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "error", [requests.exceptions.ConnectionError, requests.exceptions.SSLError]
-)
-def test_no_network_says_what_to_do(unprepared, tmp_path, monkeypatch, error):
-    def head(*args, **kwargs):
+def fails_to_load(config, begins: str = "", instead: bool = False) -> str:
+    """The message of the error: one line, which may say what to do instead."""
+    with pytest.raises(UserError) as caught:
+        datasets.load(config)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(begins)
+    manual = pathlib.Path(config.data_dir) / "downloads" / "manual"
+    told = ("--data_dir", f"put horse2zebra.zip into {manual}", "--dataset a folder")
+    assert not instead or all(what in message for what in told)
+    assert leftovers(pathlib.Path(config.data_dir)) == []
+    return message
+
+
+def test_server_that_cannot_be_reached_says_what_to_do(
+    unprepared, tmp_path, monkeypatch
+):
+    release, asked = threading.Event(), []
+
+    def fails(error):
         raise error("HTTPSConnectionPool(...)")
 
-    monkeypatch.setattr(requests, "head", head)
-    message = fails_to_load(unprepared)
-    reason = f"horse2zebra can't be downloaded: no network ({error.__name__})."
-    assert message.startswith(reason)
-    assert_says_what_to_do_instead(message, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_silent_server_says_what_to_do(unprepared, tmp_path, monkeypatch):
-    release = threading.Event()
-
-    def head(*args, **kwargs):
+    def silent():
         release.wait()
-        raise requests.exceptions.ConnectionError
+        fails(requests.exceptions.ConnectionError)
 
-    monkeypatch.setattr(requests, "head", head)
     monkeypatch.setattr(tfds_pictures, "NETWORK_SECONDS", 0.02)
     try:
-        message = fails_to_load(unprepared)
+        for head, reason in (
+            (lambda: fails(requests.exceptions.ConnectionError), "no network (Connec"),
+            (lambda: fails(requests.exceptions.SSLError), "no network (SSLError)."),
+            (lambda: answer(503), "the server says 503."),
+            (silent, "no answer within 0.02 s."),
+        ):
+
+            def asks(url, head=head, **options):
+                asked.append((url, options["timeout"]))
+                return head()
+
+            monkeypatch.setattr(requests, "head", asks)
+            begins = f"horse2zebra can't be downloaded: {reason}"
+            fails_to_load(unprepared, begins, instead=True)
+            assert list(tmp_path.iterdir()) == []
     finally:
         release.set()
-    assert "can't be downloaded: no answer within 0.02 s." in message
-    assert_says_what_to_do_instead(message, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_refusing_server_says_what_to_do(unprepared, tmp_path, monkeypatch):
-    answer = requests.Response()
-    answer.status_code = 503
-    monkeypatch.setattr(requests, "head", lambda *args, **kwargs: answer)
-    message = fails_to_load(unprepared)
-    assert "can't be downloaded: the server says 503." in message
-    assert_says_what_to_do_instead(message, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_server_is_asked_for_the_archive_of_the_data_set(unprepared, monkeypatch):
-    asked = []
-
-    def head(url, **kwargs):
-        asked.append((url, kwargs["timeout"]))
-        raise requests.exceptions.ConnectionError
-
-    monkeypatch.setattr(requests, "head", head)
-    fails_to_load(unprepared)
-    assert asked == [(cycle_gan._DL_URLS["horse2zebra"], tfds_pictures.NETWORK_SECONDS)]
+    assert asked == 4 * [(cycle_gan._DL_URLS["horse2zebra"], 0.02)]
 
 
 def test_hand_fetched_archive_with_a_wrong_checksum_is_refused(
     unprepared, tmp_path, no_network
 ):
-    manual = tmp_path / "downloads" / "manual"
-    manual.mkdir(parents=True)
-    (manual / "horse2zebra.zip").write_bytes(b"half a download")
+    archive = tmp_path / "downloads" / "manual" / "horse2zebra.zip"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"half a download")
     message = fails_to_load(unprepared)
-    assert str(manual / "horse2zebra.zip") in message and "checksum" in message
-    assert (manual / "horse2zebra.zip").read_bytes() == b"half a download"
-    assert leftovers(tmp_path) == []
+    assert str(archive) in message and "checksum" in message
+    assert archive.read_bytes() == b"half a download"
     assert not (tmp_path / "cycle_gan" / "horse2zebra" / "3.0.0").exists()
 
 
-def put_archive(source, data_dir: pathlib.Path, monkeypatch) -> None:
-    """Lays a hand-fetched archive of `source`, which tfds is told to expect."""
-    manual = data_dir / "downloads" / "manual"
-    archive = shutil.make_archive(manual / "horse2zebra", "zip", source)
-    info = tfds.download.checksums.compute_url_info(archive)
+@pytest.fixture
+def archive(source, tmp_path, no_network, monkeypatch):
+    """A hand-fetched archive of `source`, which tfds is told to expect."""
+    manual = tmp_path / "downloads" / "manual"
+    path = shutil.make_archive(manual / "horse2zebra", "zip", source)
+    info = tfds.download.checksums.compute_url_info(path)
     url = cycle_gan._DL_URLS["horse2zebra"]
     monkeypatch.setitem(tfds.builder_cls("cycle_gan").url_infos, url, info)
 
 
-def test_hand_fetched_archive_is_used_without_a_network(
-    source, unprepared, tmp_path, no_network, monkeypatch
-):
-    put_archive(source, tmp_path, monkeypatch)
+@pytest.mark.usefixtures("archive")
+def test_hand_fetched_archive_is_used_without_a_network(source, unprepared):
     data = datasets.load(unprepared)
     assert [len(data.train_x), len(data.train_y)] == [4, 3]
     expected = resized(source / "horse2zebra" / "testA" / "00.jpg", 32).tolist()
     assert expected in [image.tolist() for image in read_all(data.test_x)]
 
 
-def test_full_disk_during_extraction_is_told_and_leaves_nothing(
-    source, unprepared, tmp_path, no_network, monkeypatch
-):
-    def copy(*args, **kwargs):
-        raise OSError(28, "No space left on device")
+NO_SPACE = "No space left on device"
 
-    put_archive(source, tmp_path, monkeypatch)
-    monkeypatch.setattr(extractor, "_copy", copy)
-    message = fails_to_load(unprepared)
-    assert message.startswith(f"horse2zebra can't be prepared in {tmp_path}: ")
-    assert "No space left on device" in message
-    assert leftovers(tmp_path) == []
+
+@pytest.mark.parametrize(
+    "module, name, error",
+    [
+        (extractor, "_copy", OSError(28, NO_SPACE)),
+        (
+            file_adapters.TfRecordFileAdapter,
+            "write_examples",
+            tf.errors.ResourceExhaustedError(None, None, NO_SPACE),
+        ),
+    ],
+    ids=["extracting", "writing"],
+)
+@pytest.mark.usefixtures("archive")
+def test_full_disk_is_told_and_leaves_nothing(
+    unprepared, tmp_path, monkeypatch, module, name, error
+):
+    def full(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(module, name, full)
+    begins = f"horse2zebra can't be prepared in {tmp_path}: "
+    assert NO_SPACE in fails_to_load(unprepared, begins)
 
 
 class Download:
     """What `requests.Session.get` gives: some bytes, then perhaps an error."""
 
-    status_code = 200
-
-    def __init__(self, url: str, error: Exception | None):
+    def __init__(self, url: str, error: Exception | None, status_code: int = 200):
         self.url, self.headers, self._error = url, {}, error
+        self.status_code = status_code
 
     def __enter__(self):
         return self
@@ -177,36 +164,25 @@ class Download:
 
 
 @pytest.mark.parametrize(
-    "error",
+    "error, status, told",
     [
-        requests.exceptions.ConnectionError("reset by peer"),
-        requests.exceptions.ChunkedEncodingError("too short"),
-        None,
+        (requests.exceptions.ConnectionError("reset by peer"), 200, "ConnectionError"),
+        (requests.exceptions.ChunkedEncodingError("too short"), 200, "ChunkedEncoding"),
+        (None, 200, "checksum"),
+        (None, 404, "404"),
     ],
-    ids=["broken", "short", "wrong content"],
+    ids=["broken", "short", "wrong content", "refused"],
 )
+@pytest.mark.usefixtures("reachable")
 def test_failing_download_leaves_nothing(
-    unprepared, tmp_path, reachable, monkeypatch, error
+    unprepared, tmp_path, monkeypatch, error, status, told
 ):
     monkeypatch.setattr(
-        requests.Session, "get", lambda self, url, **kwargs: Download(url, error)
+        requests.Session, "get", lambda self, url, **_: Download(url, error, status)
     )
-    message = fails_to_load(unprepared)
-    assert message.startswith("The download of horse2zebra failed: ")
-    assert_says_what_to_do_instead(message, tmp_path)
-    assert leftovers(tmp_path) == []
-    assert not any("horse2zebra.zip" in name for name in files_below(tmp_path))
-
-
-def test_refused_download_is_told(unprepared, tmp_path, reachable, monkeypatch):
-    download = Download(cycle_gan._DL_URLS["horse2zebra"], None)
-    download.status_code = 404
-    monkeypatch.setattr(requests.Session, "get", lambda *args, **kwargs: download)
-    message = fails_to_load(unprepared)
-    assert message.startswith("The download of horse2zebra failed: ")
-    assert "404" in message
-    assert_says_what_to_do_instead(message, tmp_path)
-    assert leftovers(tmp_path) == []
+    begins = "The download of horse2zebra failed: "
+    assert told in fails_to_load(unprepared, begins, instead=True)
+    assert not [*tmp_path.rglob("*horse2zebra.zip*")]
 
 
 def failing_builder(source, monkeypatch, error: BaseException) -> None:
@@ -225,32 +201,22 @@ def failing_builder(source, monkeypatch, error: BaseException) -> None:
     monkeypatch.setattr(cycle_gan.CycleGAN, "_generate_examples", generate)
 
 
-def test_error_while_preparing_is_told_and_leaves_nothing(
-    source, unprepared, tmp_path, reachable, monkeypatch
+@pytest.mark.usefixtures("reachable")
+def test_error_while_preparing_is_told_and_leaves_nothing_of_this_data_set(
+    source, unprepared, tmp_path, monkeypatch
 ):
+    other = tmp_path / "cycle_gan" / "maps" / "incomplete.ABC123_3.0.0"
+    for folder in (other, tmp_path / "cycle_gan/horse2zebra/incomplete.ABC123_3.0.0"):
+        folder.mkdir(parents=True)
     failing_builder(source, monkeypatch, OSError(5, "Input/output error"))
-    message = fails_to_load(unprepared)
-    assert message.startswith(f"horse2zebra can't be prepared in {tmp_path}: ")
-    assert "Input/output error" in message
-    assert leftovers(tmp_path) == []
+    with pytest.raises(UserError, match="can't be prepared in .*: .*Input/output erro"):
+        datasets.load(unprepared)
+    assert leftovers(tmp_path) == [other]
 
 
-def test_full_disk_while_writing_is_told_and_leaves_nothing(
-    source, unprepared, tmp_path, no_network, monkeypatch
-):
-    def write(*args, **kwargs):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    put_archive(source, tmp_path, monkeypatch)
-    monkeypatch.setattr(file_adapters.TfRecordFileAdapter, "write_examples", write)
-    message = fails_to_load(unprepared)
-    assert message.startswith(f"horse2zebra can't be prepared in {tmp_path}: ")
-    assert "No space left on device" in message
-    assert leftovers(tmp_path) == []
-
-
+@pytest.mark.usefixtures("reachable")
 def test_interrupted_preparation_leaves_nothing_and_can_be_repeated(
-    source, unprepared, tmp_path, reachable
+    source, unprepared, tmp_path
 ):
     with pytest.MonkeyPatch.context() as patch:
         failing_builder(source, patch, KeyboardInterrupt())
@@ -260,16 +226,3 @@ def test_interrupted_preparation_leaves_nothing_and_can_be_repeated(
     assert datasets.count(unprepared) is None
     prepare(source, tmp_path)
     assert len(datasets.load(unprepared).train_x) == 4
-
-
-def test_failure_removes_incomplete_folders_of_this_data_set_alone(
-    source, unprepared, tmp_path, reachable, monkeypatch
-):
-    ours = tmp_path / "cycle_gan" / "horse2zebra" / "incomplete.ABC123_3.0.0"
-    other = tmp_path / "cycle_gan" / "maps" / "incomplete.ABC123_3.0.0"
-    ours.mkdir(parents=True)
-    other.mkdir(parents=True)
-    failing_builder(source, monkeypatch, OSError("disk"))
-    fails_to_load(unprepared)
-    assert not ours.exists()
-    assert other.exists()
