@@ -15,7 +15,6 @@ from cyclegan_tf.run_directory import DATA_FILE, load_config
 from cyclegan_tf.training.train import train
 from cyclegan_tf.validation import UserError
 
-
 SIZES = {"trainA": 24, "trainB": 24, "testA": 0, "testB": 0}
 
 
