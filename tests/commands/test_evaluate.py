@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 from helpers.config_values import refused
 from helpers.exporting_samples import saved_run
-from helpers.quality_samples import drawn
+from helpers.quality_samples import array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
@@ -25,8 +25,7 @@ class Colours(judge.Judge):
     """Stands in for a judge that was trained: brown animals are of X."""
 
     def ask(self, pictures):
-        side = pictures.shape[1]
-        middle = slice(side * 3 // 8, side * 5 // 8)
+        middle = slice(pictures.shape[1] * 3 // 8, pictures.shape[1] * 5 // 8)
         red, _, blue = pictures[:, middle, middle].mean(axis=(1, 2)).T
         return 20.0 - (red - blue), features.thumbnails(pictures)
 
@@ -65,9 +64,9 @@ def run_dir(tmp_path_factory):
     """A run whose log tells of a lost game and of seven evaluations."""
     run = tmp_path_factory.mktemp("runs") / "run"
     saved_run(run)
-    lost = [{"step": s, "disc_x_loss": 0.5, "disc_y_loss": 0.001} for s in range(10)]
-    log = [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
-    lines = "".join(json.dumps(record) + "\n" for record in [*lost, *log])
+    log = [{"step": s, "disc_x_loss": 0.5, "disc_y_loss": 0.001} for s in range(10)]
+    log += [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
+    lines = "".join(json.dumps(record) + "\n" for record in log)
     (run / "log.jsonl").write_text(lines)
     return run
 
@@ -79,13 +78,14 @@ def found(run_dir):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """The generators of a run give negatives, and no page is drawn."""
+def quick(monkeypatch, tmp_path):
+    """A run's generators give negatives, no page is drawn, and `.` is `tmp_path`."""
 
     def write_page(evaluator, made, folder):
         (folder / report.PAGE_FILE).write_bytes(bytes(2000))
         return folder / report.PAGE_FILE
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "write_page", write_page)
     monkeypatch.setattr(
         translators, "of_run", lambda *arguments: lambda pictures: 255 - pictures
@@ -106,13 +106,19 @@ def short(record, direction="A2B") -> dict:
     return {part[1]: row for part, row in parts if part[0] == direction}
 
 
-def pictures(folder, part, which, number=10, ending="png"):
-    """Writes drawn pictures; gives the folder."""
+def write(folder, part, which, number=10, ending="png") -> None:
+    """Writes drawn pictures."""
+    folder = pathlib.Path(folder)
     folder.mkdir(parents=True)
-    for i in range(number):
-        picture = drawn(part, which, number).read(i)
+    for i, picture in enumerate(array(drawn(part, which, number))):
         Image.fromarray(picture).save(folder / f"{i}.{ending}")
-    return folder
+
+
+def changed(run_dir, **fields) -> None:
+    """A copy of the run in `run`, with other values in its configuration."""
+    shutil.copytree(run_dir, "run")
+    config = json.loads((run_dir / "config.json").read_text())
+    pathlib.Path("run/config.json").write_text(json.dumps({**config, **fields}))
 
 
 def test_run_is_evaluated_in_both_directions(run_dir, found):
@@ -132,10 +138,7 @@ def test_run_is_evaluated_in_both_directions(run_dir, found):
     assert "The judge (1a2b3c4d, 32 px) is right on 100% of 6" in printed
     assert "A2B, X to Y" in printed and "no FID" in printed
     assert f"Numbers: {run_dir / 'evaluation.json'}" in printed
-
-
-def test_what_a_training_found_is_told(found):
-    record, printed = found
+    # And what the training found.
     assert "discriminator_y has won: its loss stayed below 0.02" in printed
     assert "A2B/cycle_error                    5.0 +- 1.4     best 1.0 at" in printed
     assert record["last_five_evaluations"]["A2B/cycle_error"]["mean"] == 5
@@ -147,17 +150,9 @@ def test_step_asked_for_has_the_same_numbers_again(run_dir, found, tmp_path):
     assert again == {**found[0], "checkpoint": "3"}
 
 
-def changed(run_dir, folder, **fields) -> pathlib.Path:
-    """A copy of the run with other values in its configuration."""
-    shutil.copytree(run_dir, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **fields}))
-    return folder
-
-
-def test_run_is_evaluated_at_its_test_size(run_dir, tmp_path, quick, asked):
-    run = changed(run_dir, tmp_path / "run", test_size=40)
-    _, printed = evaluated(f"--run_dir={run}", "--seed=2")
+def test_run_is_evaluated_at_its_test_size(run_dir, quick, asked):
+    changed(run_dir, test_size=40)
+    _, printed = evaluated("--run_dir=run", "--seed=2")
     assert ", 40 px) is right on" in printed
     assert asked[-1] == (12, 12, 40, 2)
 
@@ -191,9 +186,8 @@ def test_exported_models_have_the_numbers_of_their_run(run_dir, found, tmp_path)
 
 
 def test_model_of_the_other_direction_is_evaluated_as_such(
-    run_dir, found, negative, tmp_path, quick, monkeypatch
+    run_dir, found, negative, quick
 ):
-    monkeypatch.chdir(tmp_path)
     before = (run_dir / "evaluation.json").read_bytes()
     record, printed = evaluated(
         f"--run_dir={run_dir}", f"--model={negative}", "--direction=B2A"
@@ -203,70 +197,50 @@ def test_model_of_the_other_direction_is_evaluated_as_such(
     assert "B2A inverted colours" in printed
     # Another model's numbers do not take the place of the run's.
     assert (run_dir / "evaluation.json").read_bytes() == before
-    assert (tmp_path / "evaluation.json").exists()
+    assert pathlib.Path("evaluation.json").exists()
 
 
-def test_model_on_folders(negative, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    source = pictures(tmp_path / "x", 0, 0)
-    target = pictures(tmp_path / "y", 1, 1)
-    record, _ = evaluated(
-        f"--model={negative}", f"--input={source}", f"--real={target}"
-    )
+def test_model_on_folders(negative, quick):
+    write("x", 0, 0)
+    write("y", 1, 1)
+    record, _ = evaluated(f"--model={negative}", "--input=x", "--real=y")
     assert record["pictures"] == {"A2B": 10}
     assert "cycle_error" not in short(record)
     assert short(record)["taken_for_target"]["real"] is not None
 
 
-def test_fakes_of_whatever_program(tmp_path, monkeypatch, asked):
-    monkeypatch.chdir(tmp_path)
-    source = pictures(tmp_path / "x", 2, 0, ending="jpg")
-    fakes = pictures(tmp_path / "fake", 2, 1)
-    target = pictures(tmp_path / "y", 1, 1, 12, "webp")
-    record, _ = evaluated(f"--fake={fakes}", f"--real={target}", f"--input={source}")
+def test_fakes_of_whatever_program(quick, asked, monkeypatch):
+    write("x", 2, 0, ending="jpg")
+    write("fake", 2, 1)
+    write("y", 1, 1, 12, "webp")
+    record, _ = evaluated("--fake=fake", "--real=y", "--input=x")
     numbers = short(record)
     assert numbers["taken_for_target"]["model"] > 0.8
     assert numbers["taken_for_target"]["doing_nothing"] < 0.2
     assert "paired_error" not in numbers
     assert asked[-1] == (5, 6, 32, 0)
-    # Of the same names, the real ones are the truth.
-    record, _ = evaluated(
-        f"--fake={fakes}", f"--real={fakes}", f"--input={source}", "--paired"
-    )
+    # Real ones of the same names are the truth.
+    record, _ = evaluated("--fake=fake", "--real=fake", "--input=x", "--paired")
     assert short(record)["paired_error"]["model"] == 0
     assert short(record)["paired_error"]["doing_nothing"] > 5
-
-
-def test_fakes_alone_need_no_judge(tmp_path, monkeypatch):
-    def inception(weights):
-        assert weights == "w.h5"
-        return features.Extractor("inception-00000000", features.thumbnails)
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(features, "inception", inception)
-    fakes = pictures(tmp_path / "fake", 2, 1)
-    target = pictures(tmp_path / "y", 1, 1, 12)
-    record, printed = evaluated(
-        f"--fake={fakes}",
-        f"--real={target}",
-        "--features=inception",
-        "--feature_weights=w.h5",
-    )
+    # Fakes alone need no judge.
+    given = []
+    inception = features.Extractor("inception-00000000", features.thumbnails)
+    monkeypatch.setattr(features, "inception", lambda w: given.append(w) or inception)
+    arguments = "--features=inception", "--feature_weights=w.h5"
+    record, printed = evaluated("--fake=fake", "--real=y", *arguments)
+    assert given == ["w.h5"]
     assert "The judge" not in printed
     assert "A2B/kernel_distance/inception-00000000/10-vs-6" in record["numbers"]
     assert "taken_for_target" not in short(record)
 
 
-def test_test_folders_whose_names_match_are_pairs(run_dir, tmp_path, quick):
-    for split, part, which in (
-        ("trainA", 0, 0),
-        ("trainB", 1, 1),
-        ("testA", 2, 0),
-        ("testB", 2, 1),
-    ):
-        pictures(tmp_path / "data" / split, part, which, 8)
-    run = changed(run_dir, tmp_path / "run", dataset=str(tmp_path / "data"))
-    arguments = f"--run_dir={run}", "--num_pictures=6"
+def test_test_folders_whose_names_match_are_pairs(run_dir, quick):
+    for split, part, which in (("trainA", 0, 0), ("trainB", 1, 1)):
+        write(f"data/{split}", part, which, 8)
+        write(f"data/{split.replace('train', 'test')}", 2, which, 8)
+    changed(run_dir, dataset="data")
+    arguments = "--run_dir=run", "--num_pictures=6"
     assert "paired_error" not in short(evaluated(*arguments)[0])
     record, _ = evaluated(*arguments, "--paired")
     assert record["pictures"] == {"A2B": 6, "B2A": 6}
@@ -275,24 +249,21 @@ def test_test_folders_whose_names_match_are_pairs(run_dir, tmp_path, quick):
 
 def test_flags_that_do_not_go_together_are_refused():
     for arguments, told in (
-        ([], "Give --run_dir, with or without --model"),
-        (["--run_dir=a", "--fake=b"], "Received: --fake, --run_dir."),
-        (["--model=a", "--input=b"], "Received: --input, --model."),
-        (["--fake=a", "--real=b"], "no other domain to train a judge on"),
-        (["--run_dir=a", "--features=fid"], "`features` must be one of judge, inc"),
-        (["--run_dir=a", "--direction=AB"], "`direction` must be one of A2B, B2A"),
-        (["--run_dir=a", "--subset_size=1"], "`subset_size` must be 0 or at least 2."),
-        (["--run_dir=a", "--seed=-1"], "`seed` must be at least 0. Received: -1."),
-        (["--run_dir=a", "--size=8"], "`size` must be 0 or at least 16. Received: 8."),
-        (["--run_dir=a", "--feature_weights=w"], "is for --features inception."),
-        (
-            ["--fake=a", "--real=b", "--paired", "--features=inception"],
-            "`paired` needs --input.",
-        ),
-        (["--run_dir=nowhere"], "No configuration at nowhere/config.json"),
+        ("", "Received: nothing."),
+        ("--run_dir=a --fake=b", "Received: --fake, --run_dir."),
+        ("--model=a --input=b", "Received: --input, --model."),
+        ("--fake=a --real=b", "no other domain to train a judge on"),
+        ("--run_dir=a --features=fid", "`features` must be one of judge, inc"),
+        ("--run_dir=a --direction=AB", "`direction` must be one of A2B, B2A"),
+        ("--run_dir=a --subset_size=1", "`subset_size` must be 0 or at least 2."),
+        ("--run_dir=a --seed=-1", "`seed` must be at least 0. Received: -1."),
+        ("--run_dir=a --size=8", "`size` must be 0 or at least 16. Received: 8."),
+        ("--run_dir=a --feature_weights=w", "is for --features inception."),
+        ("--fake=a --real=b --paired --features=inception", "`paired` needs --input."),
+        ("--run_dir=nowhere", "No configuration at nowhere/config.json"),
     ):
         with refused(told):
-            evaluated(*arguments)
+            evaluated(*arguments.split())
 
 
 def test_what_a_run_cannot_be_evaluated_with_is_refused(run_dir, tmp_path, quick):
@@ -310,4 +281,4 @@ def test_what_a_run_cannot_be_evaluated_with_is_refused(run_dir, tmp_path, quick
         (f"--model={dense}", "dense.keras does not map images of any size to images."),
     ):
         with refused(told):
-            evaluated(f"--run_dir={run_dir}", f"--output={tmp_path}", argument)
+            evaluated(f"--run_dir={run_dir}", "--output=.", argument)

@@ -13,18 +13,21 @@ from helpers.dataset_folders import (
     picture,
     read_all,
     resized,
+    truncated_jpeg,
 )
 
+from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets, images, shapes
 from cyclegan_tf.validation import UserError
 
 # --- Folders
 
 SPLITS = ("train_x", "train_y", "test_x", "test_y")
-FOUR = [f"{i:02}.jpg" for i in range(4)]
 
 
 def test_each_split_holds_its_own_pictures_resized(folder, from_folder):
+    for i, (height, width) in enumerate([(20, 90), (200, 33), (1, 1)]):
+        picture(i, height, width).save(folder / "trainB" / f"{i:02}.jpg")
     data = from_folder()
     for attribute, split in zip(SPLITS, ALL_SIZES, strict=True):
         domain, size = getattr(data, attribute), 36 if "train" in split else 32
@@ -32,32 +35,27 @@ def test_each_split_holds_its_own_pictures_resized(folder, from_folder):
         assert list(domain.names) == [p.name for p in paths]
         assert len(domain) == ALL_SIZES[split]
         for image, path in zip(read_all(domain), paths, strict=True):
-            assert image.dtype == np.uint8
+            assert image.dtype == np.uint8 and image.shape == (size, size, 3)
             np.testing.assert_array_equal(image, resized(path, size))
     assert data.true_x is None and data.true_y is None
 
 
-def test_pictures_are_found_at_any_depth_and_in_order(folder, from_folder):
-    (folder / "trainA" / "sub" / "deeper").mkdir(parents=True)
+def test_pictures_at_any_depth_are_in_order_and_other_files_left_out(
+    folder, from_folder
+):
     names = ["a.png", "b.JPG", "c.bmp", "d.gif", "e.jpeg"]
     names += ["sub/a.PNG", "sub/deeper/m.BMP", "sub/z.Gif"]
-    for name in names[::-1]:
+    hidden = [".thumbnails/00.png", ".hidden.png"]
+    for name in [*names[::-1], *hidden]:
+        (folder / "trainA" / name).parent.mkdir(parents=True, exist_ok=True)
         picture(1).save(folder / "trainA" / name)
+    for name in ("._00.jpg", "notes.txt", "Thumbs.db", "no_ending"):
+        (folder / "trainA" / name).write_bytes(b"x")
+    (folder / "trainA" / "folder.png").mkdir()
     train_x = from_folder().train_x
-    assert list(train_x.names) == FOUR + names
+    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(4)] + names
     for name, image in zip(train_x.names, read_all(train_x), strict=True):
         np.testing.assert_array_equal(image, resized(folder / "trainA" / name, 36))
-
-
-def test_dot_files_other_files_and_folders_are_left_out(folder, from_folder):
-    split = folder / "trainA"
-    (split / ".thumbnails").mkdir()
-    picture(1).save(split / ".thumbnails" / "00.png")
-    picture(1).save(split / ".hidden.png")
-    for name in ("._00.jpg", "notes.txt", "Thumbs.db", "no_ending"):
-        (split / name).write_bytes(b"x")
-    (split / "folder.png").mkdir()
-    assert list(from_folder().train_x.names) == FOUR
 
 
 def test_folder_is_found_in_dot_folders_links_and_at_home(tmp_path, tiny, monkeypatch):
@@ -71,24 +69,27 @@ def test_folder_is_found_in_dot_folders_links_and_at_home(tmp_path, tiny, monkey
     assert datasets.count(tiny(dataset=str(linked))) == (4, 3)
     monkeypatch.setenv("HOME", str(data.parent))
     assert datasets.count(tiny(dataset="~/data")) == (4, 3)
-
-
-def test_pictures_of_all_sizes_become_one_size(folder, from_folder):
-    for i, (height, width) in enumerate([(20, 90), (200, 33), (36, 36), (1, 1)]):
-        picture(i, height, width).save(folder / "trainB" / f"{i:02}.jpg")
-    data = from_folder()
-    assert [i.shape for i in read_all(data.train_y)] == [(36, 36, 3)] * 4
+    # One that is named like a configuration of tfds needs a path.
+    linked.rename(tmp_path / "horse2zebra")
+    monkeypatch.chdir(tmp_path)
+    empty = str(tmp_path / "empty")
+    assert datasets.count(tiny(dataset="./horse2zebra")) == (4, 3)
+    assert datasets.count(tiny(dataset="horse2zebra", data_dir=empty)) is None
 
 
 @pytest.mark.parametrize("missing, empty", [("AB", ""), ("A", ""), ("B", "A")])
 def test_training_pictures_stand_in_where_there_are_no_test_pictures(
-    tmp_path, tiny, missing, empty
+    tmp_path, tiny, monkeypatch, missing, empty
 ):
     kept = {k: n for k, n in ALL_SIZES.items() if k[-1] not in missing + empty}
     kept |= TRAIN_SIZES
     fill(tmp_path, kept)
     for side in empty:
         (tmp_path / f"test{side}").mkdir()
+    with monkeypatch.context() as patch:
+        # Pictures are counted without being read.
+        patch.setattr(images, "decode", pytest.fail)
+        assert datasets.count(tiny(dataset=str(tmp_path))) == (4, 3)
     data = datasets.load(tiny(dataset=str(tmp_path)))
     for test, train, letter in (
         (data.test_x, data.train_x, "A"),
@@ -103,20 +104,12 @@ def test_training_pictures_stand_in_where_there_are_no_test_pictures(
             assert np.abs(image - direct).mean() < 2
 
 
-def test_folder_named_like_a_tfds_configuration_needs_a_path(
-    tmp_path, tiny, monkeypatch
-):
-    fill(tmp_path / "horse2zebra", TRAIN_SIZES)
-    monkeypatch.chdir(tmp_path)
-    empty = str(tmp_path / "empty")
-    assert datasets.count(tiny(dataset="./horse2zebra")) == (4, 3)
-    assert datasets.count(tiny(dataset="horse2zebra", data_dir=empty)) is None
-
-
 # --- Own sizes
 
 
-def test_load_size_0_keeps_sizes(folder, from_folder):
+def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
+    folder, from_folder
+):
     picture(5, 50, 70).save(folder / "trainA" / "01.jpg")
     data = from_folder(load_size=0)
     shapes_x = [i.shape for i in read_all(data.train_x)]
@@ -125,17 +118,13 @@ def test_load_size_0_keeps_sizes(folder, from_folder):
         data.train_x.read(1), images.decode(folder / "trainA" / "01.jpg")
     )
     assert data.test_x.read(0).shape == (32, 32, 3)
-
-
-@pytest.mark.parametrize("cache", ["memory", "none"])
-def test_load_size_0_refuses_pictures_smaller_than_the_crop(folder, from_folder, cache):
     picture(5, 31, 70).save(folder / "trainB" / "02.jpg")
-    with pytest.raises(
-        UserError,
-        match=r"02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32\. "
-        r"Set --load_size to resize\.",
-    ):
-        from_folder(load_size=0, cache=cache)
+    told = (
+        "02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32.*--load_size"
+    )
+    for cache in ("memory", "none"):
+        with pytest.raises(UserError, match=told):
+            from_folder(load_size=0, cache=cache)
 
 
 # --- Caches
@@ -182,34 +171,17 @@ def test_auto_keeps_what_fits_a_quarter_of_memory(
     assert (domain.read(0) is domain.read(0)) is (expected == "memory")
 
 
-def test_auto_keeps_pictures_of_unknown_sizes_encoded(folder, from_folder):
+def test_auto_where_sizes_or_memory_are_unknown(
+    folder, from_folder, monkeypatch, capsys
+):
+    (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
+    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
     domain = from_folder(cache="auto", load_size=0).train_x
     assert is_in_memory(folder, domain)
     assert domain.read(0) is not domain.read(0)
-
-
-def test_auto_tells_of_files_that_lead_nowhere(folder, from_folder, capsys):
-    (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
-    try:
-        number = len(from_folder(cache="auto", load_size=0).train_x)
-    except UserError as error:
-        assert "gone.png" in str(error)
-    else:
-        assert "gone.png" in capsys.readouterr().err
-        assert number == 4
-
-
-def test_auto_works_where_memory_is_unknown(folder, from_folder, monkeypatch):
+    assert len(domain) == 4 and "gone.png" in capsys.readouterr().err
     monkeypatch.delattr(os, "sysconf")
     assert not is_in_memory(folder, from_folder(cache="auto").train_x)
-
-
-# --- Counts
-
-
-def test_count_tells_training_pictures_without_reading(folder, tiny, monkeypatch):
-    monkeypatch.setattr(images, "decode", pytest.fail)
-    assert datasets.count(tiny(dataset=str(folder))) == (4, 3)
 
 
 # --- shapes
@@ -218,16 +190,10 @@ def test_count_tells_training_pictures_without_reading(folder, tiny, monkeypatch
 def test_shapes_have_the_sizes_asked_for(tiny, few_shapes):
     data = datasets.load(tiny())
     assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
-    for domain, number, size in (
-        (data.train_x, 12, 36),
-        (data.train_y, 12, 36),
-        (data.test_x, 3, 32),
-        (data.test_y, 3, 32),
-        (data.true_y, 3, 32),
-        (data.true_x, 3, 32),
-    ):
-        assert len(domain) == number
-        assert {i.shape for i in read_all(domain)} == {(size, size, 3)}
+    for split in (*SPLITS, "true_x", "true_y"):
+        domain = getattr(data, split)
+        number, size = (12, 36) if "train" in split else (3, 32)
+        assert [i.shape for i in read_all(domain)] == number * [(size, size, 3)], split
     own_size = datasets.load(tiny(load_size=0))
     assert own_size.train_x.read(0).shape == (32, 32, 3)
     # Test pictures may be larger than the crops.
@@ -236,21 +202,15 @@ def test_shapes_have_the_sizes_asked_for(tiny, few_shapes):
         assert getattr(data, split).read(0).shape == (64, 64, 3), split
 
 
-def test_shapes_are_the_same_whatever_the_seed(tiny, few_shapes):
-    one, other = (datasets.load(tiny(seed=seed)) for seed in (0, 5))
+def test_shapes_are_the_same_whatever_the_seed_and_know_the_truth(tiny, few_shapes):
+    data, other = (datasets.load(tiny(seed=seed)) for seed in (0, 5))
     for split in (*SPLITS, "true_x", "true_y"):
-        assert_same_pictures(getattr(one, split), getattr(other, split))
-
-
-def test_shapes_know_the_true_translations_of_test_pictures(tiny, few_shapes):
-    data = datasets.load(tiny())
-    for i in (0, 2):
-        plain, striped = shapes.draw_pair((2, i), 32)
-        np.testing.assert_array_equal(data.test_x.read(i), plain)
-        np.testing.assert_array_equal(data.true_y.read(i), striped)
-        plain, striped = shapes.draw_pair((3, i), 32)
-        np.testing.assert_array_equal(data.test_y.read(i), striped)
-        np.testing.assert_array_equal(data.true_x.read(i), plain)
+        assert_same_pictures(getattr(data, split), getattr(other, split))
+    for i in range(3):
+        pair = [data.test_x.read(i), data.true_y.read(i)]
+        np.testing.assert_array_equal(pair, shapes.draw_pair((2, i), 32))
+        pair = [data.true_x.read(i), data.test_y.read(i)]
+        np.testing.assert_array_equal(pair, shapes.draw_pair((3, i), 32))
 
 
 def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
@@ -263,3 +223,88 @@ def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
     ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(12)]
     assert len(set(animals)) == 12 + 3 + 3 + 12
     np.testing.assert_array_equal(data.train_y.read(3), shapes.draw_pair((1, 3), 32)[1])
+
+
+# --- Damaged pictures, and folders that lack something
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
+    """Two of forty are allowed, one in twenty."""
+    fill(tmp_path, {"trainA": 38, "trainB": 3})
+    for name in ("07b.jpg", "99.jpg"):
+        (tmp_path / "trainA" / name).write_bytes(truncated_jpeg())
+    config = tiny(dataset=str(tmp_path), cache=cache)
+    train_x = datasets.load(config).train_x
+    assert capsys.readouterr().err.splitlines() == [
+        f"Skipped: 2 of 40 pictures in {tmp_path} trainA can't be read: 07b.jpg, "
+        "99.jpg.",
+        "  07b.jpg: Truncated File Read",
+        "  99.jpg: Truncated File Read",
+    ]
+    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(38)]
+    for name, image in zip(train_x.names, read_all(train_x), strict=True):
+        np.testing.assert_array_equal(image, resized(tmp_path / "trainA" / name, 36))
+    # A third one is too many.
+    (tmp_path / "trainA" / "00.jpg").write_bytes(truncated_jpeg())
+    told = r"^3 of 40 .* trainA can't be read: 00.jpg, 07b.jpg, 99.jpg\. At most 5% "
+    with pytest.raises(UserError, match=told + r".* 00.jpg: Truncated File Read\.$"):
+        datasets.load(config)
+
+
+def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsys):
+    for name in ("trainA/a.heic", "trainA/b.HEIC", "testB/notes.txt"):
+        (folder / name).touch()
+    config = tiny(dataset=str(folder))
+    datasets.count(config)
+    assert capsys.readouterr().err == ""
+    datasets.load(config)
+    assert capsys.readouterr().err.splitlines() == [
+        f"Left out of {folder}/trainA, no pictures: 2 .heic.",
+        f"Left out of {folder}/testB, no pictures: 1 .txt.",
+    ]
+
+
+def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
+    from_folder, folder, monkeypatch, capsys
+):
+    for i in range(53):
+        (folder / "trainA" / f"bad{i:02}.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"53 of 57 .* bad04.jpg and 48 more\. At most"):
+        from_folder()
+    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    (folder / "trainB" / "gone.jpg").symlink_to(folder / "nowhere")
+    assert len(from_folder().train_x) == 4
+    first, *each, more, of_b, reason_b = capsys.readouterr().err.splitlines()
+    assert first.endswith(" bad03.jpg, bad04.jpg and 48 more.")
+    reason = f"cannot identify it as {images.FORMAT_NAMES}"
+    assert each == [f"  bad{i:02}.jpg: {reason}" for i in range(50)]
+    assert more == "  and 3 more"
+    assert of_b.startswith("Skipped: 1 of 4") and of_b.endswith("read: gone.jpg.")
+    assert reason_b == "  gone.jpg: No such file or directory"
+
+
+def test_training_split_that_is_missing_or_empty_is_an_error(tmp_path, tiny):
+    fill(tmp_path, {"trainA": 1})
+    config = tiny(dataset=str(tmp_path))
+    for function in (datasets.load, datasets.count):
+        with pytest.raises(UserError, match=r"trainB is missing\.$"):
+            function(config)
+    (tmp_path / "trainB").mkdir()
+    (tmp_path / "trainB" / "picture.heic").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"trainB has no picture .*Left out: 1 \.heic"):
+        datasets.load(config)
+
+
+def test_unknown_data_set_names_all_and_the_closest(folder, tiny):
+    for function in (datasets.load, datasets.count):
+        with pytest.raises(UserError) as caught:
+            function(tiny(dataset="hrose2zebra"))
+        message = str(caught.value)
+        assert message.startswith("Unknown dataset 'hrose2zebra': no such folder")
+        assert message.endswith("Did you mean horse2zebra?")
+        for name in ("shapes", *TFDS_CONFIGS):
+            assert f" {name}" in message
+    for like_no_other in ("/nowhere/qqqq", folder / "trainA" / "00.jpg"):
+        with pytest.raises(UserError, match=r"no such folder.* vangogh2photo\.$"):
+            datasets.load(tiny(dataset=str(like_no_other)))

@@ -18,8 +18,6 @@ from PIL import Image
 from cyclegan_tf.data import images
 from cyclegan_tf.data.images import ImageError, decode
 
-ORIENTATION = 0x0112
-
 
 def grey_to_rgb(grey: np.ndarray) -> np.ndarray:
     return np.stack([grey] * 3, axis=-1)
@@ -39,7 +37,7 @@ def assert_near(decoded: np.ndarray, pixels: np.ndarray, mean: float, most=255) 
 
 def exif_of(orientation: int) -> Image.Exif:
     exif = Image.Exif()
-    exif[ORIENTATION] = orientation
+    exif[0x0112] = orientation
     return exif
 
 
@@ -107,74 +105,46 @@ def test_uncompressed_tiff_is_turned_whether_path_or_bytes(tmp_path, mode):
 # --- Modes
 
 
-def test_8_bit_grey_becomes_three_equal_channels():
-    grey = noise()[..., 0]
-    assert_decodes_to(encoded(Image.fromarray(grey), "PNG"), grey_to_rgb(grey))
-    assert_decodes_to(png(grey, colour_type=0, bits=8), grey_to_rgb(grey))
-
-
-def test_16_bits_are_scaled_to_the_nearest_level_not_clipped():
-    levels = np.arange(256).reshape(16, 16)
-    rgb = grey_to_rgb(levels.astype(np.uint8))
-    assert_decodes_to(png(257 * levels, colour_type=0, bits=16), rgb)
-    tiff = encoded(Image.fromarray((257 * levels).astype(np.uint16)), "TIFF")
-    assert_decodes_to(tiff, rgb)
-    grey = np.array([[0, 128, 129, 385, 386, 65535]])
-    nearest = np.array([[0, 0, 1, 1, 2, 255]], np.uint8)
-    assert_decodes_to(png(grey, colour_type=0, bits=16), grey_to_rgb(nearest))
-    colours = np.concatenate([noise(), noise(seed=1)[..., :1]], axis=-1)
-    for colour_type, channels, expected in (
-        (2, 3, colours[..., :3]),
-        (6, 4, colours[..., :3]),
-        (4, 2, grey_to_rgb(colours[..., 0])),
+def test_every_mode_becomes_rgb():
+    rgb, levels = noise(), np.arange(256).reshape(16, 16)
+    rgba = np.concatenate([rgb, noise(seed=1)[..., :1]], axis=-1)
+    rgba[0, :, 3] = 0
+    grey, bits = grey_to_rgb(rgb[..., 2]), rgb[..., 0] > 127
+    palette, colours = palette_picture()
+    deep, alphas = 257 * rgba.astype(int), bytes([0, 128, 255, 7])
+    deep_tiff = Image.fromarray((257 * levels).astype(np.uint16))
+    for mode, data, pixels in (
+        ("grey", encoded(Image.fromarray(rgb[..., 2]), "PNG"), grey),
+        ("grey, not by Pillow", png(rgb[..., 2], 0, bits=8), grey),
+        ("grey and alpha", encoded(Image.fromarray(rgba[..., 2:]), "PNG"), grey),
+        ("RGBA", encoded(Image.fromarray(rgba), "PNG"), rgb),
+        ("RGB of 32 bits", bmp32(rgb), rgb),
+        ("1 bit", encoded(Image.fromarray(bits), "PNG"), grey_to_rgb(255 * bits)),
+        ("palette", encoded(palette, "PNG"), colours),
+        ("transparent colour", encoded(palette, "PNG", transparency=3), colours),
+        ("with a table", encoded(palette, "PNG", transparency=alphas), colours),
+        ("RGB of 16 bits", png(deep[..., :3], 2, bits=16), rgb),
+        ("RGBA of 16 bits", png(deep, 6, bits=16), rgb),
+        ("grey and alpha of 16", png(deep[..., 2:], 4, bits=16), grey),
+        ("grey of 16", png(257 * levels, 0, bits=16), grey_to_rgb(levels)),
+        ("TIFF of 16", encoded(deep_tiff, "TIFF"), grey_to_rgb(levels)),
     ):
-        deep = 257 * colours[..., :channels].astype(int)
-        assert_decodes_to(png(deep, colour_type, bits=16), expected, colour_type)
+        assert_decodes_to(data, pixels, mode)
+    for mode in ("1", "L", "P", "RGBA", "CMYK", "LA"):
+        image = Image.fromarray(smooth()).convert(mode)
+        assert_decodes_to(encoded(image, "TIFF"), image.convert("RGB"), mode)
 
 
-def test_palette_becomes_its_colours_also_where_it_is_transparent():
-    image, pixels = palette_picture()
-    assert image.mode == "P"
-    assert_decodes_to(encoded(image, "PNG"), pixels)
-    for transparency in (3, bytes([0, 128, 255, 7])):
-        data = encoded(image, "PNG", transparency=transparency)
-        assert "transparency" in Image.open(io.BytesIO(data)).info
-        assert_decodes_to(data, pixels, transparency)
-
-
-def test_alpha_is_dropped():
-    pixels = np.concatenate([noise(), noise(seed=1)[..., :1]], axis=-1)
-    pixels[0, :, 3] = 0
-    assert_decodes_to(encoded(Image.fromarray(pixels), "PNG"), pixels[..., :3])
-    data = encoded(Image.fromarray(pixels[..., 2:]), "PNG")
-    assert Image.open(io.BytesIO(data)).mode == "LA"
-    assert_decodes_to(data, grey_to_rgb(pixels[..., 2]))
-    assert_decodes_to(bmp32(noise()), noise())
+def test_16_bit_grey_goes_to_the_nearest_level():
+    grey = np.array([[0, 128, 129, 385, 386, 65535]])
+    nearest = grey_to_rgb(np.array([[0, 0, 1, 1, 2, 255]]))
+    assert_decodes_to(png(grey, colour_type=0, bits=16), nearest)
 
 
 def test_cmyk_jpeg_becomes_rgb():
     cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     decoded = decode(encoded(cmyk, "JPEG", quality=95))
-    assert decoded.shape == (16, 16, 3)
-    np.testing.assert_allclose(decoded, np.full_like(decoded, (255, 0, 0)), atol=4)
-
-
-def test_1_bit_becomes_black_and_white():
-    bits = noise()[..., 0] > 127
-    data = encoded(Image.fromarray(bits), "PNG")
-    assert Image.open(io.BytesIO(data)).mode == "1"
-    assert_decodes_to(data, grey_to_rgb(np.where(bits, 255, 0)))
-
-
-def test_tiff_of_every_mode_becomes_rgb_but_floats_are_refused():
-    for mode in ("1", "L", "P", "RGBA", "CMYK", "LA"):
-        image = Image.fromarray(smooth()).convert(mode)
-        assert_decodes_to(
-            encoded(image, "TIFF"), np.asarray(image.convert("RGB")), mode
-        )
-    data = encoded(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF")
-    with pytest.raises(ImageError, match="floating point"):
-        decode(data)
+    assert_near(decoded, np.full((16, 16, 3), (255, 0, 0)), mean=4, most=4)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -207,7 +177,7 @@ def test_truncated_file_is_refused(file_format):
             decode(data[: int(part * len(data))])
 
 
-def test_garbage_and_other_formats_are_refused_with_a_reason():
+def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path):
     starts = [b"", b"\0", b"not a picture at all", bytes(1000)]
     for data in (*starts, b"\xff\xd8\xff", b"BM", b"GIF"):
         with pytest.raises(ImageError, match="cannot identify"):
@@ -217,9 +187,9 @@ def test_garbage_and_other_formats_are_refused_with_a_reason():
         assert Image.open(io.BytesIO(data)).format == file_format
         with pytest.raises(ImageError, match="cannot identify"):
             decode(data)
-
-
-def test_missing_file_and_folder_are_refused(tmp_path):
+    data = encoded(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF")
+    with pytest.raises(ImageError, match="floating point"):
+        decode(data)
     with pytest.raises(ImageError, match="No such file"):
         decode(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="Is a directory"):
@@ -239,20 +209,16 @@ def test_resize_equals_pillow_bicubic():
     np.testing.assert_array_equal(resized, pixels)
 
 
-def test_every_level_survives_the_round_trip():
+def test_levels_become_minus_one_to_one_and_levels_again():
     levels = tf.range(256)[None, :, None]
     floats = images.to_float(tf.cast(levels, tf.uint8))
     assert floats.dtype == tf.float32
     np.testing.assert_array_equal(images.to_uint8(floats), levels)
-
-
-def test_float_range_is_minus_one_to_one():
-    floats = images.to_float(tf.constant([0, 51, 255], tf.uint8))
-    np.testing.assert_allclose(floats, [-1.0, -0.6, 1.0], atol=1e-7)
-    assert floats[0] == -1.0 and floats[2] == 1.0
-
-
-def test_to_uint8_cuts_and_rounds_also_half_precision():
+    np.testing.assert_allclose(
+        tf.gather(floats[0, :, 0], [0, 51, 255]), [-1.0, -0.6, 1.0], atol=1e-7
+    )
+    assert floats[0, 0, 0] == -1.0 and floats[0, 255, 0] == 1.0
+    # It cuts and rounds, also half precision.
     floats = tf.constant([-3.0, -1.001, -1.0, -1.0 + 0.9 / 127.5, 0.999, 1.2])
     levels = images.to_uint8(floats)
     assert levels.dtype == tf.uint8

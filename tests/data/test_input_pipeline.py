@@ -11,6 +11,8 @@ from cyclegan_tf.data.input_pipeline import (
     augment,
     names_of_step,
     picture_index,
+    random_crop,
+    random_flip,
     steps_per_epoch,
     training_batches,
 )
@@ -56,22 +58,9 @@ def batches(num_steps, start=0, pictures=DATA, **fields) -> np.ndarray:
     return np.array([images.to_uint8(tf.stack(pair)) for pair in made])
 
 
-@pytest.fixture(scope="module")
-def run() -> np.ndarray:
-    """Twenty epochs of one picture a step, seed 0."""
-    return batches(20 * NUM_Y)
-
-
 def numbers(batches: np.ndarray) -> np.ndarray:
     """Which picture each is: [steps, 2, batch_size]."""
     return batches[..., 0, 0, 0]
-
-
-def changes(batches: np.ndarray) -> np.ndarray:
-    """Top row, left column and whether it was flipped, of each: [..., 3]."""
-    columns = batches[..., 0, :, 2]
-    flipped = columns[..., 0] > columns[..., -1]
-    return np.stack([batches[..., 0, 0, 1], columns.min(axis=-1), flipped], axis=-1)
 
 
 # --- Order
@@ -113,69 +102,33 @@ def test_picture_index_equals_plain_loops(seed):
             assert found == every_index(seed, domain_, num, size, 4)
 
 
-def test_picture_index_does_not_depend_on_what_was_asked_before():
-    forwards = [picture_index(3, 0, p, 5, 13) for p in range(130)]
-    random = np.random.default_rng(0).permutation(130)
-    asked = {p: picture_index(3, 0, p, 5, 13) for p in random.tolist()}
-    assert [asked[p] for p in range(130)] == forwards
-
-
-def test_domains_are_walked_in_different_orders():
+def test_each_epoch_shows_every_picture_in_another_order_in_each_domain():
+    seen = numbers(batches(4 * NUM_Y))[..., 0].reshape(4, NUM_Y, 2)
+    assert (np.sort(seen[..., 1]) == range(100, 100 + NUM_Y)).all()
+    assert len(np.unique(seen[..., 1], axis=0)) == 4
+    # Each lap of the shorter domain is a permutation, and one that is cut off has no
+    # picture twice.
+    assert (np.sort(seen[:, :NUM_X, 0]) == range(NUM_X)).all()
+    assert (np.diff(np.sort(seen[:, NUM_X:, 0])) > 0).all()
     orders = [[picture_index(0, d, p, 50, 50) for p in range(50)] for d in (0, 1)]
     assert sum(a == b for a, b in zip(*orders, strict=True)) < 10
 
 
-def test_each_epoch_shows_every_picture_of_the_longer_domain_once_anew(run):
-    seen = numbers(run)[:, 1].reshape(20, NUM_Y)
-    assert (np.sort(seen) == range(100, 100 + NUM_Y)).all()
-    assert len(np.unique(seen, axis=0)) == 20
-
-
-def test_each_lap_of_the_shorter_domain_is_a_permutation(run):
-    for epoch in numbers(run)[:, 0, 0].reshape(20, NUM_Y):
-        assert sorted(epoch[:NUM_X]) == list(range(NUM_X))
-        rest = epoch[NUM_X:]
-        assert len(set(rest)) == len(rest)
-
-
-def test_many_laps_of_a_short_domain_are_permutations_that_differ():
-    short = unpaired(domain(range(3)), Y)
-    laps = numbers(batches(8 * 2, pictures=short))[:, 0, 0].reshape(2, 8)
-    laps = [lap for epoch in laps for lap in (epoch[:3], epoch[3:6])]
-    assert [sorted(lap) for lap in laps] == [[0, 1, 2]] * 4
-    assert len({tuple(lap) for lap in laps}) > 1
-
-
-def test_batches_that_do_not_divide_an_epoch_start_the_longer_domain_again():
-    seen = numbers(batches(2 * 3, batch_size=3))[:, 1].reshape(2, 9)
-    for epoch in seen:
-        assert sorted(epoch[:8]) == list(range(100, 108))
-        assert epoch[8] in range(100, 108)
-
-
-def test_domains_may_be_of_either_length():
-    seen = numbers(batches(NUM_Y, pictures=unpaired(Y, X)))[..., 0]
-    assert sorted(seen[:, 0]) == list(range(100, 100 + NUM_Y))
-    assert sorted(seen[:NUM_X, 1]) == list(range(NUM_X))
-
-
-def test_batches_show_the_pictures_that_picture_index_and_names_tell():
-    seen = numbers(batches(12, batch_size=2, seed=5))
-    orders = [every_index(5, 0, NUM_X, 8, 3), every_index(5, 1, NUM_Y, 8, 3)]
-    expected = np.reshape(orders, (2, 12, 2)).swapaxes(0, 1)
+@pytest.mark.parametrize("num_x, batch_size", [(5, 2), (3, 3), (11, 1)])
+def test_batches_show_the_pictures_that_picture_index_and_names_tell(num_x, batch_size):
+    """Also of many laps in an epoch, and if batches do not divide the longer domain."""
+    data, steps = unpaired(domain(range(num_x)), Y), -(-max(num_x, 8) // batch_size)
+    seen = numbers(batches(3 * steps, pictures=data, batch_size=batch_size, seed=5))
+    size = steps * batch_size
+    orders = [every_index(5, 0, num_x, size, 3), every_index(5, 1, NUM_Y, size, 3)]
+    expected = np.reshape(orders, (2, -1, batch_size)).swapaxes(0, 1)
     np.testing.assert_array_equal(seen, expected + [[[0], [100]]])
-    config = config_of(batch_size=2, seed=5)
-    names = [names_of_step(DATA, config, step) for step in range(12)]
-    assert names == seen.reshape(12, 4).astype(str).tolist()
+    config = config_of(batch_size=batch_size, seed=5)
+    names = [names_of_step(data, config, step) for step in range(3 * steps)]
+    assert names == seen.reshape(3 * steps, -1).astype(str).tolist()
 
 
 # --- Runs
-
-
-def test_another_seed_gives_another_order_and_other_changes(run):
-    one, other = run[:16], batches(16, seed=1)
-    assert np.mean(numbers(one) != numbers(other)) > 0.5
-    assert np.mean(np.any(changes(one) != changes(other), axis=-1)) > 0.5
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -232,32 +185,13 @@ def test_changes_come_from_seed_domain_and_position():
             np.testing.assert_array_equal(made[step, side, place], expected)
 
 
-def test_pictures_are_crops_that_may_be_flipped_anew_in_each_epoch(run):
-    pictures = run.reshape(-1, 8, 8, 3)
-    for picture, (top, left, flipped) in zip(pictures, changes(pictures), strict=True):
-        whole = numbered(picture[0, 0, 0])[top : top + 8, left : left + 8]
-        np.testing.assert_array_equal(picture, whole[:, ::-1] if flipped else whole)
-    seen = changes(run)[numbers(run)[:, 1, 0] == 100, 1, 0]
-    assert len(seen) == 20
-    # 9 places and 2 flips: 20 draws give 12.3 different ones on average.
-    assert len(np.unique(seen, axis=0)) >= 6
-    assert 3 <= seen[:, 2].sum() <= 17
-
-
-def test_both_domains_are_changed_independently(run):
-    seen = changes(run)[:80, :, 0]
-    same_place = np.all(seen[:, 0, :2] == seen[:, 1, :2], axis=-1)
-    same_flip = seen[:, 0, 2] == seen[:, 1, 2]
-    # 80 draws at 1/9 and at 1/2: 8.9 and 40, standard deviation 2.8 and 4.5.
-    assert same_place.sum() < 22
-    assert 20 <= same_flip.sum() <= 60
-
-
-def test_flip_can_be_turned_off(run):
-    plain, flipping = changes(batches(40, flip=False)), changes(run[:40])
-    assert not plain[..., 2].any()
-    assert 20 <= flipping[..., 2].sum() <= 60
-    np.testing.assert_array_equal(plain[..., 0], flipping[..., 0])
+def test_flip_can_be_turned_off():
+    plain, flipping = (batches(40, flip=flip) for flip in (False, True))
+    mirrored = flipping[..., 0, 0, 2] > flipping[..., 0, -1, 2]
+    assert 20 <= mirrored.sum() <= 60
+    flipping[mirrored] = flipping[mirrored][:, :, ::-1]
+    np.testing.assert_array_equal(plain, flipping)
+    assert (np.diff(plain[..., 2].astype(int), axis=-1) == 1).all()
 
 
 def test_pictures_of_different_sizes_share_a_batch():
@@ -293,3 +227,84 @@ def test_batches_wait_on_the_device_that_trains(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [second])
     for batch in tensors(3):
         assert {pictures.device[-5:] for pictures in batch} == {"CPU:1"}
+
+
+# --- Crops and flips
+
+SEEDS = [(7, i) for i in range(400)]
+
+# 9x12 pixels, each with its own value.
+WHOLE = np.arange(9 * 12 * 3, dtype=np.int32).reshape(9, 12, 3)
+
+
+def for_seeds(function, seeds=SEEDS) -> np.ndarray:
+    """What a function of a seed gives for each seed."""
+    graph = tf.function(
+        lambda all_: tf.map_fn(function, all_, fn_output_signature=tf.int32)
+    )
+    return graph(tf.constant(seeds)).numpy()
+
+
+def corner(crop: np.ndarray) -> tuple[int, int]:
+    """Where a crop of `WHOLE` was cut, told by its first value."""
+    return divmod(int(crop[0, 0, 0]) // 3, 12)
+
+
+def assert_windows(crops: np.ndarray) -> None:
+    for crop in crops:
+        top, left = corner(crop)
+        np.testing.assert_array_equal(crop, WHOLE[top : top + 6, left : left + 6])
+
+
+def test_crop_is_a_window_and_reaches_every_offset_about_equally():
+    crops = for_seeds(lambda s: random_crop(WHOLE, 6, s))
+    assert_windows(crops)
+    places, counts = np.unique([corner(c) for c in crops], axis=0, return_counts=True)
+    every = [(top, left) for top in range(4) for left in range(7)]
+    np.testing.assert_array_equal(places, every)
+    # 400 draws over 28 places: 14.3 each, 3.7 standard deviation.
+    assert counts.min() >= 3 and counts.max() <= 29
+    square = WHOLE[:, :9]
+    whole = random_crop(square, 9, tf.constant((1, 2)))
+    np.testing.assert_array_equal(whole, square)
+
+
+def test_flip_mirrors_left_and_right_half_of_the_time():
+    flipped = 0
+    for image in for_seeds(lambda s: random_flip(WHOLE, s)):
+        is_flipped = image[0, 0, 0] != WHOLE[0, 0, 0]
+        expected = WHOLE[:, ::-1] if is_flipped else WHOLE
+        np.testing.assert_array_equal(image, expected)
+        flipped += is_flipped
+    # 400 draws at 0.5: 200, standard deviation 10.
+    assert 160 <= flipped <= 240
+
+
+def test_augment_is_a_crop_or_its_mirror_image_whatever_the_place():
+    flipping, plain = (
+        for_seeds(lambda s, f=f: augment(WHOLE, 6, f, s)) for f in (True, False)
+    )
+    mirrored = flipping[:, 0, 0, 0] > flipping[:, 0, -1, 0]
+    straight = np.where(mirrored[:, None, None, None], flipping[:, :, ::-1], flipping)
+    assert_windows(straight)
+    assert 160 <= mirrored.sum() <= 240
+    left = np.array([corner(c)[1] for c in straight])
+    for half in (left <= 2, left >= 4):
+        assert 0.35 < mirrored[half].mean() < 0.65
+    # Without flips it is the same crop, and every place occurs.
+    np.testing.assert_array_equal(plain, straight)
+    assert len({corner(c) for c in plain}) == 28
+
+
+def test_a_seed_decides_the_picture_eager_or_in_a_graph():
+    graph = for_seeds(lambda s: augment(WHOLE, 6, True, s), SEEDS[:10])
+    for seed, picture in zip(SEEDS, graph, strict=False):
+        eager = augment(tf.constant(WHOLE), 6, True, tf.constant(seed))
+        np.testing.assert_array_equal(eager, picture)
+    # Each part of the seed matters.
+    for place in (0, 1):
+        seeds = np.full((20, 2), 5)
+        seeds[:, place] = np.arange(20)
+        crops = for_seeds(lambda s: augment(WHOLE, 6, True, s), seeds)
+        # 56 results are possible: 20 draws give 16.9 different ones on average.
+        assert len(np.unique(crops.reshape(20, -1), axis=0)) > 10

@@ -52,12 +52,13 @@ def test_hidden_files_and_other_endings_and_folders_are_left_out(tmp_path):
     names = ["._a.jpg", ".thumbnails/a.jpg", "x/.y/a.jpg", "a.txt", "jpg", "a.heic"]
     # The folder itself may lie in a hidden one.
     source = make(tmp_path / ".cache/in", "a.jpg", "folder.jpg/b.txt", *names)
-    assert found(source, tmp_path / "out") == {"a.jpg": "a.png"}
-
-
-def test_single_file_is_taken_whatever_its_name(tmp_path):
+    # A broken link is a picture that can't be read.
+    (source / "b.jpg").symlink_to("nowhere.jpg")
+    (source / "c.txt").symlink_to("nowhere.txt")
+    assert found(source, tmp_path / "out") == {"a.jpg": "a.png", "b.jpg": "b.png"}
+    # A single file is taken whatever its name.
     for name in ("a.jpg", "a", "a.webp", ".a.jpg"):
-        source = make(tmp_path / "in", name, "other.jpg") / name
+        source = make(tmp_path / "one", name) / name
         target = tmp_path / "out" / pathlib.PurePath(name).with_suffix(".png")
         assert find(source, tmp_path / "out") == [(name, source, target)]
 
@@ -78,13 +79,6 @@ def test_output_inside_the_input_is_not_searched_and_above_it_hides_nothing(tmp_
     expected = {"a.jpg": "a.png", "out2/d.png": "out2/d.png"}
     assert found(source, source / "out") == expected
     assert found(source / "out2", tmp_path) == {"d.png": "d.png"}
-
-
-def test_broken_link_is_a_picture_that_cannot_be_read(tmp_path):
-    source = make(tmp_path / "in", "a.jpg")
-    (source / "b.jpg").symlink_to("nowhere.jpg")
-    (source / "c.txt").symlink_to("nowhere.txt")
-    assert found(source, tmp_path / "out") == {"a.jpg": "a.png", "b.jpg": "b.png"}
 
 
 def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
@@ -136,15 +130,11 @@ def test_input_is_not_written_over(tmp_path):
     (tmp_path / "link").symlink_to(source, target_is_directory=True)
     with pytest.raises(UserError, match=r"link/a\.jpg\.png is an input"):
         find(source, tmp_path / "link")
-
-
-@pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_input_is_not_written_over_through_a_link_to_it(tmp_path, link):
-    source = make(tmp_path / "in", "a.jpg", "b.jpg")
-    (tmp_path / "out").mkdir()
-    link(source / "a.jpg", tmp_path / "out" / "b.png")
-    with pytest.raises(UserError, match=r"out/b\.png is an input"):
-        find(source, tmp_path / "out")
+    for link in (os.symlink, os.link):
+        output = make(tmp_path / link.__name__, "other")
+        link(source / "a.gif", output / "a.jpg.png")
+        with pytest.raises(UserError, match=r"link/a\.jpg\.png is an input"):
+            find(source, output)
 
 
 def test_other_files_of_the_output_may_be_replaced_but_not_folders(tmp_path):

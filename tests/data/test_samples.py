@@ -1,6 +1,7 @@
 """Pictures to try exported models on: which ones, in which order, and how many."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -53,9 +54,7 @@ def test_drawn_pictures_are_those_of_training(tiny, few_shapes):
             np.testing.assert_array_equal(picture, domain.read(i), err_msg=split)
         # No more are drawn than the split has.
         assert len(samples.of_split(config, split, 13)) == len(domain)
-
-
-def test_drawn_pictures_are_no_smaller_than_what_is_loaded_and_shown(tiny):
+    # They are no smaller than what is loaded and shown.
     for config, split, seed, size in (
         (tiny(test_size=64), "testA", (2, 0), 64),
         (tiny(), "trainA", (0, 0), 36),
@@ -64,38 +63,25 @@ def test_drawn_pictures_are_no_smaller_than_what_is_loaded_and_shown(tiny):
         np.testing.assert_array_equal(picture, shapes.draw_pair(seed, size)[0])
 
 
-def test_pictures_are_of_the_split_in_their_own_sizes(folder_config):
-    for split, chosen in (
-        ("trainA", [0, 4, 9]),
-        ("trainB", [50, 54, 59]),
-        ("testA", [30, 31, 32]),
-        ("testB", [80, 81, 82]),
+def test_pictures_are_spread_evenly_over_the_split_in_their_own_sizes(folder_config):
+    for split, number, chosen in (
+        ("trainA", 3, [0, 4, 9]),
+        ("trainB", 3, [50, 54, 59]),
+        ("testA", 3, [30, 31, 32]),
+        ("testB", 3, [80, 81, 82]),
+        ("trainA", 1, [0]),
+        ("trainA", 2, [0, 9]),
+        ("trainA", 4, [0, 3, 6, 9]),
+        ("trainA", 9, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
+        ("trainA", 10, list(range(10))),
+        ("trainA", 100, list(range(10))),
     ):
-        assert numbers_of(samples.of_split(folder_config, split, 3)) == chosen
+        assert numbers_of(samples.of_split(folder_config, split, number)) == chosen
 
 
-def test_pictures_are_spread_evenly_over_the_split(folder_config):
-    for number, chosen in (
-        (1, [0]),
-        (2, [0, 9]),
-        (4, [0, 3, 6, 9]),
-        (9, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
-        (10, list(range(10))),
-        (100, list(range(10))),
-    ):
-        assert numbers_of(samples.of_split(folder_config, "trainA", number)) == chosen
-
-
-def test_training_pictures_stand_in_where_there_are_no_test_pictures(tiny, tmp_path):
-    write_pictures(tmp_path / "trainA", range(3))
-    write_pictures(tmp_path / "trainB", range(50, 52))
-    write_pictures(tmp_path / "testB", [80])
-    config = tiny(dataset=str(tmp_path))
-    assert numbers_of(samples.of_split(config, "testA", 8)) == [0, 1, 2]
-    assert numbers_of(samples.of_split(config, "testB", 8)) == [80]
-
-
-def test_unreadable_pictures_are_left_out(folder_config, tmp_path):
+def test_training_pictures_stand_in_and_unreadable_ones_are_left_out(
+    folder_config, tmp_path
+):
     damage(tmp_path / "trainB", [50, 53])
     assert numbers_of(samples.of_split(folder_config, "trainB", 4)) == [56, 59]
     folder = str(tmp_path / "testA")
@@ -104,6 +90,9 @@ def test_unreadable_pictures_are_left_out(folder_config, tmp_path):
     damage(tmp_path / "testA", [31])
     with pytest.raises(UserError, match=f"^{folder} has no picture .* we can read"):
         samples.of_folder(folder, 4)
+    shutil.rmtree(folder)
+    assert numbers_of(samples.of_split(folder_config, "testA", 2)) == [0, 9]
+    assert numbers_of(samples.of_split(folder_config, "testB", 2)) == [80, 82]
 
 
 def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypatch):

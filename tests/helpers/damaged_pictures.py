@@ -139,28 +139,23 @@ def flipped(data: bytes, random: np.random.Generator) -> bytes:
     return bytes(broken)
 
 
-def overwritten(data: bytes, random: np.random.Generator) -> bytes:
+def replaced(data: bytes, random: np.random.Generator) -> bytes:
+    """Some bytes are others, gone, there twice, or begin another file's rest."""
     start, length = random.integers(len(data)), random.integers(1, 40)
-    filling = [bytes(length), b"\xff" * length, random.bytes(length)]
-    return data[:start] + filling[random.integers(3)] + data[start + length :]
-
-
-def shifted(data: bytes, random: np.random.Generator) -> bytes:
-    """Some bytes are gone, or there twice."""
-    start, length = random.integers(len(data)), random.integers(1, 40)
-    if random.random() < 0.5:
-        return data[:start] + data[start + length :]
-    return data[: start + length] + data[start:]
-
-
-def spliced(data: bytes, random: np.random.Generator) -> bytes:
-    """It goes on as another file."""
     others = list(pictures().values())
     other = others[random.integers(len(others))]
-    return data[: random.integers(len(data))] + other[random.integers(len(other)) :]
+    end = start + length
+    return [
+        data[:start] + bytes(length) + data[end:],
+        data[:start] + b"\xff" * length + data[end:],
+        data[:start] + random.bytes(length) + data[end:],
+        data[:start] + data[end:],
+        data[:end] + data[start:],
+        data[:start] + other[random.integers(len(other)) :],
+    ][random.integers(6)]
 
 
-DAMAGES = (cut_off, flipped, overwritten, shifted, spliced)
+DAMAGES = (cut_off, flipped, replaced, replaced, replaced)
 
 
 # --- Bombs

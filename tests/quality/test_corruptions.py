@@ -17,7 +17,7 @@ def pictures(number=3, side=24, seed=0):
     return np.repeat(np.repeat(small, 4, axis=1), 4, axis=2).astype(np.uint8)
 
 
-def test_blur_is_the_gaussian_of_scipy():
+def test_blur_is_the_gaussian_of_scipy_and_a_slight_one_hardly_seen():
     images = pictures().astype(np.float32)
     found = corruptions.blurred(images, 0.8).numpy()
     # SciPy calls `mirror` what TensorFlow calls REFLECT.
@@ -25,6 +25,12 @@ def test_blur_is_the_gaussian_of_scipy():
         images.astype(np.float64), (0, 0.8, 0.8, 0), mode="mirror", radius=(0, 3, 3, 0)
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
+    # A slight blur is hardly seen.
+    smooth = np.asarray(corruptions.blurred(pictures().astype(np.float32), 1.2))
+    smooth = smooth.astype(np.uint8)
+    soft = corruptions.slightly_blurred(smooth)
+    assert soft.dtype == np.uint8
+    assert 0 < np.abs(soft.astype(int) - smooth).mean() < 3
 
 
 def test_jpeg_costs_what_another_encoder_costs():
@@ -59,11 +65,3 @@ def test_pictures_suffer_differently_and_by_their_seed_alone():
     assert len({image.tobytes() for image in found}) > 6
     np.testing.assert_array_equal(found, corruptions.at_random(images, [0, 1]))
     assert not np.array_equal(found, corruptions.at_random(images, [0, 2]))
-
-
-def test_slight_blur_is_hardly_seen():
-    smooth = np.asarray(corruptions.blurred(pictures().astype(np.float32), 1.2))
-    smooth = smooth.astype(np.uint8)
-    soft = corruptions.slightly_blurred(smooth)
-    assert soft.dtype == np.uint8
-    assert 0 < np.abs(soft.astype(int) - smooth).mean() < 3

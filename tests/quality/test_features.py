@@ -82,11 +82,8 @@ def test_features_come_in_batches_of_which_one_is_held_and_are_finite():
         extractor = Extractor("stand-in", lambda p, x=bad: np.full((len(p), 3), x))
         with refused("The features that stand-in makes of the pictures are not finite"):
             extractor(pictures())
-
-
-def test_thumbnails_are_features_of_any_size():
+    # Thumbnails are features of any size.
     found = features.thumbnails(pictures(3, side=40))
     assert found.shape == (3, 192)
-    np.testing.assert_allclose(
-        features.thumbnails(np.full((1, 9, 9, 3), 7, np.uint8)), 7
-    )
+    grey = np.full((1, 9, 9, 3), 7, np.uint8)
+    np.testing.assert_allclose(features.thumbnails(grey), 7)

@@ -64,15 +64,13 @@ def test_it_is_trained_once_and_kept_and_again_if_its_file_is_damaged(judges):
         path.write_bytes(damage)
         for _ in range(2):
             again = prepared(seed=5, say=said.append)
-            assert (again.digest, again.fingerprint) == (
-                first.digest,
-                first.fingerprint,
-            )
+            assert again.digest == first.digest
+            assert again.fingerprint == first.fingerprint
     assert said[1:] == 3 * [f"{path} is damaged: training one on 24 + 24."]
 
 
 @pytest.mark.usefixtures("untrained")
-def test_other_pictures_sizes_and_seeds_have_another_judge():
+def test_other_pictures_sizes_and_seeds_have_another_judge(tmp_path, monkeypatch):
     held = [
         prepared(),
         prepared(seed=1),
@@ -82,17 +80,14 @@ def test_other_pictures_sizes_and_seeds_have_another_judge():
     ]
     assert len({one.fingerprint for one in held}) == len(held)
     assert prepared(image_size=500).side == judge.MAX_SIDE
-
-
-@pytest.mark.usefixtures("untrained")
-def test_what_it_cannot_use_is_told(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="pictures of both domains"):
+        prepared(domain_x=Domain([], [].__getitem__))
+    # A cache that can't be written is told.
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     said = []
     prepared(say=said.append)
     assert said[-1].startswith(f"The judge can't be kept in {tmp_path / 'file'}")
-    with pytest.raises(UserError, match="pictures of both domains"):
-        prepared(domain_x=Domain([], [].__getitem__))
 
 
 def domains(number=32, side=32):
