@@ -16,9 +16,8 @@ from helpers.quality_samples import array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
-from cyclegan_tf.exporting import formats, saved_model, tflite, translators
+from cyclegan_tf.exporting import translators
 from cyclegan_tf.quality import features, judge, report
-from cyclegan_tf.training.checkpoints import load_network
 
 
 class Colours(judge.Judge):
@@ -155,34 +154,6 @@ def test_run_is_evaluated_at_its_test_size(run_dir, quick, asked):
     _, printed = evaluated("--run_dir=run", "--seed=2")
     assert ", 40 px) is right on" in printed
     assert asked[-1] == (12, 12, 40, 2)
-
-
-def export(kind, run_dir, tmp_path):
-    generator = load_network(str(run_dir), "generator_g")
-    if kind == "keras":
-        path = tmp_path / "model.keras"
-        formats.portable(generator).save(path)
-    elif kind == "tflite":
-        path = tmp_path / "model.tflite"
-        path.write_bytes(tflite.convert(generator, 4, "float32", (32, 32)))
-    else:
-        path = tmp_path / "model"
-        saved_model.write_saved_model(generator, 4, path / "1", 10**6)
-    return path
-
-
-@pytest.mark.slow
-def test_exported_models_have_the_numbers_of_their_run(run_dir, found, tmp_path):
-    expected = short(found[0])
-    for kind in ("keras", "tflite", "savedmodel"):
-        path, out = export(kind, run_dir, tmp_path), tmp_path / "out" / kind
-        record, _ = evaluated(
-            f"--run_dir={run_dir}", f"--model={path}", f"--output={out}"
-        )
-        assert record["pictures"] == {"A2B": 6}
-        for name, row in short(record).items():
-            near = pytest.approx(expected[name]["model"], abs=0.02)
-            assert row["model"] == near, (kind, name)
 
 
 def test_model_of_the_other_direction_is_evaluated_as_such(

@@ -5,14 +5,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.encoded_pictures import (
-    bmp32,
-    encoded,
-    noise,
-    palette_picture,
-    png,
-    smooth,
-)
+from helpers.encoded_pictures import bmp32, encoded, noise, palette_picture, png, smooth
 from PIL import Image
 
 from cyclegan_tf.data import images

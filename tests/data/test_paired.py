@@ -28,18 +28,18 @@ def options(tmp_path):
 def write(root, part: str, number: int, ending: str = ".png") -> None:
     """Pairs of `picture(i)` and `picture(100 + i)`: beside one another; or, if the
     part's name ends in AB, in two folders, of which B may have another ending."""
-    if not part.endswith("AB"):
-        (root / part).mkdir(parents=True)
-        for i in range(number):
-            sides = [np.asarray(picture(i + side)) for side in (0, 100)]
-            joined = Image.fromarray(np.concatenate(sides, axis=1))
-            joined.save(root / part / f"{i}.png")
+    if part.endswith("AB"):
+        for side, first, kind in (("A", 0, ".png"), ("B", 100, ending)):
+            folder = root / part.replace("AB", side)
+            folder.mkdir(parents=True)
+            for i in range(number):
+                picture(first + i).save(folder / f"{i}{kind}")
         return
-    for side, first, kind in (("A", 0, ".png"), ("B", 100, ending)):
-        folder = root / part.replace("AB", side)
-        folder.mkdir(parents=True)
-        for i in range(number):
-            picture(first + i).save(folder / f"{i}{kind}")
+    (root / part).mkdir(parents=True)
+    for i in range(number):
+        sides = [np.asarray(picture(i + side)) for side in (0, 100)]
+        joined = Image.fromarray(np.concatenate(sides, axis=1))
+        joined.save(root / part / f"{i}.png")
 
 
 def expected(number: int, size: int, first: int = 0) -> list[np.ndarray]:
@@ -151,8 +151,7 @@ def test_batches_are_functions_of_seed_and_step(options):
     rest = taken(options(batch_size=2), 3, 7)
     np.testing.assert_array_equal(rest, whole[3:])
     two = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
     shared = taken(options(batch_size=2), 0, 7, two)
     np.testing.assert_array_equal(shared, whole)

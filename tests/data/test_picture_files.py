@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from helpers.encoded_pictures import noise
 from PIL import Image
 
 from cyclegan_tf.data import picture_files
@@ -131,7 +132,7 @@ def test_input_is_not_written_over(tmp_path):
     with pytest.raises(UserError, match=r"link/a\.jpg\.png is an input"):
         find(source, tmp_path / "link")
     for link in (os.symlink, os.link):
-        output = make(tmp_path / link.__name__, "other")
+        output = make(tmp_path / f"by_{link.__name__}", "other")
         link(source / "a.gif", output / "a.jpg.png")
         with pytest.raises(UserError, match=r"link/a\.jpg\.png is an input"):
             find(source, output)
@@ -155,10 +156,6 @@ def test_other_files_of_the_output_may_be_replaced_but_not_folders(tmp_path):
 
 
 # --- Writing
-
-
-def noise(height=5, width=7) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def test_png_holds_the_pixels_in_folders_made_for_it(tmp_path):

@@ -153,25 +153,26 @@ def test_server_that_cannot_be_reached_says_what_to_do(
         release.wait()
         fails()
 
-    monkeypatch.setattr(tfds_pictures, "NETWORK_SECONDS", 0.02)
+    def head(url, timeout, allow_redirects):
+        asked.append((url, timeout))
+        return heads[len(asked) - 1]()
+
+    heads = fails, lambda: answer(503), silent
+    monkeypatch.setattr(requests, "head", head)
     try:
-        for head, reason in (
-            (fails, "no network (ConnectionError)."),
-            (lambda: answer(503), "the server says 503."),
-            (silent, "no answer within 0.02 s."),
+        for seconds, reason in (
+            (600, "no network (ConnectionError)."),
+            (500, "the server says 503."),
+            (0.02, "no answer within 0.02 s."),
         ):
-
-            def asks(url, head=head, **options):
-                asked.append((url, options["timeout"]))
-                return head()
-
-            monkeypatch.setattr(requests, "head", asks)
+            monkeypatch.setattr(tfds_pictures, "NETWORK_SECONDS", seconds)
             begins = f"horse2zebra can't be downloaded: {reason}"
             fails_to_load(unprepared, begins, instead=True)
             assert list(tmp_path.iterdir()) == []
     finally:
         release.set()
-    assert asked == 3 * [(cycle_gan._DL_URLS["horse2zebra"], 0.02)]
+    url = cycle_gan._DL_URLS["horse2zebra"]
+    assert asked == [(url, 600), (url, 500), (url, 0.02)]
 
 
 def test_hand_fetched_archive_with_a_wrong_checksum_is_refused(

@@ -41,8 +41,6 @@ def written(path: str) -> None:
     elif name == "grey16.png":
         image = Image.fromarray(random.integers(0, 65536, (side, side), np.uint16))
         image.save(path, exif=exif, compress_level=0)
-    elif name == "rgba.png":
-        image.save(path, exif=exif, compress_level=1)
     elif name == "turned.webp":
         image.save(path, exif=exif, method=0)
     else:

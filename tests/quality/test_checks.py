@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.quality_samples import drawn
+from helpers.quality_samples import array, drawn
 
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
@@ -65,18 +65,7 @@ def test_what_goes_wrong_is_said_of_both_directions(tiny):
 
 
 def test_true_translations_are_sound(monkeypatch):
-    plain, striped = (
-        [drawn(part, which, 8).read(i) for part in (2, 3) for i in range(8)]
-        for which in (0, 1)
-    )
-    from_, to = np.array([*plain, *striped], int), np.array([*striped, *plain])
-
-    def translated(pictures):
-        # What the slight blur changed is looked up by what it was before.
-        apart = np.abs(from_[:, None] - pictures).sum(axis=(2, 3, 4))
-        return to[apart.argmin(axis=0)].astype(np.uint8)
-
-    made = {direction: translated for direction in ("A2B", "B2A")}
+    x, y = drawn(2, 0, 8), drawn(2, 1, 8)
+    made = {"A2B": lambda pictures: array(y), "B2A": lambda pictures: array(x)}
     monkeypatch.setattr(checks, "translators_of", lambda model: made)
-    test_x, test_y = drawn(2, 0, 8), drawn(3, 1, 8)
-    assert checks.problems(None, UnpairedData(test_x, test_y, test_x, test_y)) == []
+    assert checks.problems(None, UnpairedData(x, y, x, y)) == []

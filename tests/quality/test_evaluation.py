@@ -13,6 +13,7 @@ from cyclegan_tf.learning import distances
 from cyclegan_tf.quality import likeness, protocol
 from cyclegan_tf.quality.evaluation import Evaluator, halves
 from cyclegan_tf.quality.features import Extractor
+from cyclegan_tf.quality.judge import NUM_FEATURES
 from cyclegan_tf.quality.pictures import Translations
 
 PICTURES = 12
@@ -105,6 +106,22 @@ def test_numbers_are_those_of_the_parts(evaluator):
     )
     ratio = distances.diversity(features) / distances.diversity(half)
     assert model["diversity"] == pytest.approx(ratio, rel=1e-4)
+
+
+@pytest.mark.stack
+def test_judge_learns_the_domains_and_looks_at_each_picture_alone(evaluator):
+    judge = evaluator.judge
+    for which, sign in ((0, -1), (1, 1)):
+        # Pictures that it never saw.
+        pictures = array(drawn(2, which))
+        log_odds, features = judge.ask(pictures)
+        assert (sign * log_odds > 0).mean() > 0.9
+        assert features.shape == (24, NUM_FEATURES)
+        alone = judge.ask(pictures[:1])[0]
+        np.testing.assert_allclose(log_odds[:1], alone, atol=1e-4)
+    # The same animals, drawn at another size.
+    larger = judge.ask(array(drawn(2, 1, 3, side=48)))[0]
+    assert np.abs(larger - log_odds[:3]).max() < 1
 
 
 def test_judge_is_described_and_turned_round_for_the_other_direction(prepared):
