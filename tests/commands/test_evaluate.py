@@ -143,10 +143,10 @@ def test_run_is_evaluated_in_both_directions(run_dir, found):
     assert record["last_five_evaluations"]["A2B/cycle_error"]["mean"] == 5
 
 
-def test_step_asked_for_has_the_same_numbers_again(run_dir, found, tmp_path):
-    out = tmp_path / "out"
-    again, _ = evaluated(f"--run_dir={run_dir}", "--checkpoint=3", f"--output={out}")
-    assert again == {**found[0], "checkpoint": "3"}
+def test_step_asked_for_has_the_same_numbers_again(run_dir, quick):
+    latest, _ = evaluated(f"--run_dir={run_dir}", "--output=latest")
+    again, _ = evaluated(f"--run_dir={run_dir}", "--output=again", "--checkpoint=3")
+    assert again == {**latest, "checkpoint": "3"}
 
 
 def test_run_is_evaluated_at_its_test_size(run_dir, quick, asked):
