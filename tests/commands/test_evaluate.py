@@ -1,6 +1,9 @@
 """`evaluate`: runs, exported models, anybody's folders, and what it refuses."""
 
+import contextlib
+import io
 import json
+import pathlib
 import shutil
 
 import keras
@@ -9,42 +12,91 @@ import pytest
 from absl import flags
 from helpers.config_values import refused
 from helpers.exporting_samples import saved_run
-from helpers.quality_samples import drawn
+from helpers.quality_samples import array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
-from cyclegan_tf.exporting import formats, saved_model, tflite
-from cyclegan_tf.quality import features
-from cyclegan_tf.training.checkpoints import load_network
+from cyclegan_tf.exporting import translators
+from cyclegan_tf.quality import features, judge, report
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """24 + 24 training and 6 + 6 test pictures, and a judge of few steps."""
-    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 24)
-    monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 6)
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 20)
+class Colours(judge.Judge):
+    """Stands in for a judge that was trained: brown animals are of X."""
+
+    def ask(self, pictures):
+        middle = slice(pictures.shape[1] * 3 // 8, pictures.shape[1] * 5 // 8)
+        red, _, blue = pictures[:, middle, middle].mean(axis=(1, 2)).T
+        return 20.0 - (red - blue), features.thumbnails(pictures)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def asked():
+    """6 + 6 test pictures, 24 + 24 to train a judge on; gives what was asked for."""
+    calls = []
+
+    def prepare(x, y, size, seed):
+        calls.append((len(x), len(y), size, seed))
+        return Colours(None, size, "fingerprint", "1a2b3c4d")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 24)
+        patch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 6)
+        patch.setattr(judge, "prepare", prepare)
+        yield calls
+
+
+def evaluated(*arguments):
+    """Runs the command; gives what it wrote, and what it printed."""
+    values, printed = flags.FlagValues(), io.StringIO()
+    evaluate.define_flags(values)
+    values(["evaluate", *map(str, arguments)])
+    with contextlib.redirect_stdout(printed):
+        evaluate.run(values)
+    lines = printed.getvalue().splitlines()
+    numbers, page = (line.partition(": ")[2] for line in lines[-2:])
+    assert pathlib.Path(page).stat().st_size > 1000
+    return json.loads(pathlib.Path(numbers).read_text()), printed.getvalue()
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    return saved_run(tmp_path_factory.mktemp("runs") / "run").config.run_dir
+    """A run whose log tells of a lost game and of seven evaluations."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    saved_run(run)
+    log = [{"step": s, "disc_x_loss": 0.5, "disc_y_loss": 0.001} for s in range(10)]
+    log += [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
+    lines = "".join(json.dumps(record) + "\n" for record in log)
+    (run / "log.jsonl").write_text(lines)
+    return run
+
+
+@pytest.fixture(scope="module")
+def found(run_dir):
+    """What the command makes of the run, in both directions, and prints."""
+    return evaluated(f"--run_dir={run_dir}")
 
 
 @pytest.fixture
-def evaluated(tmp_path, capsys):
-    """Runs the command; gives what it wrote and what it printed."""
+def quick(monkeypatch, tmp_path):
+    """A run's generators give negatives, no page is drawn, and `.` is `tmp_path`."""
 
-    def call(*arguments, output="out"):
-        values = flags.FlagValues()
-        evaluate.define_flags(values)
-        values(["evaluate", f"--output={tmp_path / output}", *arguments])
-        evaluate.run(values)
-        record = json.loads((tmp_path / output / "evaluation.json").read_text())
-        assert (tmp_path / output / "evaluation.png").stat().st_size > 1000
-        return record, capsys.readouterr().out
+    def write_page(evaluator, made, folder):
+        (folder / report.PAGE_FILE).write_bytes(bytes(2000))
+        return folder / report.PAGE_FILE
 
-    return call
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "write_page", write_page)
+    monkeypatch.setattr(
+        translators, "of_run", lambda *arguments: lambda pictures: 255 - pictures
+    )
+
+
+@pytest.fixture(scope="module")
+def negative(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "negative.keras"
+    inputs = keras.Input((None, None, 3))
+    keras.Model(inputs, keras.layers.Rescaling(-1.0)(inputs)).save(path)
+    return path
 
 
 def short(record, direction="A2B") -> dict:
@@ -53,238 +105,151 @@ def short(record, direction="A2B") -> dict:
     return {part[1]: row for part, row in parts if part[0] == direction}
 
 
-def pictures(folder, part, which, number, ending="png", side=32):
-    """Writes drawn pictures; gives the folder's name."""
-    folder.mkdir()
-    for i in range(number):
-        picture = drawn(part, which, number, side).read(i)
+def write(folder, part, which, number=10, ending="png") -> None:
+    """Writes drawn pictures."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(array(drawn(part, which, number))):
         Image.fromarray(picture).save(folder / f"{i}.{ending}")
-    return str(folder)
 
 
-def test_run_is_evaluated_at_its_test_size(run_dir, evaluated, tmp_path):
-    run = shutil.copytree(run_dir, tmp_path / "run")
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps({**config, "test_size": 40}))
-    _, printed = evaluated(f"--run_dir={run}")
-    assert ", 40 px) is right on" in printed
+def changed(run_dir, **fields) -> None:
+    """A copy of the run in `run`, with other values in its configuration."""
+    shutil.copytree(run_dir, "run")
+    config = json.loads((run_dir / "config.json").read_text())
+    pathlib.Path("run/config.json").write_text(json.dumps({**config, **fields}))
 
 
-def test_run_is_evaluated_in_both_directions(run_dir, evaluated, tmp_path):
-    record, printed = evaluated(f"--run_dir={run_dir}")
+def test_run_is_evaluated_in_both_directions(run_dir, found):
+    record, printed = found
     assert record["step"] == 3
     assert record["pictures"] == {"A2B": 6, "B2A": 6}
     assert record["judge"]["pictures"] == {"x": 6, "y": 6}
+    names = """taken_for_target log_odds_moved kernel_distance frechet_distance
+        cycle_error cycle_psnr cycle_ssim identity_error structure paired_error
+        paired_psnr paired_ssim error_inside error_outside""".split()
     for direction in ("A2B", "B2A"):
         numbers = short(record, direction)
-        for name in (
-            "taken_for_target",
-            "log_odds_moved",
-            "kernel_distance",
-            "frechet_distance",
-            "cycle_error",
-            "cycle_psnr",
-            "cycle_ssim",
-            "identity_error",
-            "structure",
-            "paired_error",
-            "paired_psnr",
-            "paired_ssim",
-            "error_inside",
-            "error_outside",
-        ):
-            assert name in numbers, name
+        assert numbers.keys() >= {*names}
         assert numbers["structure"]["doing_nothing"] == pytest.approx(1)
         assert numbers["kernel_distance"]["real"] is not None
-    assert "The judge (" in printed and "A2B, X to Y" in printed
-    assert "no FID" in printed
-    assert f"Numbers: {tmp_path / 'out' / 'evaluation.json'}" in printed
-    again, _ = evaluated(f"--run_dir={run_dir}", output="again")
-    assert again == record
+        assert np.isfinite(numbers["frechet_distance"]["model"])
+    assert "The judge (1a2b3c4d, 32 px) is right on 100% of 6" in printed
+    assert "A2B, X to Y" in printed and "no FID" in printed
+    assert f"Numbers: {run_dir / 'evaluation.json'}" in printed
+    # And what the training found.
+    assert "discriminator_y has won: its loss stayed below 0.02" in printed
+    assert "A2B/cycle_error                    5.0 +- 1.4     best 1.0 at" in printed
+    assert record["last_five_evaluations"]["A2B/cycle_error"]["mean"] == 5
 
 
-def export(kind, run_dir, tmp_path):
-    generator = load_network(run_dir, "generator_g")
-    if kind == "keras":
-        path = tmp_path / "model.keras"
-        formats.portable(generator).save(path)
-    elif kind == "tflite":
-        path = tmp_path / "model.tflite"
-        path.write_bytes(tflite.convert(generator, 4, "float32", (32, 32)))
-    else:
-        path = tmp_path / "model"
-        saved_model.write_saved_model(generator, 4, path / "1", 10**6)
-    return path
+def test_step_asked_for_has_the_same_numbers_again(run_dir, quick):
+    latest, _ = evaluated(f"--run_dir={run_dir}", "--output=latest")
+    again, _ = evaluated(f"--run_dir={run_dir}", "--output=again", "--checkpoint=3")
+    assert again == {**latest, "checkpoint": "3"}
 
 
-@pytest.mark.slow
-def test_exported_models_have_the_numbers_of_their_run(run_dir, evaluated, tmp_path):
-    expected = short(evaluated(f"--run_dir={run_dir}")[0])
-    for kind in ("keras", "tflite", "savedmodel"):
-        path = export(kind, run_dir, tmp_path)
-        record, _ = evaluated(f"--run_dir={run_dir}", f"--model={path}", output=kind)
-        assert record["pictures"] == {"A2B": 6}
-        for name, row in short(record).items():
-            near = pytest.approx(expected[name]["model"], abs=0.02)
-            assert row["model"] == near, (kind, name)
+def test_run_is_evaluated_at_its_test_size(run_dir, quick, asked):
+    changed(run_dir, test_size=40)
+    _, printed = evaluated("--run_dir=run", "--seed=2")
+    assert ", 40 px) is right on" in printed
+    assert asked[-1] == (12, 12, 40, 2)
 
 
 def test_model_of_the_other_direction_is_evaluated_as_such(
-    run_dir, evaluated, tmp_path
+    run_dir, found, negative, quick
 ):
-    inputs = keras.Input((None, None, 3))
-    keras.Model(inputs, keras.layers.Rescaling(-1.0)(inputs)).save(tmp_path / "n.keras")
+    before = (run_dir / "evaluation.json").read_bytes()
     record, printed = evaluated(
-        f"--run_dir={run_dir}", f"--model={tmp_path / 'n.keras'}", "--direction=B2A"
+        f"--run_dir={run_dir}", f"--model={negative}", "--direction=B2A"
     )
     assert record["pictures"] == {"B2A": 6}
     assert short(record, "B2A")["colour_correlation"]["model"] == pytest.approx(-1)
     assert "B2A inverted colours" in printed
+    # Another model's numbers do not take the place of the run's.
+    assert (run_dir / "evaluation.json").read_bytes() == before
+    assert pathlib.Path("evaluation.json").exists()
 
 
-def test_model_on_folders(run_dir, evaluated, tmp_path):
-    model = export("keras", run_dir, tmp_path)
-    source = pictures(tmp_path / "x", 0, 0, 10)
-    target = pictures(tmp_path / "y", 1, 1, 10)
-    record, _ = evaluated(f"--model={model}", f"--input={source}", f"--real={target}")
+def test_model_on_folders(negative, quick):
+    write("x", 0, 0)
+    write("y", 1, 1)
+    record, _ = evaluated(f"--model={negative}", "--input=x", "--real=y")
     assert record["pictures"] == {"A2B": 10}
     assert "cycle_error" not in short(record)
     assert short(record)["taken_for_target"]["real"] is not None
 
 
-def test_fakes_of_whatever_program(evaluated, tmp_path):
-    source = pictures(tmp_path / "x", 2, 0, 10, "jpg")
-    fakes = pictures(tmp_path / "fake", 2, 1, 10)
-    target = pictures(tmp_path / "y", 1, 1, 12, "webp")
-    record, _ = evaluated(f"--fake={fakes}", f"--real={target}", f"--input={source}")
+def test_fakes_of_whatever_program(quick, asked, monkeypatch):
+    write("x", 2, 0, ending="jpg")
+    write("fake", 2, 1)
+    write("y", 1, 1, 12, "webp")
+    record, _ = evaluated("--fake=fake", "--real=y", "--input=x")
     numbers = short(record)
     assert numbers["taken_for_target"]["model"] > 0.8
     assert numbers["taken_for_target"]["doing_nothing"] < 0.2
     assert "paired_error" not in numbers
-
-
-def test_pairs_of_folders_are_matched_by_name(evaluated, tmp_path):
-    source = pictures(tmp_path / "x", 2, 0, 10)
-    target = pictures(tmp_path / "y", 2, 1, 10)
-    arguments = f"--fake={target}", f"--real={target}", f"--input={source}"
-    record, _ = evaluated(*arguments, "--paired")
+    assert asked[-1] == (5, 6, 32, 0)
+    # Real ones of the same names are the truth.
+    record, _ = evaluated("--fake=fake", "--real=fake", "--input=x", "--paired")
     assert short(record)["paired_error"]["model"] == 0
     assert short(record)["paired_error"]["doing_nothing"] > 5
-
-
-def test_fakes_alone_need_no_judge(evaluated, tmp_path, monkeypatch):
-    def inception(weights):
-        assert weights == "w.h5"
-        return features.Extractor("inception-00000000", features.thumbnails)
-
-    monkeypatch.setattr(features, "inception", inception)
-    fakes = pictures(tmp_path / "fake", 2, 1, 10)
-    target = pictures(tmp_path / "y", 1, 1, 12)
-    record, printed = evaluated(
-        f"--fake={fakes}",
-        f"--real={target}",
-        "--features=inception",
-        "--feature_weights=w.h5",
-    )
+    # Fakes alone need no judge.
+    given = []
+    inception = features.Extractor("inception-00000000", features.thumbnails)
+    monkeypatch.setattr(features, "inception", lambda w: given.append(w) or inception)
+    arguments = "--features=inception", "--feature_weights=w.h5"
+    record, printed = evaluated("--fake=fake", "--real=y", *arguments)
+    assert given == ["w.h5"]
     assert "The judge" not in printed
     assert "A2B/kernel_distance/inception-00000000/10-vs-6" in record["numbers"]
     assert "taken_for_target" not in short(record)
 
 
-def test_test_folders_whose_names_match_are_pairs(evaluated, tmp_path):
-    data = tmp_path / "data"
-    data.mkdir()
-    for split, part, which in (
-        ("trainA", 0, 0),
-        ("trainB", 1, 1),
-        ("testA", 2, 0),
-        ("testB", 2, 1),
-    ):
-        pictures(data / split, part, which, 8)
-    model = saved_run(tmp_path / "run", dataset=str(data))
-    arguments = f"--run_dir={model.config.run_dir}", "--num_pictures=6"
+def test_test_folders_whose_names_match_are_pairs(run_dir, quick):
+    for split, part, which in (("trainA", 0, 0), ("trainB", 1, 1)):
+        write(f"data/{split}", part, which, 8)
+        write(f"data/{split.replace('train', 'test')}", 2, which, 8)
+    changed(run_dir, dataset="data")
+    arguments = "--run_dir=run", "--num_pictures=6"
     assert "paired_error" not in short(evaluated(*arguments)[0])
-    record, _ = evaluated(*arguments, "--paired", output="paired")
+    record, _ = evaluated(*arguments, "--paired")
     assert record["pictures"] == {"A2B": 6, "B2A": 6}
     assert short(record, "B2A")["error_outside"]["doing_nothing"] < 1
 
 
-@pytest.mark.parametrize(
-    "arguments, told",
-    [
-        ((), "Give --run_dir, with or without --model"),
-        (("--run_dir=a", "--fake=b"), "Received: --fake, --run_dir."),
-        (("--model=a", "--input=b"), "Received: --input, --model."),
-        (("--fake=a", "--real=b"), "no other domain to train a judge on"),
-        (("--run_dir=a", "--features=fid"), "`features` must be one of judge, inc"),
-        (("--run_dir=a", "--direction=AB"), "`direction` must be one of A2B, B2A"),
-        (("--run_dir=a", "--subset_size=1"), "`subset_size` must be 0 or at least 2."),
-        (("--run_dir=a", "--seed=-1"), "`seed` must be at least 0. Received: -1."),
-        (("--run_dir=a", "--size=8"), "`size` must be 0 or at least 16. Received: 8."),
-        (("--run_dir=a", "--feature_weights=w"), "is for --features inception."),
-        (
-            ("--fake=a", "--real=b", "--paired", "--features=inception"),
-            "`paired` needs --input.",
-        ),
-        (("--run_dir=nowhere",), "No configuration at nowhere/config.json"),
-    ],
-)
-def test_refused(arguments, told, evaluated):
-    with refused(told):
-        evaluated(*arguments)
+def test_flags_that_do_not_go_together_are_refused():
+    for arguments, told in (
+        ("", "Received: nothing."),
+        ("--run_dir=a --fake=b", "Received: --fake, --run_dir."),
+        ("--model=a --input=b", "Received: --input, --model."),
+        ("--fake=a --real=b", "no other domain to train a judge on"),
+        ("--run_dir=a --features=fid", "`features` must be one of judge, inc"),
+        ("--run_dir=a --direction=AB", "`direction` must be one of A2B, B2A"),
+        ("--run_dir=a --subset_size=1", "`subset_size` must be 0 or at least 2."),
+        ("--run_dir=a --seed=-1", "`seed` must be at least 0. Received: -1."),
+        ("--run_dir=a --size=8", "`size` must be 0 or at least 16. Received: 8."),
+        ("--run_dir=a --feature_weights=w", "is for --features inception."),
+        ("--fake=a --real=b --paired --features=inception", "`paired` needs --input."),
+        ("--run_dir=nowhere", "No configuration at nowhere/config.json"),
+    ):
+        with refused(told):
+            evaluated(*arguments.split())
 
 
-def test_refused_of_a_run(run_dir, evaluated, tmp_path):
-    with refused(f"{run_dir} has no best checkpoint: train with --keep_best."):
-        evaluated(f"--run_dir={run_dir}", "--checkpoint=best")
-    with refused("that it has: 3, latest. Received: '7'.".replace("it", run_dir)):
-        evaluated(f"--run_dir={run_dir}", "--checkpoint=7")
-    with refused("outputs, fewer than the subset size 7. Give a smaller --subset"):
-        evaluated(f"--run_dir={run_dir}", "--subset_size=7")
-    with refused("6 of 6 pictures have no test picture in domain Y"):
-        evaluated(f"--run_dir={run_dir}", "--paired")
-    with refused("No such model: nowhere."):
-        evaluated(f"--run_dir={run_dir}", "--model=nowhere")
-    (tmp_path / "bad.keras").write_bytes(b"no archive")
-    with refused("bad.keras can't be used: "):
-        evaluated(f"--run_dir={run_dir}", f"--model={tmp_path / 'bad.keras'}")
+def test_what_a_run_cannot_be_evaluated_with_is_refused(run_dir, tmp_path, quick):
+    bad, dense = tmp_path / "bad.keras", tmp_path / "dense.keras"
+    bad.write_bytes(b"no archive")
     inputs = keras.Input((8,))
-    dense = keras.Model(inputs, keras.layers.Dense(2)(inputs))
-    dense.save(tmp_path / "dense.keras")
-    with refused("dense.keras does not map images of any size to images."):
-        evaluated(f"--run_dir={run_dir}", f"--model={tmp_path / 'dense.keras'}")
-
-
-def test_what_a_training_found_is_told_and_not_lost(
-    run_dir, tmp_path, monkeypatch, capsys
-):
-    shutil.copytree(run_dir, tmp_path / "run")
-    log = [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
-    lost = [{"step": s, "disc_x_loss": 0.5, "disc_y_loss": 0.001} for s in range(10)]
-    lines = "".join(json.dumps(record) + "\n" for record in [*lost, *log])
-    (tmp_path / "run/log.jsonl").write_text(lines)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        values = flags.FlagValues()
-        evaluate.define_flags(values)
-        values(["evaluate", "--run_dir=run", *arguments])
-        evaluate.run(values)
-        return capsys.readouterr().out
-
-    printed = call()
-    assert "discriminator_y has won: its loss stayed below 0.02" in printed
-    assert "A2B/cycle_error                    5.0 +- 1.4     best 1.0 at" in printed
-    before = (tmp_path / "run/evaluation.json").read_bytes()
-    spread = json.loads(before)["last_five_evaluations"]
-    assert spread["A2B/cycle_error"]["mean"] == 5
-    # Another model's numbers do not take the place of the run's.
-    call(f"--model={export('keras', run_dir, tmp_path)}")
-    assert (tmp_path / "run/evaluation.json").read_bytes() == before
-    assert (tmp_path / "evaluation.json").exists()
-
-
-def test_step_asked_for_is_evaluated(run_dir, evaluated):
-    record, _ = evaluated(f"--run_dir={run_dir}", "--checkpoint=3")
-    assert (record["step"], record["checkpoint"]) == (3, "3")
-    assert np.isfinite(short(record)["frechet_distance"]["model"])
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(dense)
+    for argument, told in (
+        ("--checkpoint=best", f"{run_dir} has no best checkpoint"),
+        ("--checkpoint=7", f"that {run_dir} has: 3, latest. Received: '7'."),
+        ("--subset_size=7", "outputs, fewer than the subset size 7."),
+        ("--paired", "6 of 6 pictures have no test picture in domain Y"),
+        ("--model=nowhere", "No such model: nowhere."),
+        (f"--model={bad}", "bad.keras can't be used: "),
+        (f"--model={dense}", "dense.keras does not map images of any size to images."),
+    ):
+        with refused(told):
+            evaluated(f"--run_dir={run_dir}", "--output=.", argument)

@@ -13,138 +13,103 @@ from helpers.dataset_folders import (
     picture,
     read_all,
     resized,
+    truncated_jpeg,
 )
 
+from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets, images, shapes
 from cyclegan_tf.validation import UserError
 
 # --- Folders
 
+SPLITS = ("train_x", "train_y", "test_x", "test_y")
+
 
 def test_each_split_holds_its_own_pictures_resized(folder, from_folder):
+    for i, (height, width) in enumerate([(20, 90), (200, 33), (1, 1)]):
+        picture(i, height, width).save(folder / "trainB" / f"{i:02}.jpg")
     data = from_folder()
-    for domain, split, size in (
-        (data.train_x, "trainA", 36),
-        (data.train_y, "trainB", 36),
-        (data.test_x, "testA", 32),
-        (data.test_y, "testB", 32),
-    ):
+    for attribute, split in zip(SPLITS, ALL_SIZES, strict=True):
+        domain, size = getattr(data, attribute), 36 if "train" in split else 32
         paths = sorted((folder / split).iterdir())
         assert list(domain.names) == [p.name for p in paths]
         assert len(domain) == ALL_SIZES[split]
         for image, path in zip(read_all(domain), paths, strict=True):
-            assert image.dtype == np.uint8
+            assert image.dtype == np.uint8 and image.shape == (size, size, 3)
             np.testing.assert_array_equal(image, resized(path, size))
     assert data.true_x is None and data.true_y is None
 
 
-def test_pictures_are_found_at_any_depth_and_in_order(folder, from_folder):
-    deeper = folder / "trainA" / "sub" / "deeper"
-    deeper.mkdir(parents=True)
-    for name in (
-        "b.JPG",
-        "a.png",
-        "c.bmp",
-        "d.gif",
-        "e.jpeg",
-        "sub/a.PNG",
-        "sub/z.Gif",
-    ):
+def test_pictures_at_any_depth_are_in_order_and_other_files_left_out(
+    folder, from_folder
+):
+    names = ["a.png", "b.JPG", "c.bmp", "d.gif", "e.jpeg"]
+    names += ["sub/a.PNG", "sub/deeper/m.BMP", "sub/z.Gif"]
+    hidden = [".thumbnails/00.png", ".hidden.png"]
+    for name in [*names[::-1], *hidden]:
+        (folder / "trainA" / name).parent.mkdir(parents=True, exist_ok=True)
         picture(1).save(folder / "trainA" / name)
-    picture(2).save(deeper / "m.BMP")
+    for name in ("._00.jpg", "notes.txt", "Thumbs.db", "no_ending"):
+        (folder / "trainA" / name).write_bytes(b"x")
+    (folder / "trainA" / "folder.png").mkdir()
     train_x = from_folder().train_x
-    assert list(train_x.names) == [
-        *("00.jpg", "01.jpg", "02.jpg", "03.jpg"),
-        *("a.png", "b.JPG", "c.bmp", "d.gif", "e.jpeg"),
-        *("sub/a.PNG", "sub/deeper/m.BMP", "sub/z.Gif"),
-    ]
+    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(4)] + names
     for name, image in zip(train_x.names, read_all(train_x), strict=True):
         np.testing.assert_array_equal(image, resized(folder / "trainA" / name, 36))
 
 
-def test_dot_files_other_files_and_folders_are_left_out(folder, from_folder):
-    split = folder / "trainA"
-    picture(1).save(split / ".hidden.png")
-    (split / "._00.jpg").write_bytes(b"resource fork")
-    (split / "notes.txt").write_text("not a picture")
-    (split / "Thumbs.db").write_bytes(b"x")
-    (split / "no_ending").write_bytes(b"x")
-    (split / "folder.png").mkdir()
-    assert list(from_folder().train_x.names) == [f"{i:02}.jpg" for i in range(4)]
-
-
-def test_pictures_in_dot_folders_are_left_out(folder, from_folder):
-    thumbnails = folder / "trainA" / ".thumbnails"
-    thumbnails.mkdir()
-    picture(1).save(thumbnails / "00.png")
-    assert list(from_folder().train_x.names) == [f"{i:02}.jpg" for i in range(4)]
-
-
-def test_data_set_may_lie_in_a_dot_folder(tmp_path, tiny):
-    fill(tmp_path / ".cache" / "data", TRAIN_SIZES)
-    config = tiny(dataset=str(tmp_path / ".cache" / "data"))
-    assert datasets.count(config) == (4, 3)
-
-
-def test_linked_split_is_followed(folder, tmp_path, tiny):
+def test_folder_is_found_in_dot_folders_links_and_at_home(tmp_path, tiny, monkeypatch):
+    data = tmp_path / ".cache" / "data"
+    fill(data, TRAIN_SIZES)
+    assert datasets.count(tiny(dataset=str(data))) == (4, 3)
     linked = tmp_path / "linked"
     linked.mkdir()
     for split in TRAIN_SIZES:
-        (linked / split).symlink_to(folder / split)
+        (linked / split).symlink_to(data / split)
     assert datasets.count(tiny(dataset=str(linked))) == (4, 3)
-
-
-def test_pictures_of_all_sizes_become_one_size(folder, from_folder):
-    for i, (height, width) in enumerate([(20, 90), (200, 33), (36, 36), (1, 1)]):
-        picture(i, height, width).save(folder / "trainB" / f"{i:02}.jpg")
-    data = from_folder()
-    assert [i.shape for i in read_all(data.train_y)] == [(36, 36, 3)] * 4
-
-
-@pytest.mark.parametrize("missing", [{"testA", "testB"}, {"testA"}, {"testB"}])
-def test_missing_test_split_gives_training_pictures(tmp_path, tiny, missing):
-    root = tmp_path / "data"
-    fill(root, {k: n for k, n in ALL_SIZES.items() if k not in missing})
-    data = datasets.load(tiny(dataset=str(root)))
-    for test, train, letter in (
-        (data.test_x, data.train_x, "A"),
-        (data.test_y, data.train_y, "B"),
-    ):
-        if f"test{letter}" in missing:
-            assert list(test.names) == list(train.names)
-        split = "train" if f"test{letter}" in missing else "test"
-        for name, image in zip(test.names, read_all(test), strict=True):
-            assert image.shape == (32, 32, 3)
-            direct = resized(root / f"{split}{letter}" / name, 32).astype(int)
-            assert np.abs(image - direct).mean() < 2
-
-
-def test_empty_test_split_gives_training_pictures(tmp_path, tiny):
-    fill(tmp_path, TRAIN_SIZES)
-    (tmp_path / "testA").mkdir()
-    data = datasets.load(tiny(dataset=str(tmp_path)))
-    assert list(data.test_x.names) == list(data.train_x.names)
-
-
-def test_home_folder_is_expanded(folder, tiny, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("HOME", str(data.parent))
     assert datasets.count(tiny(dataset="~/data")) == (4, 3)
-
-
-def test_folder_named_like_a_tfds_configuration_needs_a_path(
-    tmp_path, tiny, monkeypatch
-):
-    fill(tmp_path / "horse2zebra", TRAIN_SIZES)
+    # One that is named like a configuration of tfds needs a path.
+    linked.rename(tmp_path / "horse2zebra")
     monkeypatch.chdir(tmp_path)
     empty = str(tmp_path / "empty")
     assert datasets.count(tiny(dataset="./horse2zebra")) == (4, 3)
     assert datasets.count(tiny(dataset="horse2zebra", data_dir=empty)) is None
 
 
+@pytest.mark.parametrize("missing, empty", [("AB", ""), ("A", ""), ("B", "A")])
+def test_training_pictures_stand_in_where_there_are_no_test_pictures(
+    tmp_path, tiny, monkeypatch, missing, empty
+):
+    kept = {k: n for k, n in ALL_SIZES.items() if k[-1] not in missing + empty}
+    kept |= TRAIN_SIZES
+    fill(tmp_path, kept)
+    for side in empty:
+        (tmp_path / f"test{side}").mkdir()
+    with monkeypatch.context() as patch:
+        # Pictures are counted without being read.
+        patch.setattr(images, "decode", pytest.fail)
+        assert datasets.count(tiny(dataset=str(tmp_path))) == (4, 3)
+    data = datasets.load(tiny(dataset=str(tmp_path)))
+    for test, train, letter in (
+        (data.test_x, data.train_x, "A"),
+        (data.test_y, data.train_y, "B"),
+    ):
+        split = "test" if f"test{letter}" in kept else "train"
+        if split == "train":
+            assert list(test.names) == list(train.names)
+        for name, image in zip(test.names, read_all(test), strict=True):
+            assert image.shape == (32, 32, 3)
+            direct = resized(tmp_path / f"{split}{letter}" / name, 32).astype(int)
+            assert np.abs(image - direct).mean() < 2
+
+
 # --- Own sizes
 
 
-def test_load_size_0_keeps_sizes(folder, from_folder):
+def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
+    folder, from_folder
+):
     picture(5, 50, 70).save(folder / "trainA" / "01.jpg")
     data = from_folder(load_size=0)
     shapes_x = [i.shape for i in read_all(data.train_x)]
@@ -153,17 +118,13 @@ def test_load_size_0_keeps_sizes(folder, from_folder):
         data.train_x.read(1), images.decode(folder / "trainA" / "01.jpg")
     )
     assert data.test_x.read(0).shape == (32, 32, 3)
-
-
-@pytest.mark.parametrize("cache", ["memory", "none"])
-def test_load_size_0_refuses_pictures_smaller_than_the_crop(folder, from_folder, cache):
     picture(5, 31, 70).save(folder / "trainB" / "02.jpg")
-    with pytest.raises(
-        UserError,
-        match=r"02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32\. "
-        r"Set --load_size to resize\.",
-    ):
-        from_folder(load_size=0, cache=cache)
+    told = (
+        "02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32.*--load_size"
+    )
+    for cache in ("memory", "none"):
+        with pytest.raises(UserError, match=told):
+            from_folder(load_size=0, cache=cache)
 
 
 # --- Caches
@@ -171,12 +132,10 @@ def test_load_size_0_refuses_pictures_smaller_than_the_crop(folder, from_folder,
 
 @pytest.mark.parametrize("load_size", [36, 0])
 def test_caches_give_the_same_pictures(from_folder, load_size):
-    memory, none, auto = (
-        from_folder(cache=cache, load_size=load_size)
-        for cache in ("memory", "none", "auto")
-    )
-    for other in (none, auto):
-        for split in ("train_x", "train_y", "test_x", "test_y"):
+    memory = from_folder(cache="memory", load_size=load_size)
+    for cache in ("encoded", "none", "auto"):
+        other = from_folder(cache=cache, load_size=load_size)
+        for split in SPLITS:
             assert_same_pictures(getattr(memory, split), getattr(other, split))
 
 
@@ -192,11 +151,9 @@ def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
         away.rename(folder / "trainA")
 
 
-@pytest.mark.parametrize(
-    "cache, expected", [("memory", True), ("encoded", True), ("none", False)]
-)
-def test_cache_decides_where_pictures_are(folder, from_folder, cache, expected):
-    assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected
+def test_cache_decides_where_pictures_are(folder, from_folder):
+    for cache, expected in (("memory", True), ("encoded", True), ("none", False)):
+        assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected, cache
 
 
 # Seven pictures of 36x36x3 bytes take 27216: a quarter of 108864.
@@ -214,90 +171,140 @@ def test_auto_keeps_what_fits_a_quarter_of_memory(
     assert (domain.read(0) is domain.read(0)) is (expected == "memory")
 
 
-def test_auto_keeps_pictures_of_unknown_sizes_encoded(folder, from_folder):
+def test_auto_where_sizes_or_memory_are_unknown(
+    folder, from_folder, monkeypatch, capsys
+):
+    (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
+    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
     domain = from_folder(cache="auto", load_size=0).train_x
     assert is_in_memory(folder, domain)
     assert domain.read(0) is not domain.read(0)
-
-
-def test_auto_tells_of_files_that_lead_nowhere(folder, from_folder, capsys):
-    (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
-    try:
-        number = len(from_folder(cache="auto", load_size=0).train_x)
-    except UserError as error:
-        assert "gone.png" in str(error)
-    else:
-        assert "gone.png" in capsys.readouterr().err
-        assert number == 4
-
-
-def test_auto_works_where_memory_is_unknown(folder, from_folder, monkeypatch):
+    assert len(domain) == 4 and "gone.png" in capsys.readouterr().err
     monkeypatch.delattr(os, "sysconf")
     assert not is_in_memory(folder, from_folder(cache="auto").train_x)
-
-
-# --- Counts
-
-
-def test_count_tells_training_pictures_without_reading(folder, tiny, monkeypatch):
-    monkeypatch.setattr(images, "decode", pytest.fail)
-    assert datasets.count(tiny(dataset=str(folder))) == (4, 3)
-
-
-def test_count_of_shapes_is_what_load_gives(tiny):
-    data = datasets.load(tiny())
-    assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
 
 
 # --- shapes
 
 
-def test_shapes_have_the_sizes_asked_for(tiny):
+def test_shapes_have_the_sizes_asked_for(tiny, few_shapes):
     data = datasets.load(tiny())
-    for domain, number, size in (
-        (data.train_x, 400, 36),
-        (data.train_y, 400, 36),
-        (data.test_x, 40, 32),
-        (data.test_y, 40, 32),
-        (data.true_y, 40, 32),
-        (data.true_x, 40, 32),
-    ):
-        assert len(domain) == number
-        assert {i.shape for i in read_all(domain)} == {(size, size, 3)}
+    assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
+    for split in (*SPLITS, "true_x", "true_y"):
+        domain = getattr(data, split)
+        number, size = (12, 36) if "train" in split else (3, 32)
+        assert [i.shape for i in read_all(domain)] == number * [(size, size, 3)], split
     own_size = datasets.load(tiny(load_size=0))
     assert own_size.train_x.read(0).shape == (32, 32, 3)
+    # Test pictures may be larger than the crops.
+    data = datasets.load(tiny(load_size=64, test_size=64))
+    for split in (*SPLITS, "true_x", "true_y"):
+        assert getattr(data, split).read(0).shape == (64, 64, 3), split
 
 
-def test_shapes_are_the_same_whatever_the_seed(tiny):
-    one, other = (datasets.load(tiny(seed=seed)) for seed in (0, 5))
-    for split in ("train_x", "train_y", "test_x", "test_y", "true_x", "true_y"):
-        assert_same_pictures(getattr(one, split), getattr(other, split))
+def test_shapes_are_the_same_whatever_the_seed_and_know_the_truth(tiny, few_shapes):
+    data, other = (datasets.load(tiny(seed=seed)) for seed in (0, 5))
+    for split in (*SPLITS, "true_x", "true_y"):
+        assert_same_pictures(getattr(data, split), getattr(other, split))
+    for i in range(3):
+        pair = [data.test_x.read(i), data.true_y.read(i)]
+        np.testing.assert_array_equal(pair, shapes.draw_pair((2, i), 32))
+        pair = [data.true_x.read(i), data.test_y.read(i)]
+        np.testing.assert_array_equal(pair, shapes.draw_pair((3, i), 32))
 
 
-def test_shapes_know_the_true_translations_of_test_pictures(tiny):
-    data = datasets.load(tiny())
-    for i in (0, 39):
-        plain, striped = shapes.draw_pair((2, i), 32)
-        np.testing.assert_array_equal(data.test_x.read(i), plain)
-        np.testing.assert_array_equal(data.true_y.read(i), striped)
-        plain, striped = shapes.draw_pair((3, i), 32)
-        np.testing.assert_array_equal(data.test_y.read(i), striped)
-        np.testing.assert_array_equal(data.true_x.read(i), plain)
-
-
-def test_shapes_are_unpaired_and_share_no_picture(tiny):
+def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
     # At one size, so that equal pictures would be equal arrays.
     data = datasets.load(tiny(load_size=32))
     animals = [
         picture.tobytes()
         for domain in (data.train_x, data.true_x, data.test_x)
         for picture in read_all(domain)
-    ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(400)]
-    assert len(set(animals)) == 400 + 40 + 40 + 400
+    ] + [shapes.draw_pair((1, i), 32)[0].tobytes() for i in range(12)]
+    assert len(set(animals)) == 12 + 3 + 3 + 12
     np.testing.assert_array_equal(data.train_y.read(3), shapes.draw_pair((1, 3), 32)[1])
 
 
-def test_test_pictures_may_be_larger_than_the_crops(tiny, few_shapes):
-    data = datasets.load(tiny(load_size=64, test_size=64))
-    for split in ("test_x", "test_y", "true_x", "true_y", "train_x"):
-        assert getattr(data, split).read(0).shape == (64, 64, 3), split
+# --- Damaged pictures, and folders that lack something
+
+
+@pytest.mark.parametrize("cache", ["memory", "none"])
+def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
+    """Two of forty are allowed, one in twenty."""
+    fill(tmp_path, {"trainA": 38, "trainB": 3})
+    for name in ("07b.jpg", "99.jpg"):
+        (tmp_path / "trainA" / name).write_bytes(truncated_jpeg())
+    config = tiny(dataset=str(tmp_path), cache=cache)
+    train_x = datasets.load(config).train_x
+    assert capsys.readouterr().err.splitlines() == [
+        f"Skipped: 2 of 40 pictures in {tmp_path} trainA can't be read: 07b.jpg, "
+        "99.jpg.",
+        "  07b.jpg: Truncated File Read",
+        "  99.jpg: Truncated File Read",
+    ]
+    assert list(train_x.names) == [f"{i:02}.jpg" for i in range(38)]
+    for name, image in zip(train_x.names, read_all(train_x), strict=True):
+        np.testing.assert_array_equal(image, resized(tmp_path / "trainA" / name, 36))
+    # A third one is too many.
+    (tmp_path / "trainA" / "00.jpg").write_bytes(truncated_jpeg())
+    told = r"^3 of 40 .* trainA can't be read: 00.jpg, 07b.jpg, 99.jpg\. At most 5% "
+    with pytest.raises(UserError, match=told + r".* 00.jpg: Truncated File Read\.$"):
+        datasets.load(config)
+
+
+def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsys):
+    for name in ("trainA/a.heic", "trainA/b.HEIC", "testB/notes.txt"):
+        (folder / name).touch()
+    config = tiny(dataset=str(folder))
+    datasets.count(config)
+    assert capsys.readouterr().err == ""
+    datasets.load(config)
+    assert capsys.readouterr().err.splitlines() == [
+        f"Left out of {folder}/trainA, no pictures: 2 .heic.",
+        f"Left out of {folder}/testB, no pictures: 1 .txt.",
+    ]
+
+
+def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
+    from_folder, folder, monkeypatch, capsys
+):
+    for i in range(53):
+        (folder / "trainA" / f"bad{i:02}.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"53 of 57 .* bad04.jpg and 48 more\. At most"):
+        from_folder()
+    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    (folder / "trainB" / "gone.jpg").symlink_to(folder / "nowhere")
+    assert len(from_folder().train_x) == 4
+    first, *each, more, of_b, reason_b = capsys.readouterr().err.splitlines()
+    assert first.endswith(" bad03.jpg, bad04.jpg and 48 more.")
+    reason = f"cannot identify it as {images.FORMAT_NAMES}"
+    assert each == [f"  bad{i:02}.jpg: {reason}" for i in range(50)]
+    assert more == "  and 3 more"
+    assert of_b.startswith("Skipped: 1 of 4") and of_b.endswith("read: gone.jpg.")
+    assert reason_b == "  gone.jpg: No such file or directory"
+
+
+def test_training_split_that_is_missing_or_empty_is_an_error(tmp_path, tiny):
+    fill(tmp_path, {"trainA": 1})
+    config = tiny(dataset=str(tmp_path))
+    for function in (datasets.load, datasets.count):
+        with pytest.raises(UserError, match=r"trainB is missing\.$"):
+            function(config)
+    (tmp_path / "trainB").mkdir()
+    (tmp_path / "trainB" / "picture.heic").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"trainB has no picture .*Left out: 1 \.heic"):
+        datasets.load(config)
+
+
+def test_unknown_data_set_names_all_and_the_closest(folder, tiny):
+    for function in (datasets.load, datasets.count):
+        with pytest.raises(UserError) as caught:
+            function(tiny(dataset="hrose2zebra"))
+        message = str(caught.value)
+        assert message.startswith("Unknown dataset 'hrose2zebra': no such folder")
+        assert message.endswith("Did you mean horse2zebra?")
+        for name in ("shapes", *TFDS_CONFIGS):
+            assert f" {name}" in message
+    for like_no_other in ("/nowhere/qqqq", folder / "trainA" / "00.jpg"):
+        with pytest.raises(UserError, match=r"no such folder.* vangogh2photo\.$"):
+            datasets.load(tiny(dataset=str(like_no_other)))

@@ -4,12 +4,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.data import datasets, images, input_pipeline
+from cyclegan_tf.config import Config
+from cyclegan_tf.data import images
+from cyclegan_tf.data.datasets import Domain, UnpairedData
 from cyclegan_tf.data.input_pipeline import (
+    augment,
+    names_of_step,
     picture_index,
+    random_crop,
+    random_flip,
     steps_per_epoch,
     training_batches,
 )
+from cyclegan_tf.presets import PRESETS
+
+pytestmark = pytest.mark.stack
 
 NUM_X, NUM_Y = 5, 8
 
@@ -20,32 +29,33 @@ def numbered(number: int, size: int = 10) -> np.ndarray:
     return np.stack([np.full_like(x, number), y, x], axis=-1).astype(np.uint8)
 
 
-def domain(numbers: range) -> datasets.Domain:
+def domain(numbers: range) -> Domain:
     pictures = [numbered(number) for number in numbers]
-    return datasets.Domain([str(number) for number in numbers], pictures.__getitem__)
+    return Domain([str(number) for number in numbers], pictures.__getitem__)
 
 
-@pytest.fixture
-def data() -> datasets.UnpairedData:
-    """Pictures 0 to 4 in X, 100 to 107 in Y."""
-    x, y = domain(range(NUM_X)), domain(range(100, 100 + NUM_Y))
-    return datasets.UnpairedData(x, y, x, y)
+def unpaired(x: Domain, y: Domain) -> UnpairedData:
+    return UnpairedData(x, y, x, y)
 
 
-@pytest.fixture
-def batches(data, tiny):
+X, Y = domain(range(NUM_X)), domain(range(100, 100 + NUM_Y))
+DATA = unpaired(X, Y)
+
+
+def config_of(**fields) -> Config:
+    sizes = {"image_size": 8, "load_size": 0, "discriminator_layers": 1}
+    return Config(**{**PRESETS["tiny"].values, **sizes, **fields})
+
+
+def tensors(num_steps, start=0, pictures=DATA, strategy=None, **fields):
+    strategy = strategy or tf.distribute.get_strategy()
+    return training_batches(pictures, config_of(**fields), strategy, start, num_steps)
+
+
+def batches(num_steps, start=0, pictures=DATA, **fields) -> np.ndarray:
     """Batches as uint8 [steps, 2, batch_size, 8, 8, 3]."""
-
-    def make(num_steps, start=0, pictures=data, **fields) -> np.ndarray:
-        config = tiny(
-            **{"image_size": 8, "load_size": 0, "discriminator_layers": 1, **fields}
-        )
-        iterable = training_batches(
-            pictures, config, tf.distribute.get_strategy(), start, num_steps
-        )
-        return np.array([images.to_uint8(tf.stack(pair)) for pair in iterable])
-
-    return make
+    made = tensors(num_steps, start, pictures, **fields)
+    return np.array([images.to_uint8(tf.stack(pair)) for pair in made])
 
 
 def numbers(batches: np.ndarray) -> np.ndarray:
@@ -53,19 +63,11 @@ def numbers(batches: np.ndarray) -> np.ndarray:
     return batches[..., 0, 0, 0]
 
 
-def changes(batches: np.ndarray) -> np.ndarray:
-    """Top row, left column and whether it was flipped, of each: [..., 3]."""
-    columns = batches[..., 0, :, 2]
-    flipped = columns[..., 0] > columns[..., -1]
-    return np.stack([batches[..., 0, 0, 1], columns.min(axis=-1), flipped], axis=-1)
-
-
 # --- Order
 
 
-@pytest.mark.parametrize(
-    "num_x, num_y, batch_size, expected",
-    [
+def test_steps_per_epoch_rounds_up_the_longer_domain():
+    for num_x, num_y, batch_size, expected in (
         (1067, 1334, 1, 1334),
         (1334, 1067, 1, 1334),
         (1067, 1334, 4, 334),
@@ -73,12 +75,8 @@ def changes(batches: np.ndarray) -> np.ndarray:
         (8, 5, 2, 4),
         (9, 5, 2, 5),
         (1, 1, 7, 1),
-    ],
-)
-def test_steps_per_epoch_rounds_up_the_longer_domain(
-    num_x, num_y, batch_size, expected
-):
-    assert steps_per_epoch(num_x, num_y, batch_size) == expected
+    ):
+        assert steps_per_epoch(num_x, num_y, batch_size) == expected
 
 
 def every_index(seed, domain, num_pictures, epoch_size, epochs) -> list[int]:
@@ -95,110 +93,54 @@ def every_index(seed, domain, num_pictures, epoch_size, epochs) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-@pytest.mark.parametrize("domain", [0, 1])
-@pytest.mark.parametrize("num_pictures, epoch_size", [(8, 8), (5, 8), (3, 8), (8, 9)])
-def test_picture_index_equals_plain_loops(seed, domain, num_pictures, epoch_size):
-    assert [
-        picture_index(seed, domain, position, num_pictures, epoch_size)
-        for position in range(4 * epoch_size)
-    ] == every_index(seed, domain, num_pictures, epoch_size, 4)
+def test_picture_index_equals_plain_loops(seed):
+    for domain_ in (0, 1):
+        for num, size in ((8, 8), (5, 8), (3, 8), (8, 9)):
+            found = [
+                picture_index(seed, domain_, p, num, size) for p in range(4 * size)
+            ]
+            assert found == every_index(seed, domain_, num, size, 4)
 
 
-def test_picture_index_does_not_depend_on_what_was_asked_before():
-    forwards = [picture_index(3, 0, p, 5, 13) for p in range(130)]
-    random = np.random.default_rng(0).permutation(130)
-    asked = {p: picture_index(3, 0, p, 5, 13) for p in random.tolist()}
-    assert [asked[p] for p in range(130)] == forwards
-
-
-def test_domains_are_walked_in_different_orders():
+def test_each_epoch_shows_every_picture_in_another_order_in_each_domain():
+    seen = numbers(batches(4 * NUM_Y))[..., 0].reshape(4, NUM_Y, 2)
+    assert (np.sort(seen[..., 1]) == range(100, 100 + NUM_Y)).all()
+    assert len(np.unique(seen[..., 1], axis=0)) == 4
+    # Each lap of the shorter domain is a permutation, and one that is cut off has no
+    # picture twice.
+    assert (np.sort(seen[:, :NUM_X, 0]) == range(NUM_X)).all()
+    assert (np.diff(np.sort(seen[:, NUM_X:, 0])) > 0).all()
     orders = [[picture_index(0, d, p, 50, 50) for p in range(50)] for d in (0, 1)]
     assert sum(a == b for a, b in zip(*orders, strict=True)) < 10
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 4])
-def test_each_epoch_shows_every_picture_of_the_longer_domain_once(batches, batch_size):
-    per_epoch = NUM_Y // batch_size
-    seen = numbers(batches(3 * per_epoch, batch_size=batch_size))[:, 1]
-    for epoch in seen.reshape(3, NUM_Y):
-        assert sorted(epoch) == list(range(100, 100 + NUM_Y))
-
-
-def test_each_lap_of_the_shorter_domain_is_a_permutation(batches):
-    seen = numbers(batches(3 * NUM_Y))[:, 0, 0].reshape(3, NUM_Y)
-    for epoch in seen:
-        assert sorted(epoch[:NUM_X]) == list(range(NUM_X))
-        rest = epoch[NUM_X:]
-        assert len(set(rest)) == len(rest)
-
-
-def test_many_laps_of_a_short_domain_are_permutations_that_differ(batches, data):
-    short = datasets.UnpairedData(domain(range(3)), data.train_y, *[None] * 2)
-    laps = numbers(batches(8 * 2, pictures=short))[:, 0, 0].reshape(2, 8)
-    laps = [lap for epoch in laps for lap in (epoch[:3], epoch[3:6])]
-    assert [sorted(lap) for lap in laps] == [[0, 1, 2]] * 4
-    assert len({tuple(lap) for lap in laps}) > 1
-
-
-def test_batches_that_do_not_divide_an_epoch_start_the_longer_domain_again(batches):
-    seen = numbers(batches(2 * 3, batch_size=3))[:, 1].reshape(2, 9)
-    for epoch in seen:
-        assert sorted(epoch[:8]) == list(range(100, 108))
-        assert epoch[8] in range(100, 108)
-
-
-def test_domains_may_be_of_either_length(batches, data):
-    turned = datasets.UnpairedData(data.train_y, data.train_x, *[None] * 2)
-    seen = numbers(batches(NUM_Y, pictures=turned))[..., 0]
-    assert sorted(seen[:, 0]) == list(range(100, 100 + NUM_Y))
-    assert sorted(seen[:NUM_X, 1]) == list(range(NUM_X))
-
-
-def test_epochs_differ_in_order(batches):
-    seen = numbers(batches(3 * NUM_Y))[:, 1, 0].reshape(3, NUM_Y)
-    assert len(np.unique(seen, axis=0)) == 3
-
-
-def test_batches_show_the_pictures_that_picture_index_names(batches):
-    seen = numbers(batches(12, batch_size=2, seed=5))
-    expected = np.stack(
-        [every_index(5, 0, NUM_X, 8, 3), every_index(5, 1, NUM_Y, 8, 3)]
-    )
-    expected = expected.reshape(2, 12, 2).swapaxes(0, 1) + np.array([[[0], [100]]])
-    np.testing.assert_array_equal(seen, expected)
+@pytest.mark.parametrize("num_x, batch_size", [(5, 2), (3, 3), (11, 1)])
+def test_batches_show_the_pictures_that_picture_index_and_names_tell(num_x, batch_size):
+    """Also of many laps in an epoch, and if batches do not divide the longer domain."""
+    data, steps = unpaired(domain(range(num_x)), Y), -(-max(num_x, 8) // batch_size)
+    seen = numbers(batches(3 * steps, pictures=data, batch_size=batch_size, seed=5))
+    size = steps * batch_size
+    orders = [every_index(5, 0, num_x, size, 3), every_index(5, 1, NUM_Y, size, 3)]
+    expected = np.reshape(orders, (2, -1, batch_size)).swapaxes(0, 1)
+    np.testing.assert_array_equal(seen, expected + [[[0], [100]]])
+    config = config_of(batch_size=batch_size, seed=5)
+    names = [names_of_step(data, config, step) for step in range(3 * steps)]
+    assert names == seen.reshape(3 * steps, -1).astype(str).tolist()
 
 
 # --- Runs
 
 
-def test_one_seed_gives_one_run(batches):
-    np.testing.assert_array_equal(batches(20), batches(20))
-
-
-def test_another_seed_gives_another_order_and_other_changes(batches):
-    one, other = batches(16, seed=0), batches(16, seed=1)
-    assert np.mean(numbers(one) != numbers(other)) > 0.5
-    assert np.mean(np.any(changes(one) != changes(other), axis=-1)) > 0.5
-
-
 @pytest.mark.parametrize("batch_size", [1, 3])
-@pytest.mark.parametrize("start", [1, 7, 8, 13])
-def test_run_that_goes_on_sees_what_an_unbroken_one_sees(batches, batch_size, start):
+def test_run_that_goes_on_sees_what_an_unbroken_one_sees(batch_size):
     whole = batches(20, batch_size=batch_size)
-    rest = batches(20, start=start, batch_size=batch_size)
-    np.testing.assert_array_equal(rest, whole[start:])
+    assert len(whole) == 20
+    for start in (1, 8, 13, 20):
+        rest = batches(20, start=start, batch_size=batch_size)
+        assert rest.tolist() == whole[start:].tolist(), start
 
 
-def test_number_of_steps_is_kept(batches):
-    assert len(batches(11, batch_size=3)) == 11
-    assert len(batches(11, start=4, batch_size=3)) == 7
-
-
-def test_run_that_is_finished_gives_nothing(batches):
-    assert len(batches(5, start=5)) == 0
-
-
-def test_largest_seed_and_a_late_step_work(batches):
+def test_largest_seed_and_a_late_step_work():
     late = batches(3_000_000_002, start=3_000_000_000, seed=2**31 - 1)
     again = batches(3_000_000_002, start=3_000_000_001, seed=2**31 - 1)
     np.testing.assert_array_equal(late[1:], again)
@@ -207,130 +149,68 @@ def test_largest_seed_and_a_late_step_work(batches):
 # --- Pictures
 
 
-def test_discriminators_pictures_are_read_as_a_larger_batch(batches):
+def test_discriminators_pictures_are_read_as_a_larger_batch():
     more = batches(6, batch_size=2, discriminator_pictures=2)
     np.testing.assert_array_equal(more, batches(6, batch_size=4))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_batches_are_float32_in_range(data, tiny, batch_size):
-    config = tiny(
-        image_size=8, load_size=0, discriminator_layers=1, batch_size=batch_size
-    )
-    white = datasets.Domain(["white"], lambda i: np.full((9, 11, 3), 255, np.uint8))
-    black = datasets.Domain(["black"], lambda i: np.zeros((8, 8, 3), np.uint8))
-    pair = datasets.UnpairedData(white, black, white, black)
-    strategy = tf.distribute.get_strategy()
-    steps = list(training_batches(pair, config, strategy, 0, 2))
+def test_batches_are_float32_in_range():
+    white = Domain(["white"], lambda i: np.full((9, 11, 3), 255, np.uint8))
+    black = Domain(["black"], lambda i: np.zeros((8, 8, 3), np.uint8))
+    steps = list(tensors(2, pictures=unpaired(white, black), batch_size=3))
     assert len(steps) == 2
     for real_x, real_y in steps:
         assert real_x.dtype == real_y.dtype == tf.float32
-        np.testing.assert_array_equal(real_x, np.ones((batch_size, 8, 8, 3)))
-        np.testing.assert_array_equal(real_y, -np.ones((batch_size, 8, 8, 3)))
+        np.testing.assert_array_equal(real_x, np.ones((3, 8, 8, 3)))
+        np.testing.assert_array_equal(real_y, -np.ones((3, 8, 8, 3)))
 
 
-def test_batches_know_their_size_before_they_are_read(data, tiny):
-    config = tiny(image_size=8, load_size=0, discriminator_layers=1, batch_size=2)
-    strategy = tf.distribute.get_strategy()
-    spec = training_batches(data, config, strategy, 0, 4).element_spec
-    for part in spec:
+def test_batches_know_their_size_and_no_thread_is_waited_for_at_the_end():
+    """That of tf.data's autotune slept for as long as a training had taken."""
+    made = tensors(4, batch_size=2)
+    for part in made.element_spec:
         assert part.dtype == tf.float32
         assert part.shape == (2, 8, 8, 3)
+    assert made.options().autotune.enabled is False
 
 
-def test_no_thread_is_waited_for_at_the_end(data, tiny):
-    """That of tf.data's autotune slept for as long as a training had taken."""
-    config = tiny(image_size=8, load_size=0, discriminator_layers=1)
-    batches = training_batches(data, config, tf.distribute.get_strategy(), 0, 4)
-    assert batches.options().autotune.enabled is False
-
-
-def test_pictures_are_crops_that_may_be_flipped(batches):
-    pictures = batches(40).reshape(80, 8, 8, 3)
-    for picture, (top, left, flipped) in zip(pictures, changes(pictures), strict=True):
-        whole = numbered(picture[0, 0, 0])[top : top + 8, left : left + 8]
-        np.testing.assert_array_equal(picture, whole[:, ::-1] if flipped else whole)
-
-
-def test_changes_come_from_seed_domain_and_position(batches):
+def test_changes_come_from_seed_domain_and_position():
     made = batches(6, batch_size=2, seed=4)
     for step, place in ((0, 0), (2, 1), (5, 0)):
         for side in (0, 1):
             position = tf.constant(2 * step + place, tf.int64)
             seed = tf.random.fold_in((4, side), position)
             whole = numbered(numbers(made)[step, side, place])
-            expected = input_pipeline.augment(tf.constant(whole), 8, True, seed)
+            expected = augment(tf.constant(whole), 8, True, seed)
             np.testing.assert_array_equal(made[step, side, place], expected)
 
 
-def test_same_picture_is_changed_anew_in_each_epoch(batches):
-    made = batches(20 * NUM_Y)
-    is_first = numbers(made)[:, 1, 0] == 100
-    seen = changes(made)[is_first, 1, 0]
-    assert len(seen) == 20
-    # 9 places and 2 flips: 20 draws give 12.3 different ones on average.
-    assert len(np.unique(seen, axis=0)) >= 6
-    assert 3 <= seen[:, 2].sum() <= 17
+def test_flip_can_be_turned_off():
+    plain, flipping = (batches(40, flip=flip) for flip in (False, True))
+    mirrored = flipping[..., 0, 0, 2] > flipping[..., 0, -1, 2]
+    assert 20 <= mirrored.sum() <= 60
+    flipping[mirrored] = flipping[mirrored][:, :, ::-1]
+    np.testing.assert_array_equal(plain, flipping)
+    assert (np.diff(plain[..., 2].astype(int), axis=-1) == 1).all()
 
 
-def test_both_domains_are_changed_independently(batches):
-    seen = changes(batches(80))[:, :, 0]
-    same_place = np.all(seen[:, 0, :2] == seen[:, 1, :2], axis=-1)
-    same_flip = seen[:, 0, 2] == seen[:, 1, 2]
-    # 80 draws at 1/9 and at 1/2: 8.9 and 40, standard deviation 2.8 and 4.5.
-    assert same_place.sum() < 22
-    assert 20 <= same_flip.sum() <= 60
-
-
-def test_flip_can_be_turned_off(batches):
-    plain, flipping = (changes(batches(40, flip=flip)) for flip in (False, True))
-    assert not plain[..., 2].any()
-    assert 20 <= flipping[..., 2].sum() <= 60
-    np.testing.assert_array_equal(plain[..., 0], flipping[..., 0])
-
-
-def test_pictures_of_different_sizes_share_a_batch(batches):
+def test_pictures_of_different_sizes_share_a_batch():
     sizes = [(8, 30), (20, 9), (8, 8)]
-    x = datasets.Domain("abc", lambda i: np.full((*sizes[i], 3), i, np.uint8))
-    made = batches(2, pictures=datasets.UnpairedData(x, x, x, x), batch_size=3)
+    x = Domain("abc", lambda i: np.full((*sizes[i], 3), i, np.uint8))
+    made = batches(2, pictures=unpaired(x, x), batch_size=3)
     assert made.shape == (2, 2, 3, 8, 8, 3)
     np.testing.assert_array_equal(np.sort(numbers(made)), np.full((2, 2, 3), (0, 1, 2)))
-
-
-def test_caches_give_the_same_batches(tmp_path, tiny):
-    from PIL import Image
-
-    random = np.random.default_rng(0)
-    for split in ("trainA", "trainB"):
-        (tmp_path / split).mkdir()
-        for i in range(3):
-            pixels = random.integers(0, 256, (40, 50, 3), np.uint8)
-            Image.fromarray(pixels).save(tmp_path / split / f"{i}.png")
-    made = []
-    for cache in ("memory", "encoded", "none"):
-        config = tiny(dataset=str(tmp_path), cache=cache, batch_size=2)
-        strategy = tf.distribute.get_strategy()
-        pictures = datasets.load(config)
-        steps = training_batches(pictures, config, strategy, 0, 6)
-        made.append(np.array([tf.stack(pair) for pair in steps]))
-    assert made[0].shape == (6, 2, 2, 32, 32, 3)
-    for other in made[1:]:
-        np.testing.assert_array_equal(made[0], other)
 
 
 # --- Replicas
 
 
-@pytest.mark.parametrize("batch_size", [2, 4])
-@pytest.mark.parametrize("start", [0, 3])
-def test_replicas_share_the_batch_of_one_device(data, batches, tiny, batch_size, start):
+@pytest.mark.parametrize("batch_size, start", [(2, 0), (4, 3)])
+def test_replicas_share_the_batch_of_one_device(batch_size, start):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    config = tiny(
-        image_size=8, load_size=0, discriminator_layers=1, batch_size=batch_size
-    )
     whole = batches(8, start=start, batch_size=batch_size)
     part = batch_size // 2
-    steps = list(training_batches(data, config, strategy, start, 8))
+    steps = list(tensors(8, start, strategy=strategy, batch_size=batch_size))
     assert len(steps) == 8 - start
     for step, pair in enumerate(steps):
         for side, distributed in enumerate(pair):
@@ -341,11 +221,90 @@ def test_replicas_share_the_batch_of_one_device(data, batches, tiny, batch_size,
                 np.testing.assert_array_equal(images.to_uint8(real), expected)
 
 
-def test_batches_wait_on_the_device_that_trains(data, tiny, monkeypatch):
+def test_batches_wait_on_the_device_that_trains(monkeypatch):
     """A second CPU device stands in for a GPU."""
     second = tf.config.LogicalDevice("/CPU:1", "GPU")
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [second])
-    config = tiny(image_size=8, load_size=0, discriminator_layers=1)
-    strategy = tf.distribute.get_strategy()
-    for batch in training_batches(data, config, strategy, 0, 3):
+    for batch in tensors(3):
         assert {pictures.device[-5:] for pictures in batch} == {"CPU:1"}
+
+
+# --- Crops and flips
+
+SEEDS = [(7, i) for i in range(400)]
+
+# 9x12 pixels, each with its own value.
+WHOLE = np.arange(9 * 12 * 3, dtype=np.int32).reshape(9, 12, 3)
+
+
+def for_seeds(function, seeds=SEEDS) -> np.ndarray:
+    """What a function of a seed gives for each seed."""
+    graph = tf.function(
+        lambda all_: tf.map_fn(function, all_, fn_output_signature=tf.int32)
+    )
+    return graph(tf.constant(seeds)).numpy()
+
+
+def corner(crop: np.ndarray) -> tuple[int, int]:
+    """Where a crop of `WHOLE` was cut, told by its first value."""
+    return divmod(int(crop[0, 0, 0]) // 3, 12)
+
+
+def assert_windows(crops: np.ndarray) -> None:
+    for crop in crops:
+        top, left = corner(crop)
+        np.testing.assert_array_equal(crop, WHOLE[top : top + 6, left : left + 6])
+
+
+def test_crop_is_a_window_and_reaches_every_offset_about_equally():
+    crops = for_seeds(lambda s: random_crop(WHOLE, 6, s))
+    assert_windows(crops)
+    places, counts = np.unique([corner(c) for c in crops], axis=0, return_counts=True)
+    every = [(top, left) for top in range(4) for left in range(7)]
+    np.testing.assert_array_equal(places, every)
+    # 400 draws over 28 places: 14.3 each, 3.7 standard deviation.
+    assert counts.min() >= 3 and counts.max() <= 29
+    square = WHOLE[:, :9]
+    whole = random_crop(square, 9, tf.constant((1, 2)))
+    np.testing.assert_array_equal(whole, square)
+
+
+def test_flip_mirrors_left_and_right_half_of_the_time():
+    flipped = 0
+    for image in for_seeds(lambda s: random_flip(WHOLE, s)):
+        is_flipped = image[0, 0, 0] != WHOLE[0, 0, 0]
+        expected = WHOLE[:, ::-1] if is_flipped else WHOLE
+        np.testing.assert_array_equal(image, expected)
+        flipped += is_flipped
+    # 400 draws at 0.5: 200, standard deviation 10.
+    assert 160 <= flipped <= 240
+
+
+def test_augment_is_a_crop_or_its_mirror_image_whatever_the_place():
+    flipping, plain = (
+        for_seeds(lambda s, f=f: augment(WHOLE, 6, f, s)) for f in (True, False)
+    )
+    mirrored = flipping[:, 0, 0, 0] > flipping[:, 0, -1, 0]
+    straight = np.where(mirrored[:, None, None, None], flipping[:, :, ::-1], flipping)
+    assert_windows(straight)
+    assert 160 <= mirrored.sum() <= 240
+    left = np.array([corner(c)[1] for c in straight])
+    for half in (left <= 2, left >= 4):
+        assert 0.35 < mirrored[half].mean() < 0.65
+    # Without flips it is the same crop, and every place occurs.
+    np.testing.assert_array_equal(plain, straight)
+    assert len({corner(c) for c in plain}) == 28
+
+
+def test_a_seed_decides_the_picture_eager_or_in_a_graph():
+    graph = for_seeds(lambda s: augment(WHOLE, 6, True, s), SEEDS[:10])
+    for seed, picture in zip(SEEDS, graph, strict=False):
+        eager = augment(tf.constant(WHOLE), 6, True, tf.constant(seed))
+        np.testing.assert_array_equal(eager, picture)
+    # Each part of the seed matters.
+    for place in (0, 1):
+        seeds = np.full((20, 2), 5)
+        seeds[:, place] = np.arange(20)
+        crops = for_seeds(lambda s: augment(WHOLE, 6, True, s), seeds)
+        # 56 results are possible: 20 draws give 16.9 different ones on average.
+        assert len(np.unique(crops.reshape(20, -1), axis=0)) > 10

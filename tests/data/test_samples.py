@@ -1,6 +1,7 @@
 """Pictures to try exported models on: which ones, in which order, and how many."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from cyclegan_tf.data import datasets, samples, shapes
 from cyclegan_tf.validation import UserError
 
 
-def write_pictures(folder, numbers, side=4):
+def write_pictures(folder, numbers):
     """Grey pictures whose level is their number, a row higher each."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in numbers:
-        pixels = np.full((side + i, side, 3), i, np.uint8)
+        pixels = np.full((4 + i, 4, 3), i, np.uint8)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
 
 
@@ -42,133 +43,81 @@ def folder_config(tiny, tmp_path):
     return tiny(dataset=str(tmp_path))
 
 
-# --- Drawn pictures
-
-
-@pytest.mark.parametrize(
-    ("split", "part", "which"),
-    [("trainA", 0, 0), ("trainB", 1, 1), ("testA", 2, 0), ("testB", 3, 1)],
-)
-def test_drawn_pictures_are_those_of_their_part(tiny, split, part, which):
-    pictures = samples.of_split(tiny(), split, 3)
-    assert len(pictures) == 3
-    for i, picture in enumerate(pictures):
-        expected = shapes.draw_pair((part, i), 36)[which]
-        np.testing.assert_array_equal(picture, expected)
-
-
-def test_drawn_pictures_are_those_of_training(tiny):
+def test_drawn_pictures_are_those_of_training(tiny, few_shapes):
     config = tiny(image_size=8, load_size=0, discriminator="pixel")
     data = datasets.load(config)
-    domains = {
-        "trainA": data.train_x,
-        "trainB": data.train_y,
-        "testA": data.test_x,
-        "testB": data.test_y,
-    }
-    for split, domain in domains.items():
+    domains = (data.train_x, data.train_y, data.test_x, data.test_y)
+    for split, domain in zip(datasets.SPLITS, domains, strict=True):
         pictures = samples.of_split(config, split, 5)
+        assert len(pictures) == min(5, len(domain))
         for i, picture in enumerate(pictures):
             np.testing.assert_array_equal(picture, domain.read(i), err_msg=split)
+        # No more are drawn than the split has.
+        assert len(samples.of_split(config, split, 13)) == len(domain)
+    # They are no smaller than what is loaded and shown.
+    for config, split, seed, size in (
+        (tiny(test_size=64), "testA", (2, 0), 64),
+        (tiny(), "trainA", (0, 0), 36),
+    ):
+        (picture,) = samples.of_split(config, split, 1)
+        np.testing.assert_array_equal(picture, shapes.draw_pair(seed, size)[0])
 
 
-@pytest.mark.parametrize(("split", "all_of_it"), [("testB", 40), ("trainA", 400)])
-def test_no_more_pictures_are_drawn_than_the_split_has(tiny, split, all_of_it):
-    config = tiny(image_size=8, load_size=0, discriminator="pixel")
-    assert len(samples.of_split(config, split, 401)) == all_of_it
+def test_pictures_are_spread_evenly_over_the_split_in_their_own_sizes(folder_config):
+    for split, number, chosen in (
+        ("trainA", 3, [0, 4, 9]),
+        ("trainB", 3, [50, 54, 59]),
+        ("testA", 3, [30, 31, 32]),
+        ("testB", 3, [80, 81, 82]),
+        ("trainA", 1, [0]),
+        ("trainA", 2, [0, 9]),
+        ("trainA", 4, [0, 3, 6, 9]),
+        ("trainA", 9, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
+        ("trainA", 10, list(range(10))),
+        ("trainA", 100, list(range(10))),
+    ):
+        assert numbers_of(samples.of_split(folder_config, split, number)) == chosen
 
 
-# --- Splits of a folder
-
-
-@pytest.mark.parametrize(
-    ("split", "first"), [("trainA", 0), ("trainB", 50), ("testA", 30), ("testB", 80)]
-)
-def test_pictures_are_of_the_split_in_their_own_sizes(folder_config, split, first):
-    pictures = samples.of_split(folder_config, split, 3)
-    last = 9 if split.startswith("train") else 2
-    middle = {9: 4, 2: 1}[last]
-    assert numbers_of(pictures) == [first, first + middle, first + last]
-
-
-@pytest.mark.parametrize(
-    ("number", "chosen"),
-    [
-        (1, [0]),
-        (2, [0, 9]),
-        (3, [0, 4, 9]),
-        (4, [0, 3, 6, 9]),
-        (9, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
-        (10, list(range(10))),
-        (100, list(range(10))),
-    ],
-)
-def test_pictures_are_spread_evenly_over_the_split(folder_config, number, chosen):
-    assert numbers_of(samples.of_split(folder_config, "trainA", number)) == chosen
-
-
-def test_training_pictures_stand_in_where_there_are_no_test_pictures(tiny, tmp_path):
-    write_pictures(tmp_path / "trainA", range(3))
-    write_pictures(tmp_path / "trainB", range(50, 52))
-    write_pictures(tmp_path / "testB", [80])
-    config = tiny(dataset=str(tmp_path))
-    assert numbers_of(samples.of_split(config, "testA", 8)) == [0, 1, 2]
-    assert numbers_of(samples.of_split(config, "testB", 8)) == [80]
-
-
-def test_unreadable_pictures_of_a_split_are_left_out(folder_config, tmp_path):
+def test_training_pictures_stand_in_and_unreadable_ones_are_left_out(
+    folder_config, tmp_path
+):
     damage(tmp_path / "trainB", [50, 53])
-    pictures = samples.of_split(folder_config, "trainB", 4)
-    assert numbers_of(pictures) == [56, 59]
+    assert numbers_of(samples.of_split(folder_config, "trainB", 4)) == [56, 59]
+    folder = str(tmp_path / "testA")
+    damage(tmp_path / "testA", [30, 32])
+    assert numbers_of(samples.of_folder(folder, 4)) == [31]
+    damage(tmp_path / "testA", [31])
+    with pytest.raises(UserError, match=f"^{folder} has no picture .* we can read"):
+        samples.of_folder(folder, 4)
+    shutil.rmtree(folder)
+    assert numbers_of(samples.of_split(folder_config, "testA", 2)) == [0, 9]
+    assert numbers_of(samples.of_split(folder_config, "testB", 2)) == [80, 82]
 
 
-def test_data_set_that_is_gone_is_told(tiny, tmp_path):
+def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    write_pictures(photos, range(3))
+    write_pictures(photos / "below" / "it", range(3, 6))
+    write_pictures(photos / ".hidden", [9])
+    (photos / "notes.txt").write_text("no picture")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in (str(photos), "~/photos"):
+        assert sorted(numbers_of(samples.of_folder(folder, 9))) == list(range(6))
+    # By path, so those of `below` come last.
+    assert numbers_of(samples.of_folder(str(photos), 3)) == [0, 2, 5]
+
+
+def test_folder_or_data_set_that_is_none_is_told(tiny, tmp_path):
+    (tmp_path / "file.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    for name, told in (
+        ("missing", "^No such folder: {}[.]$"),
+        ("file.png", "^No such folder: {}[.]$"),
+        ("empty", "^{} has no picture .* we can read"),
+    ):
+        with pytest.raises(UserError, match=told.format(tmp_path / name)):
+            samples.of_folder(str(tmp_path / name), 1)
     gone = str(tmp_path / "gone")
     with pytest.raises(UserError, match=re.escape(f"Unknown dataset {gone!r}")):
         samples.of_split(tiny(dataset=gone), "testA", 1)
-
-
-# --- Folders
-
-
-def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path):
-    write_pictures(tmp_path, range(3))
-    write_pictures(tmp_path / "below" / "it", range(3, 6))
-    write_pictures(tmp_path / ".hidden", [9])
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert sorted(numbers_of(samples.of_folder(str(tmp_path), 9))) == list(range(6))
-    # By path, so those of `below` come last.
-    assert numbers_of(samples.of_folder(str(tmp_path), 3)) == [0, 2, 5]
-
-
-def test_unreadable_pictures_of_a_folder_are_left_out(tmp_path):
-    write_pictures(tmp_path, range(4))
-    damage(tmp_path, [0, 2])
-    assert numbers_of(samples.of_folder(str(tmp_path), 4)) == [1, 3]
-
-
-def test_home_folder_is_found(tmp_path, monkeypatch):
-    write_pictures(tmp_path / "photos", [7])
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert numbers_of(samples.of_folder("~/photos", 1)) == [7]
-
-
-@pytest.mark.parametrize("name", ["missing", "file.png"])
-def test_folder_that_is_none_is_refused(tmp_path, name):
-    (tmp_path / "file.png").write_bytes(b"")
-    with pytest.raises(UserError, match=f"^No such folder: {tmp_path / name}[.]$"):
-        samples.of_folder(str(tmp_path / name), 1)
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-def test_folder_without_a_readable_picture_is_refused(tmp_path, damaged):
-    if damaged:
-        write_pictures(tmp_path, range(2))
-        damage(tmp_path, range(2))
-    with pytest.raises(UserError, match=f"^{tmp_path} has no picture .* we can read"):
-        samples.of_folder(str(tmp_path), 2)
-
-
-def test_drawn_test_pictures_are_no_smaller_than_what_is_shown(tiny):
-    (picture,) = samples.of_split(tiny(test_size=64), "testA", 1)
-    np.testing.assert_array_equal(picture, shapes.draw_pair((2, 0), 64)[0])

@@ -139,28 +139,23 @@ def flipped(data: bytes, random: np.random.Generator) -> bytes:
     return bytes(broken)
 
 
-def overwritten(data: bytes, random: np.random.Generator) -> bytes:
+def replaced(data: bytes, random: np.random.Generator) -> bytes:
+    """Some bytes are others, gone, there twice, or begin another file's rest."""
     start, length = random.integers(len(data)), random.integers(1, 40)
-    filling = [bytes(length), b"\xff" * length, random.bytes(length)]
-    return data[:start] + filling[random.integers(3)] + data[start + length :]
-
-
-def shifted(data: bytes, random: np.random.Generator) -> bytes:
-    """Some bytes are gone, or there twice."""
-    start, length = random.integers(len(data)), random.integers(1, 40)
-    if random.random() < 0.5:
-        return data[:start] + data[start + length :]
-    return data[: start + length] + data[start:]
-
-
-def spliced(data: bytes, random: np.random.Generator) -> bytes:
-    """It goes on as another file."""
     others = list(pictures().values())
     other = others[random.integers(len(others))]
-    return data[: random.integers(len(data))] + other[random.integers(len(other)) :]
+    end = start + length
+    return [
+        data[:start] + bytes(length) + data[end:],
+        data[:start] + b"\xff" * length + data[end:],
+        data[:start] + random.bytes(length) + data[end:],
+        data[:start] + data[end:],
+        data[:end] + data[start:],
+        data[:start] + other[random.integers(len(other)) :],
+    ][random.integers(6)]
 
 
-DAMAGES = (cut_off, flipped, overwritten, shifted, spliced)
+DAMAGES = (cut_off, flipped, replaced, replaced, replaced)
 
 
 # --- Bombs
@@ -179,37 +174,36 @@ def with_chunks(chunks: bytes) -> bytes:
     return whole[:_PNG_HEADER] + chunks + whole[_PNG_HEADER:]
 
 
+def put(data: bytes, place: int, kind: str, *values: int) -> bytes:
+    packed = struct.pack(kind, *values)
+    return data[:place] + packed + data[place + len(packed) :]
+
+
 def with_size(width: int, height: int) -> dict[str, bytes]:
     """Small files of every format whose headers tell that size."""
     small = Image.new("RGB", (8, 8))
-    tag = struct.pack(">BBBBB", 8, 2, 0, 0, 0)
-    header = png_chunk(b"IHDR", struct.pack(">II", width, height) + tag)
-    short = min(width, 16383), min(height, 16383)
-    whole = encoded(small, "PNG")
-    jpeg, gif, bmp = (encoded(small, kind) for kind in ("JPEG", "GIF", "BMP"))
-    frame = jpeg.index(b"\xff\xc0") + 5
-    little = struct.pack("<HH", width, height)
-    screen = gif.index(b",") + 5
-    lossy = encoded(small, "WEBP")
-    lossless = encoded(small, "WEBP", lossless=True)
-    animated = encoded(
-        small, "WEBP", save_all=True, append_images=[Image.new("RGB", (8, 8), "red")]
+    whole, jpeg, gif, bmp, lossy = (
+        encoded(small, kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")
     )
-    packed = struct.pack("<I", (short[0] - 1) | (short[1] - 1) << 14)
-    canvas = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    lossless = encoded(small, "WEBP", lossless=True)
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (8, 8), "red")]}
+    animated = encoded(small, "WEBP", **frames)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    short = min(width, 16383), min(height, 16383)
+    packed = (short[0] - 1) | (short[1] - 1) << 14
+    canvas = (width - 1 | height - 1 << 24).to_bytes(6, "little")
+    screen = put(gif, 6, "<HH", width, height)
     zeros = zlib.compress(bytes(1000))
     tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [8] * 3), 259: (3, [8])}
     tags |= {262: (3, [2]), 273: (4, [8]), 277: (3, [3]), 278: (4, [height])}
     return {
-        "size.png": whole[:8] + header + whole[_PNG_HEADER:],
-        "size.jpg": jpeg[:frame]
-        + struct.pack(">HH", height, width)
-        + jpeg[frame + 4 :],
-        "size.gif": gif[:6] + little + gif[10:screen] + little + gif[screen + 4 :],
-        "size.bmp": bmp[:18] + struct.pack("<ii", width, height) + bmp[26:],
+        "size.png": whole[:8] + png_chunk(b"IHDR", header) + whole[_PNG_HEADER:],
+        "size.jpg": put(jpeg, jpeg.index(b"\xff\xc0") + 5, ">HH", height, width),
+        "size.gif": put(screen, gif.index(b",") + 5, "<HH", width, height),
+        "size.bmp": put(bmp, 18, "<ii", width, height),
         "size_runs.bmp": runs_bmp(width, height, b"\0\2\xff\xff" * 3),
-        "size_lossy.webp": lossy[:26] + struct.pack("<HH", *short) + lossy[30:],
-        "size_lossless.webp": lossless[:21] + packed + lossless[25:],
+        "size_lossy.webp": put(lossy, 26, "<HH", *short),
+        "size_lossless.webp": put(lossless, 21, "<I", packed),
         "size_animated.webp": animated[:24] + canvas + animated[30:],
         "size.tif": tiff(tags | {279: (4, [len(zeros)])}, zeros),
     }

@@ -1,4 +1,6 @@
-"""Pictures to judge, and a judge of few steps."""
+"""Pictures to judge."""
+
+import functools
 
 import numpy as np
 
@@ -6,6 +8,7 @@ from cyclegan_tf.data import shapes
 from cyclegan_tf.data.datasets import Domain
 
 
+@functools.cache
 def drawn(part: int, which: int, number: int = 24, side: int = 32) -> Domain:
     """Pictures of `shapes`: `which` is 0 for plain ones, 1 for striped ones."""
     pictures = [shapes.draw_pair((part, i), side)[which] for i in range(number)]

@@ -6,4 +6,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def quick_judge(monkeypatch):
     """A judge of few steps, which is enough for `shapes`."""
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 30)
+    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 15)

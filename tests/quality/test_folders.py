@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 from helpers.config_values import refused
 from helpers.quality_samples import array, drawn
 from PIL import Image
@@ -45,31 +44,26 @@ def test_folders_that_cannot_be_used_are_told(tmp_path):
 
 
 def test_counterparts_are_found_by_name_whatever_the_order(tmp_path):
-    ours = folders.of_folder(write(tmp_path / "x", b=(8, 8), a=(8, 8)), "fake")
-    theirs = write(tmp_path / "y", c=(8, 8), b=(8, 8), a=(8, 8))
-    found = folders.matched(ours, folders.of_folder(theirs, "input"), "input")
+    def folder(name, what, **sizes):
+        return folders.of_folder(write(tmp_path / name, **sizes), what)
+
+    ours = folder("x", "fake", b=(8, 6), a=(8, 6))
+    theirs = folder("y", "input", c=(8, 6), b=(8, 6), a=(8, 6))
+    found = folders.matched(ours, theirs, "input")
     assert [*found.names] == ["a", "b"]
     assert [found.read(i)[0, 0, 0] for i in range(2)] == [3, 2]
+    with refused("1 of 2 pictures have no input of the same name, such as b."):
+        folders.matched(ours, folder("z", "input", a=(8, 6), c=(8, 6)), "input")
+    with refused("b has 8x6 pixels, its input 9x6: pairs must have the same size."):
+        folders.matched(ours, folder("w", "input", a=(8, 6), b=(9, 6)), "input")
 
 
-def test_missing_counterparts_and_other_sizes_are_told(tmp_path):
-    ours = folders.of_folder(write(tmp_path / "x", a=(8, 6), b=(8, 6)), "fake")
-    theirs = folders.of_folder(write(tmp_path / "y", a=(8, 6), c=(8, 6)), "input")
-    told = "1 of 2 pictures have no input of the same name, such as b."
-    with refused(told):
-        folders.matched(ours, theirs, "input")
-    other = folders.of_folder(write(tmp_path / "z", a=(8, 6), b=(9, 6)), "input")
-    told = "b has 8x6 pixels, its input 9x6: pairs must have the same size."
-    with refused(told):
-        folders.matched(ours, other, "input")
-
-
-@pytest.mark.parametrize(
-    "size, side", [((64, 64), 64), ((67, 90), 64), ((900, 700), 256), ((9, 9), 16)]
-)
-def test_common_size_is_that_of_the_first_within_limits(tmp_path, size, side):
-    domain = folders.of_folder(write(tmp_path / "x", a=size), "fake")
-    assert folders.common_size(domain) == side
+def test_common_size_is_that_of_the_first_within_limits(tmp_path):
+    for i, (size, side) in enumerate(
+        (((64, 64), 64), ((67, 90), 64), ((900, 700), 256), ((9, 9), 16))
+    ):
+        domain = folders.of_folder(write(tmp_path / str(i), a=size), "fake")
+        assert folders.common_size(domain) == side
 
 
 def test_test_pictures_of_the_same_name_are_each_others_truth():

@@ -15,27 +15,23 @@ def noise(number=2, side=32, seed=0):
     return random.integers(0, 256, (number, side, side, 3), np.uint8)
 
 
-def test_error_is_in_levels_and_does_not_wrap_around():
+def test_error_and_psnr_by_hand():
+    # It does not wrap around.
     assert likeness.error(flat(10, 250), flat(20, 0)).tolist() == [10, 250]
-
-
-def test_psnr_by_hand():
     found = likeness.psnr(flat(100, 7), flat(105, 7))
     assert found[0] == pytest.approx(10 * np.log10(255**2 / 25), rel=1e-6)
     assert found[1] == np.inf
-
-
-@pytest.mark.parametrize("side", [5, 11, 32])
-def test_ssim_is_one_of_equals_and_falls_with_noise(side):
-    pictures = noise(side=side)
-    np.testing.assert_allclose(likeness.ssim(pictures, pictures), 1, atol=1e-6)
-    assert (likeness.ssim(pictures, noise(side=side, seed=1)) < 0.5).all()
-
-
-def test_many_pictures_are_measured_in_their_order():
+    # Many pictures are measured in their order.
     pictures = np.repeat(noise(1, side=8), 70, axis=0) // 2
     brighter = pictures + np.arange(70, dtype=np.uint8)[:, None, None, None]
     assert likeness.error(pictures, brighter).tolist() == [*range(70)]
+
+
+def test_ssim_is_one_of_equals_and_falls_with_noise():
+    for side in (5, 11, 32):
+        pictures = noise(side=side)
+        np.testing.assert_allclose(likeness.ssim(pictures, pictures), 1, atol=1e-6)
+        assert (likeness.ssim(pictures, noise(side=side, seed=1)) < 0.5).all()
 
 
 def test_structure_sees_edges_and_not_colours():
