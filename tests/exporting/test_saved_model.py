@@ -1,7 +1,8 @@
-"""SavedModels as a server loads them, against the Keras model on the same pictures.
+"""A SavedModel as TF Serving loads it, and what its folder holds.
 
-A fresh process without this project runs them, through a session of TensorFlow 1 and
-through the C API; files are moved first. Two generators, exported once.
+A fresh process without this project and without TensorFlow's Python runs it through the
+C API, moved first, against the Keras model on the same pictures. One network is in the
+default run; its layers are those of the others too.
 """
 
 import io
@@ -9,36 +10,68 @@ import os
 import pathlib
 import pickle
 import re
+import shutil
 import subprocess
 import sys
+from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
 from helpers.c_api import Failure
-from helpers.encoded_pictures import encoded, noise
-from helpers.load_as_server import LOADERS
-from helpers.saved_model_cases import (
-    FLOAT_TOLERANCE,
-    GENERATORS,
-    KINDS,
-    assert_nearest,
-    every_model,
-    made,
-    pixels_of,
-    to_floats,
-)
+from helpers.encoded_pictures import bmp32, encoded, noise, palette_picture, png, smooth
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
 
 from cyclegan_tf import stacks
+from cyclegan_tf.data import images
+from cyclegan_tf.exporting import picture_bytes, saved_model
 from cyclegan_tf.networks import generators
+from cyclegan_tf.networks.norms import is_instance_normalization
 
+MAX_PIXELS = 3000
+FLOAT_TOLERANCE = 1e-5
 INVALID_ARGUMENT, FAILED_PRECONDITION = 3, 9
 
 
 # --- Pictures
 
 
+def animation() -> bytes:
+    first, second = (Image.fromarray(noise(11, 13, seed=i)) for i in (4, 5))
+    return encoded(first, "GIF", save_all=True, append_images=[second])
+
+
+def kinds() -> dict[str, bytes]:
+    image = Image.fromarray(noise())
+    grey16 = 257 * noise(9, 7, seed=3)[..., 0].astype(int)
+    jpegs = {
+        f"{mode} JPEG": encoded(Image.fromarray(smooth()).convert(mode), "JPEG")
+        for mode in ("RGB", "L", "CMYK")
+    }
+    pngs = {
+        f"{mode} PNG": encoded(image.convert(mode), "PNG")
+        for mode in ("RGB", "L", "LA", "RGBA", "1")
+    }
+    return {
+        **jpegs,
+        **pngs,
+        "palette PNG": encoded(palette_picture()[0], "PNG", transparency=2),
+        "16 bit PNG": png(grey16, colour_type=0, bits=16),
+        "BMP": encoded(Image.fromarray(noise(10, 9)), "BMP"),
+        "32 bit BMP": bmp32(noise(10, 9)),
+        "GIF": encoded(Image.fromarray(noise(7, 12)), "GIF"),
+        "animated GIF": animation(),
+    }
+
+
+KINDS = kinds()
+PNG, JPEG = KINDS["RGB PNG"], KINDS["RGB JPEG"]
 ARRAYS = {
     "1x1": noise(1, 1)[None],
     "3x50": noise(3, 50)[None],
@@ -48,35 +81,88 @@ ARRAYS = {
 }
 BATCHES = {
     "of every kind": list(KINDS.values()),
-    "of one": [KINDS["PNG"]],
+    "of one": [PNG],
     "of mixed sizes": [encoded(Image.fromarray(a[0]), "PNG") for a in ARRAYS.values()],
     "of the most pixels": [encoded(Image.fromarray(noise(50, 60)), "PNG")],
+    "empty": [],
 }
 REFUSED = {
-    "neither": [KINDS["PNG"], KINDS["JPEG"], b"text", KINDS["PNG"]],
-    "damaged": [KINDS["PNG"], KINDS["JPEG"][:-20], KINDS["PNG"]],
-    "too large": [encoded(Image.fromarray(noise(61, 50)), "PNG")],
-}
-REASONS = {
-    "neither": r"image_bytes\[2\] is neither JPEG, PNG, BMP nor GIF",
-    "damaged": r"image_bytes\[1\] .* damaged or cut off",
-    "too large": r"image_bytes\[0\] has 50x61 pixels; the limit is 3000",
+    r"image_bytes\[2\] is neither JPEG": [PNG, JPEG, b"text", PNG],
+    r"image_bytes\[1\] .* cut off": [PNG, JPEG[:-20], PNG],
+    r"image_bytes\[0\] has 50x61 .* 3000": [
+        encoded(Image.fromarray(noise(61, 50)), "PNG")
+    ],
 }
 
 
-def calls() -> dict[tuple[str, str], object]:
-    """What is asked of each model, by signature and a name."""
-    return {
-        **{("translate_float", k): to_floats(a) for k, a in ARRAYS.items()},
-        **{("translate", k): a for k, a in ARRAYS.items()},
-        **{("serving_default", k): b for k, b in REFUSED.items()},
-        # After what was refused, in the same session.
-        **{("serving_default", k): b for k, b in BATCHES.items()},
-        ("serving_default", "empty"): [],
-    }
+def to_floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / np.float32(127.5) - 1
+
+
+CALLS = {
+    **{("translate_float", name): to_floats(a) for name, a in ARRAYS.items()},
+    **{("translate", name): a for name, a in ARRAYS.items()},
+    **{("serving_default", reason): batch for reason, batch in REFUSED.items()},
+    # After what was refused, in the same session.
+    **{("serving_default", name): batch for name, batch in BATCHES.items()},
+}
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    """By Pillow; but two JPEG decoders differ by some levels."""
+    if data.startswith(b"\xff\xd8"):
+        return tf.io.decode_jpeg(data, channels=3).numpy()
+    return images.decode(data)
 
 
 # --- Exported once
+
+
+class Exported(NamedTuple):
+    """A generator, what its sides must be a multiple of, and its version's folder."""
+
+    generator: keras.Model
+    multiple: int
+    folder: pathlib.Path
+
+    def translated(self, pixels: np.ndarray) -> np.ndarray:
+        """By Keras: uint8 [batch, height, width, 3] to floats."""
+        floats = to_floats(pixels)
+        return generators.translate(self.generator, floats, self.multiple).numpy()
+
+    def levels(self, pixels: np.ndarray) -> np.ndarray:
+        """The same as 0 to 255, unrounded."""
+        return np.clip((self.translated(pixels) + 1) * 127.5, 0, 255)
+
+    def meta_graph(self):
+        saved = saved_model_pb2.SavedModel()
+        saved.ParseFromString((self.folder / "saved_model.pb").read_bytes())
+        (meta_graph,) = saved.meta_graphs
+        return meta_graph
+
+    def nodes(self) -> dict[str, list]:
+        """Those of the graph and of each function of its library, by its name."""
+        graph = self.meta_graph().graph_def
+        functions = {f.signature.name: f.node_def for f in graph.library.function}
+        return {"": graph.node, **functions}
+
+
+def made(name: str) -> tuple[keras.Model, int]:
+    """A generator that gives strong colours, and the multiple of its sides."""
+    random = np.random.default_rng(0)
+    if name == "unet":
+        generator, multiple = generators.unet(num_filters=4, num_downs=3), 8
+    else:
+        options = {"output_skip": True, "upsampling": "resize"}
+        options = options if name == "skip" else {}
+        generator, multiple = generators.resnet(4, 1, **options), 4
+    for layer in generator.layers:
+        layer.set_weights([random.normal(0, 0.2, w.shape) for w in layer.get_weights()])
+        if is_instance_normalization(layer):
+            # A single pixel, mirrored, is the same all over: its norms divide by
+            # epsilon alone, and 1e-5 would make colours of rounding errors.
+            layer.epsilon = 1.0
+    return generator, multiple
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +170,106 @@ def fixed_seed():
     """None here: drawing has its own seeds, and this one clears TensorFlow's caches."""
 
 
+slow = pytest.mark.slow
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "skip",
+        pytest.param("resnet", marks=slow),
+        pytest.param("unet", marks=slow),
+    ],
+)
+def exported(request, tmp_path_factory):
+    """A generator, as a SavedModel moved after it was written."""
+    generator, multiple = made(request.param)
+    folder = tmp_path_factory.mktemp("written") / "1"
+    saved_model.write_saved_model(generator, multiple, folder, MAX_PIXELS)
+    saved_model.write_warmup(folder, request.param, JPEG)
+    moved = tmp_path_factory.mktemp("moved") / request.param
+    shutil.move(folder.parent, moved)
+    return Exported(generator, multiple, moved / "1")
+
+
 @pytest.fixture(scope="module")
-def unservable(tmp_path_factory):
-    """The SavedModel of a module that holds the Keras model, not its variables."""
-    folder = tmp_path_factory.mktemp("unservable") / "1"
+def answers(exported, tmp_path_factory):
+    """What the server makes of `CALLS`, by signature and name."""
+    return run_as_server(exported, CALLS, tmp_path_factory.mktemp("server"))
+
+
+def run_as_server(model: Exported, calls: dict, folder: pathlib.Path) -> dict:
+    tensors = {
+        key: [info.name for side in (s.inputs, s.outputs) for info in side.values()]
+        for key, s in model.meta_graph().signature_def.items()
+    }
+    sent = [(*tensors[signature], x) for (signature, _), x in calls.items()]
+    (folder / "calls").write_bytes(pickle.dumps((str(model.folder), sent)))
+    program = "from helpers.c_api import main; main()"
+    subprocess.run(
+        [sys.executable, "-c", program, folder / "calls", folder / "results"],
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
+        cwd=folder,
+        check=True,
+    )
+    results = pickle.loads((folder / "results").read_bytes())
+    return dict(zip(calls, results, strict=True))
+
+
+# --- What the server answers
+
+
+def assert_nearest(result: np.ndarray, levels: np.ndarray, message: str) -> None:
+    """The level next to each; where two are about as near, either."""
+    assert result.dtype == np.uint8
+    assert result.shape == levels.shape, message
+    atol = 0.5 + 127.5 * FLOAT_TOLERANCE
+    np.testing.assert_allclose(result, levels, rtol=0, atol=atol, err_msg=message)
+
+
+@pytest.mark.stack
+def test_floats_and_pixels_are_those_of_translate(answers, exported):
+    for name, array in ARRAYS.items():
+        floats, expected = answers["translate_float", name], exported.translated(array)
+        assert floats.dtype == np.float32
+        assert floats.shape == array.shape
+        np.testing.assert_allclose(
+            floats, expected, rtol=0, atol=FLOAT_TOLERANCE, err_msg=name
+        )
+        assert_nearest(answers["translate", name], exported.levels(array), name)
+    # These pictures use the range.
+    assert exported.levels(ARRAYS["33x47"]).std() > 30
+
+
+@pytest.mark.stack
+def test_bytes_become_pngs_of_the_levels_nearest_to_translate(answers, exported):
+    for name, batch in BATCHES.items():
+        results = answers["serving_default", name]
+        assert len(results) == len(batch), name
+        for source, result in zip(batch, results, strict=True):
+            with Image.open(io.BytesIO(result)) as image:
+                assert (image.format, image.mode) == ("PNG", "RGB")
+                pixels = np.asarray(image)
+            (levels,) = exported.levels(pixels_of(source)[None])
+            assert_nearest(pixels, levels, name)
+
+
+@pytest.mark.stack
+def test_refusal_is_an_invalid_argument_that_names_the_element(answers):
+    for reason in REFUSED:
+        failure = answers["serving_default", reason]
+        assert isinstance(failure, Failure), reason
+        assert failure.code == INVALID_ARGUMENT
+        assert re.search(reason, failure.message)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    stacks.addons() is not None,
+    reason="a module may hold a model of Keras 2, whose variables are TensorFlow's",
+)
+def test_module_that_holds_the_keras_model_fails(tmp_path):
+    # Loads in Python, not in the server: what `write_saved_model` must not do.
     generator, multiple = made("resnet")
     module = tf.Module()
     module.generator = generator
@@ -96,130 +278,149 @@ def unservable(tmp_path_factory):
         lambda floats: {"images": generators.translate(generator, floats, multiple)},
         input_signature=[spec],
     )
+    folder = tmp_path / "1"
     tf.saved_model.save(module, str(folder), signatures={"translate_float": signature})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def served(exported, unservable, tmp_path_factory):
-    """What each loader makes of the calls: [loader][model][signature, name]."""
-    asked = {name: (model.folder, calls()) for name, model in exported.items()}
-    asked["unservable"] = (
-        unservable,
-        {
-            call: value
-            for call, value in calls().items()
-            if call[0] == "translate_float"
-        },
-    )
-    return {how: run_as_server(how, asked, tmp_path_factory) for how in LOADERS}
-
-
-def run_as_server(how: str, asked, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(how)
-    sent = {
-        name: (str(path), [(signature, x) for (signature, _), x in values.items()])
-        for name, (path, values) in asked.items()
-    }
-    (folder / "calls").write_bytes(pickle.dumps(sent))
-    module = "helpers.load_as_server"
-    subprocess.run(
-        [sys.executable, "-m", module, how, folder / "calls", folder / "results"],
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
-        cwd=folder,
-        check=True,
-    )
-    results = pickle.loads((folder / "results").read_bytes())
-    return {
-        name: dict(zip(values, results[name], strict=True))
-        for name, (_, values) in asked.items()
-    }
-
-
-every_loader = pytest.mark.parametrize("how", LOADERS)
-
-
-# --- What the server answers
-
-
-@every_loader
-@every_model
-@pytest.mark.parametrize("pictures", ARRAYS)
-def test_floats_equal_translate(served, exported, how, name, pictures):
-    result = served[how][name]["translate_float", pictures]
-    expected = exported[name].translated(ARRAYS[pictures])
-    assert result.dtype == np.float32
-    assert result.shape == ARRAYS[pictures].shape
-    np.testing.assert_allclose(result, expected, rtol=0, atol=FLOAT_TOLERANCE)
-
-
-@every_loader
-@every_model
-@pytest.mark.parametrize("pictures", ARRAYS)
-def test_pixels_are_the_nearest_to_translate(served, exported, how, name, pictures):
-    result = served[how][name]["translate", pictures]
-    assert result.dtype == np.uint8
-    assert_nearest(result, exported[name].levels(ARRAYS[pictures]))
-
-
-@every_loader
-@every_model
-@pytest.mark.parametrize("batch", BATCHES)
-def test_bytes_become_pngs_of_the_levels_nearest_to_translate(
-    served, exported, how, name, batch
-):
-    results = served[how][name]["serving_default", batch]
-    assert len(results) == len(BATCHES[batch])
-    for source, result in zip(BATCHES[batch], results, strict=True):
-        with Image.open(io.BytesIO(result)) as image:
-            assert (image.format, image.mode) == ("PNG", "RGB")
-            pixels = np.asarray(image)
-        (levels,) = exported[name].levels(pixels_of(source)[None])
-        assert_nearest(pixels, levels)
-
-
-def test_every_generator_is_served():
-    assert set(GENERATORS) == {*generators.GENERATORS, "skip"}
-
-
-def test_pictures_of_the_tests_use_the_range(exported):
-    for model in exported.values():
-        assert model.levels(ARRAYS["33x47"]).std() > 30
-
-
-@every_model
-@pytest.mark.parametrize("batch", BATCHES)
-def test_loaders_give_the_same_png_bytes(served, name, batch):
-    session, c_api = (served[how][name]["serving_default", batch] for how in LOADERS)
-    assert session == c_api
-
-
-@every_loader
-@every_model
-def test_empty_batch_gives_an_empty_batch(served, how, name):
-    assert served[how][name]["serving_default", "empty"] == []
-
-
-@every_loader
-@every_model
-@pytest.mark.parametrize("batch", REFUSED)
-def test_refusal_is_an_invalid_argument_that_names_the_element(
-    served, how, name, batch
-):
-    failure = served[how][name]["serving_default", batch]
-    assert isinstance(failure, Failure)
-    assert failure.code == INVALID_ARGUMENT
-    assert re.search(REASONS[batch], failure.message)
-
-
-@pytest.mark.skipif(
-    stacks.addons() is not None,
-    reason="a module may hold a model of Keras 2, whose variables are TensorFlow's",
-)
-@every_loader
-def test_module_that_holds_the_keras_model_fails(served, how):
-    # Loads in Python, not in the server: what `write_saved_model` must not do.
-    for failure in served[how]["unservable"].values():
+    calls = {key: x for key, x in CALLS.items() if key[0] == "translate_float"}
+    failures = run_as_server(Exported(generator, multiple, folder), calls, tmp_path)
+    for failure in failures.values():
         assert isinstance(failure, Failure)
         assert failure.code == FAILED_PRECONDITION
         assert "Could not find variable" in failure.message
+
+
+# --- What the folder holds
+
+
+@pytest.mark.stack
+def test_signatures_are_as_documented_and_found_by_their_tag(exported):
+    meta_graph = exported.meta_graph()
+    assert list(meta_graph.meta_info_def.tags) == ["serve"]
+    signatures = dict(meta_graph.signature_def)
+    del signatures["__saved_model_init_op"]
+    pixels = [-1, -1, -1, 3]
+    assert {key: described(s) for key, s in signatures.items()} == {
+        "serving_default": {"image_bytes": (tf.string, [-1])},
+        "translate": {"images": (tf.uint8, pixels)},
+        "translate_float": {"images": (tf.float32, pixels)},
+    }
+
+
+def described(signature) -> dict:
+    """Name, type and shape of what goes in and of what comes out, which are alike."""
+    assert signature.method_name == "tensorflow/serving/predict"
+    inputs, outputs = (
+        {
+            key: (tf.as_dtype(info.dtype), [d.size for d in info.tensor_shape.dim])
+            for key, info in side.items()
+        }
+        for side in (signature.inputs, signature.outputs)
+    )
+    assert inputs == outputs
+    return inputs
+
+
+@pytest.mark.stack
+def test_weights_are_stored_once(exported):
+    num_bytes = 4 * exported.generator.count_params()
+    variables = exported.folder / "variables"
+    stored = sum(path.stat().st_size for path in variables.iterdir())
+    assert num_bytes < stored < num_bytes + 3000
+    graph = (exported.folder / "saved_model.pb").read_bytes()
+    for weights in exported.generator.get_weights():
+        if weights.size > 100:
+            assert weights.tobytes() not in graph
+    files = {path.name for path in exported.folder.rglob("*") if path.is_file()}
+    assert files == {
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables.index",
+        "variables.data-00000-of-00001",
+        "tf_serving_warmup_requests",
+    }
+
+
+@pytest.mark.stack
+def test_graph_needs_no_python_and_keeps_no_state_but_its_variables(exported):
+    functions = exported.nodes()
+    ops = {node.op for nodes in functions.values() for node in nodes}
+    assert not {op for op in ops if "Py" in op or "Numpy" in op}
+    assert {"DecodeImage", "EncodePng", "Conv2D"} <= ops
+    definitions = {op: op_def_registry.get(op) for op in ops - set(functions)}
+    assert all(definitions.values())
+    stateful = {op for op, definition in definitions.items() if definition.is_stateful}
+    variables = {"VarHandleOp", "ReadVariableOp", "AssignVariableOp"}
+    files = {"RestoreV2", "SaveV2", "MergeV2Checkpoints", "DisableCopyOnRead"}
+    flow = {"StatefulPartitionedCall", "While", "If", "Assert"}
+    data_sets = {"TensorDataset", "DatasetToSingleElement"}
+    assert stateful <= variables | files | flow | data_sets
+
+
+def test_pictures_of_a_batch_are_made_one_after_the_other(exported):
+    functions = exported.nodes()
+    makers = {
+        f for f, nodes in functions.items() if any(n.op == "EncodePng" for n in nodes)
+    }
+    (loop,) = (
+        node
+        for nodes in functions.values()
+        for node in nodes
+        if node.op == "While" and node.attr["body"].func.name in makers
+    )
+    assert loop.attr["parallel_iterations"].i == 1
+
+
+def test_pixels_are_limited_by_default(tmp_path, monkeypatch):
+    limits = []
+    monkeypatch.setattr(
+        tf.saved_model,
+        "save",
+        lambda *_, signatures: signatures["serving_default"].get_concrete_function(),
+    )
+    monkeypatch.setattr(
+        picture_bytes,
+        "decode",
+        lambda data, name, limit: limits.append(limit) or tf.zeros([4, 4, 3], tf.uint8),
+    )
+    image = keras.Input((None, None, 3))
+    saved_model.write_saved_model(keras.Model(image, -image), 1, tmp_path)
+    assert set(limits) == {4096 * 4096}
+
+
+# --- Warm-up and settings
+
+
+def test_warmup_file_holds_a_request_for_bytes(exported):
+    path = exported.folder / "assets.extra/tf_serving_warmup_requests"
+    (record,) = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    log = prediction_log_pb2.PredictionLog.FromString(record)
+    assert log.WhichOneof("log_type") == "predict_log"
+    request = log.predict_log.request
+    assert request.model_spec.name == exported.folder.parent.name
+    # What it is answered is in the batch of every kind.
+    assert request.model_spec.signature_name == "serving_default"
+    assert list(request.inputs) == ["image_bytes"]
+    assert tf.make_ndarray(request.inputs["image_bytes"]).tolist() == [JPEG]
+
+
+def test_models_config_names_each_model_and_its_mount():
+    for names in (["horse2zebra", "zebra2horse"], []):
+        text = saved_model.models_config(names)
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        assert config.HasField("model_config_list")
+        found = [
+            (model.name, model.base_path, model.model_platform)
+            for model in config.model_config_list.config
+        ]
+        assert found == [(name, f"/models/{name}", "tensorflow") for name in names]
+
+
+def test_batching_parameters_are_fields_of_the_servers_settings():
+    # The message, BatchingParameters, is in no wheel: wrapped numbers, one a line.
+    text = saved_model.batching_parameters()
+    lines = [re.fullmatch(r"(\w+) \{ value: (\d+) \}", x) for x in text.splitlines()]
+    assert {line[1]: int(line[2]) for line in lines} == {
+        "max_batch_size": 8,
+        "batch_timeout_micros": 2000,
+        "max_enqueued_batches": 100,
+        "num_batch_threads": 2,
+    }

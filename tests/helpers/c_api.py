@@ -2,11 +2,14 @@
 
 `TF_LoadSessionFromSavedModel` calls tensorflow::LoadSavedModel, the function with which
 TF Serving loads a version, so what passes here does not lean on TensorFlow's Python.
+`main` runs in a process of its own, which knows nothing of this project.
 """
 
 import ctypes
 import importlib.util
 import pathlib
+import pickle
+import sys
 from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 
 import numpy as np
@@ -28,10 +31,6 @@ class _Output(ctypes.Structure):
     _fields_ = [("operation", c_void_p), ("index", c_int)]
 
 
-class _Buffer(ctypes.Structure):
-    _fields_ = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
-
-
 def _library() -> ctypes.CDLL:
     # Finding a package does not import it.
     package = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
@@ -48,11 +47,10 @@ def _library() -> ctypes.CDLL:
         "TF_DeleteStatus": (None, [c_void_p]),
         "TF_NewSessionOptions": (c_void_p, []),
         "TF_NewGraph": (c_void_p, []),
-        "TF_NewBuffer": (POINTER(_Buffer), []),
         "TF_LoadSessionFromSavedModel": (
             c_void_p,
             [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p]
-            + [POINTER(_Buffer), c_void_p],
+            + [c_void_p, c_void_p],
         ),
         "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
         "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
@@ -92,7 +90,6 @@ class Session:
     def __init__(self, folder: str):
         self._library = _library()
         self._graph = self._library.TF_NewGraph()
-        meta_graph = self._library.TF_NewBuffer()
         tags = (c_char_p * 1)(b"serve")
         self._session = self._checked(
             self._library.TF_LoadSessionFromSavedModel,
@@ -102,16 +99,15 @@ class Session:
             tags,
             1,
             self._graph,
-            meta_graph,
+            None,
         )
-        buffer = meta_graph.contents
-        self.signatures = _signatures(ctypes.string_at(buffer.data, buffer.length))
 
-    def run(self, signature: str, value):
-        """What a signature of one input and one output makes of a value.
+    def run(self, source: str, target: str, value):
+        """What the tensor `target` becomes for a value of `source`.
 
         Args:
-          signature: Its name.
+          source: The input's name, such as `images:0`.
+          target: The output's name.
           value: An array of floats or of uint8; or a list of bytes.
 
         Returns:
@@ -122,7 +118,7 @@ class Session:
         """
         source, target = (
             _Output(self._operation(name), int(index))
-            for name, index in (x.split(":") for x in self.signatures[signature])
+            for name, index in (source.split(":"), target.split(":"))
         )
         fed, made = c_void_p(self._tensor(value)), c_void_p()
         try:
@@ -200,49 +196,24 @@ class Session:
         return [start + _STRING_BYTES * i for i in range(length)]
 
 
-# --- Protocol buffers by hand: importing TensorFlow's own would import TensorFlow.
+def main() -> None:
+    """Makes of CALLS, (folder, [(source, target, value), ..]), a list of results.
 
+    argv are two paths, CALLS and RESULTS, both pickles. A result is an array or a list
+    of bytes, as the value is, or the `Failure` of the call.
+    """
+    calls, results = map(pathlib.Path, sys.argv[1:])
+    folder, values = pickle.loads(calls.read_bytes())
+    session = Session(folder)
 
-def _signatures(meta_graph: bytes) -> dict[str, list[str]]:
-    """Names of the input's and the output's tensor, by signature."""
-    signatures = {}
-    for entry in _fields(meta_graph, 5):  # MetaGraphDef.signature_def
-        (key,), (signature,) = _fields(entry, 1), _fields(entry, 2)
-        names = [
-            _fields(info, 1)[0].decode()  # TensorInfo.name
-            for field in (1, 2)  # SignatureDef.inputs, outputs
-            for item in _fields(signature, field)
-            for info in _fields(item, 2)
-        ]
-        signatures[key.decode()] = names
-    return signatures
+    def outcome(call):
+        try:
+            return session.run(*call)
+        except Failure as failure:
+            return failure
 
-
-def _fields(message: bytes, wanted: int) -> list[bytes]:
-    """The values of a field of strings or messages."""
-    found, place = [], 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        kind = tag & 7
-        if kind == 0:
-            _, place = _varint(message, place)
-            continue
-        if kind == 2:
-            length, place = _varint(message, place)
-        else:
-            length = {1: 8, 5: 4}[kind]
-        if tag >> 3 == wanted:
-            found.append(message[place : place + length])
-        place += length
-    return found
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number, and the place after it."""
-    number, shift = 0, 0
-    while True:
-        byte = message[place]
-        number |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return number, place
+    made = [outcome(call) for call in values]
+    strangers = {"cyclegan_tf", "tensorflow"} & set(sys.modules)
+    if strangers:
+        sys.exit(f"Imported: {strangers}")
+    results.write_bytes(pickle.dumps(made))
