@@ -269,6 +269,9 @@ def test_frame_smaller_than_its_screen_is_refused():
     # TensorFlow would give a picture of the frame's size, a part of it black.
     for left, top in ((0, 0), (3, 4), (8, 14)):
         assert "a part of it free" in refusal(gif(20, 24, frame(left=left, top=top)))
+    # As large as the screen, but beside it.
+    for place in ({"left": 1}, {"top": 1}):
+        assert "a part of it free" in refusal(gif(12, 10, frame(**place)))
 
 
 # --- Sizes

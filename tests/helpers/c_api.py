@@ -2,7 +2,8 @@
 
 `TF_LoadSessionFromSavedModel` calls tensorflow::LoadSavedModel, the function with which
 TF Serving loads a version, so what passes here does not lean on TensorFlow's Python.
-`main` runs in a process of its own, which knows nothing of this project.
+`main` runs in a process of its own, which knows nothing of this project and ends soon:
+nothing is freed.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import importlib.util
 import pathlib
 import pickle
 import sys
-from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from ctypes import byref, c_char_p, c_int64, c_size_t, c_void_p
 
 import numpy as np
 
@@ -27,8 +28,12 @@ class Failure(Exception):
         self.code, self.message = code, message
 
 
+class _Pointer(c_void_p):
+    """A result that stays a pointer when it is handed on."""
+
+
 class _Output(ctypes.Structure):
-    _fields_ = [("operation", c_void_p), ("index", c_int)]
+    _fields_ = [("operation", c_void_p), ("index", ctypes.c_int)]
 
 
 def _library() -> ctypes.CDLL:
@@ -40,40 +45,16 @@ def _library() -> ctypes.CDLL:
     )
     ctypes.CDLL(str(framework), mode=ctypes.RTLD_GLOBAL)
     library = ctypes.CDLL(str(cc))
-    declarations = {
-        "TF_NewStatus": (c_void_p, []),
-        "TF_GetCode": (c_int, [c_void_p]),
-        "TF_Message": (c_char_p, [c_void_p]),
-        "TF_DeleteStatus": (None, [c_void_p]),
-        "TF_NewSessionOptions": (c_void_p, []),
-        "TF_NewGraph": (c_void_p, []),
-        "TF_LoadSessionFromSavedModel": (
-            c_void_p,
-            [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p]
-            + [c_void_p, c_void_p],
-        ),
-        "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
-        "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
-        "TF_DeleteTensor": (None, [c_void_p]),
-        "TF_TensorData": (c_void_p, [c_void_p]),
-        "TF_TensorType": (c_int, [c_void_p]),
-        "TF_TensorByteSize": (c_size_t, [c_void_p]),
-        "TF_NumDims": (c_int, [c_void_p]),
-        "TF_Dim": (c_int64, [c_void_p, c_int]),
-        "TF_StringInit": (None, [c_void_p]),
-        "TF_StringCopy": (None, [c_void_p, c_char_p, c_size_t]),
-        "TF_StringGetDataPointer": (c_void_p, [c_void_p]),
-        "TF_StringGetSize": (c_size_t, [c_void_p]),
-        "TF_SessionRun": (
-            None,
-            [c_void_p, c_void_p]
-            + [POINTER(_Output), POINTER(c_void_p), c_int] * 2
-            + [c_void_p, c_int, c_void_p, c_void_p],
-        ),
+    results = {
+        _Pointer: "NewStatus NewSessionOptions NewGraph LoadSessionFromSavedModel "
+        "GraphOperationByName AllocateTensor TensorData StringGetDataPointer",
+        c_char_p: "Message",
+        c_size_t: "TensorByteSize StringGetSize",
+        c_int64: "Dim",
     }
-    for name, (result, arguments) in declarations.items():
-        getattr(library, name).restype = result
-        getattr(library, name).argtypes = arguments
+    for kind, names in results.items():
+        for name in names.split():
+            getattr(library, f"TF_{name}").restype = kind
     return library
 
 
@@ -90,16 +71,10 @@ class Session:
     def __init__(self, folder: str):
         self._library = _library()
         self._graph = self._library.TF_NewGraph()
-        tags = (c_char_p * 1)(b"serve")
+        options, tags = self._library.TF_NewSessionOptions(), (c_char_p * 1)(b"serve")
         self._session = self._checked(
             self._library.TF_LoadSessionFromSavedModel,
-            self._library.TF_NewSessionOptions(),
-            None,
-            folder.encode(),
-            tags,
-            1,
-            self._graph,
-            None,
+            *(options, None, folder.encode(), tags, 1, self._graph, None),
         )
 
     def run(self, source: str, target: str, value):
@@ -116,62 +91,53 @@ class Session:
         Raises:
           Failure: the run failed.
         """
-        source, target = (
-            _Output(self._operation(name), int(index))
-            for name, index in (source.split(":"), target.split(":"))
+        fed, made = self._tensor(value), c_void_p()
+        self._checked(
+            self._library.TF_SessionRun,
+            *(self._session, None),
+            *(byref(self._place(source)), byref(fed), 1),
+            *(byref(self._place(target)), byref(made), 1),
+            *(None, 0, None),
         )
-        fed, made = c_void_p(self._tensor(value)), c_void_p()
-        try:
-            self._checked(
-                self._library.TF_SessionRun,
-                *(self._session, None),
-                *(byref(source), byref(fed), 1),
-                *(byref(target), byref(made), 1),
-                *(None, 0, None),
-            )
-        finally:
-            self._library.TF_DeleteTensor(fed)
-        result = self._value(made.value)
-        self._library.TF_DeleteTensor(made)
-        return result
+        return self._value(made)
 
     def _checked(self, function, *arguments):
         """Calls a function whose last argument is a status."""
         status = self._library.TF_NewStatus()
         result = function(*arguments, status)
         code = self._library.TF_GetCode(status)
-        message = self._library.TF_Message(status).decode(errors="replace")
-        self._library.TF_DeleteStatus(status)
         if code:
-            raise Failure(code, message)
+            message = self._library.TF_Message(status)
+            raise Failure(code, message.decode(errors="replace"))
         return result
 
-    def _operation(self, name: str) -> int:
+    def _place(self, tensor: str) -> _Output:
+        name, index = tensor.split(":")
         operation = self._library.TF_GraphOperationByName(self._graph, name.encode())
-        if not operation:
-            raise LookupError(f"No operation {name} in the graph.")
-        return operation
+        return _Output(operation, int(index))
 
-    def _tensor(self, value) -> int:
+    def _tensor(self, value) -> c_void_p:
         library = self._library
         if isinstance(value, list):
             tensor = self._allocated(_STRING, [len(value)], _STRING_BYTES * len(value))
             for place, text in zip(self._strings(tensor), value, strict=True):
                 library.TF_StringInit(place)
-                library.TF_StringCopy(place, text, len(text))
+                library.TF_StringCopy(place, text, c_size_t(len(text)))
             return tensor
         dtype = next(number for number, t in _DTYPES.items() if t == value.dtype)
         tensor = self._allocated(dtype, value.shape, value.nbytes)
         ctypes.memmove(library.TF_TensorData(tensor), value.tobytes(), value.nbytes)
         return tensor
 
-    def _allocated(self, dtype: int, shape, num_bytes: int) -> int:
+    def _allocated(self, dtype: int, shape, num_bytes: int) -> c_void_p:
         dims = (c_int64 * len(shape))(*shape)
-        return self._library.TF_AllocateTensor(dtype, dims, len(shape), num_bytes)
+        allocate = self._library.TF_AllocateTensor
+        return allocate(dtype, dims, len(shape), c_size_t(num_bytes))
 
-    def _value(self, tensor: int):
+    def _value(self, tensor: c_void_p):
         library = self._library
-        if library.TF_TensorType(tensor) == _STRING:
+        dtype = library.TF_TensorType(tensor)
+        if dtype == _STRING:
             return [
                 ctypes.string_at(
                     library.TF_StringGetDataPointer(place),
@@ -179,21 +145,19 @@ class Session:
                 )
                 for place in self._strings(tensor)
             ]
-        content = ctypes.string_at(
-            library.TF_TensorData(tensor), library.TF_TensorByteSize(tensor)
-        )
-        array = np.frombuffer(content, _DTYPES[library.TF_TensorType(tensor)])
-        return array.reshape(self._shape(tensor))
+        num_bytes = library.TF_TensorByteSize(tensor)
+        content = ctypes.string_at(library.TF_TensorData(tensor), num_bytes)
+        return np.frombuffer(content, _DTYPES[dtype]).reshape(self._shape(tensor))
 
-    def _shape(self, tensor: int) -> list[int]:
+    def _shape(self, tensor: c_void_p) -> list[int]:
         num_dims = self._library.TF_NumDims(tensor)
         return [self._library.TF_Dim(tensor, i) for i in range(num_dims)]
 
-    def _strings(self, tensor: int) -> list[int]:
+    def _strings(self, tensor: c_void_p) -> list[c_void_p]:
         """Addresses of the strings of a tensor."""
-        start = self._library.TF_TensorData(tensor)
+        start = self._library.TF_TensorData(tensor).value
         (length,) = self._shape(tensor)
-        return [start + _STRING_BYTES * i for i in range(length)]
+        return [c_void_p(start + _STRING_BYTES * i) for i in range(length)]
 
 
 def main() -> None:
