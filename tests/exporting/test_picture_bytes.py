@@ -30,9 +30,6 @@ pytestmark = pytest.mark.stack
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 LIMIT = 600
 
-# Reasons of a refusal.
-NO_PICTURE, HEADER, CUT_OFF = "neither JPEG", "header is damaged", "cut off"
-
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
@@ -63,13 +60,12 @@ def refusal(data: bytes, name: str = "image_bytes[7]") -> str:
     return said[1].removeprefix(name + " ")
 
 
-def assert_as_pillow(data: bytes, atol: int = 0, message: str = "") -> None:
+def assert_as_pillow(data: bytes, atol: int = 0, message="") -> None:
     decoded, expected = decode(data), images.decode(data)
     assert decoded.dtype == np.uint8
     assert decoded.shape == expected.shape, message
-    np.testing.assert_allclose(
-        decoded.astype(int), expected, rtol=0, atol=atol, err_msg=message
-    )
+    difference = np.abs(decoded.astype(int) - expected)
+    assert difference.max() <= atol, message
 
 
 def picture(mode: str = "RGB") -> Image.Image:
@@ -142,10 +138,15 @@ def test_16_bit_png_is_scaled_to_8_bits():
     assert_as_pillow(png(between_levels, colour_type=0, bits=16), atol=1)
 
 
-def test_bmp_equals_pillow():
+def test_bmp_and_gif_equal_pillow():
     for image in (Image.fromarray(noise()), picture("L"), palette_picture()[0]):
         assert_as_pillow(encoded(image, "BMP"), message=image.mode)
     assert_as_pillow(bmp32(noise()))
+    for mode in ("1", "L", "P", "RGB"):
+        image = Image.fromarray(noise()).convert(mode)
+        for interlace in (0, 1):
+            data = encoded(image, "GIF", interlace=interlace)
+            assert_as_pillow(data, message=(mode, interlace))
 
 
 def test_bmp_of_negative_height_has_its_top_row_first():
@@ -153,14 +154,6 @@ def test_bmp_of_negative_height_has_its_top_row_first():
     struct.pack_into("<i", data, 22, -12)
     np.testing.assert_array_equal(decode(bytes(data)), noise()[::-1])
     assert_as_pillow(bytes(data))
-
-
-def test_gif_equals_pillow():
-    for mode in ("1", "L", "P", "RGB"):
-        image = Image.fromarray(noise()).convert(mode)
-        for interlace in (0, 1):
-            data = encoded(image, "GIF", interlace=interlace)
-            assert_as_pillow(data, message=f"{mode} {interlace}")
 
 
 def test_gif_by_hand_has_the_colours_of_its_table():
@@ -213,7 +206,7 @@ def test_jpeg_is_within_three_levels_of_pillow():
     for mode in ("L", "RGB", "CMYK"):
         for options in ({}, {"progressive": True}, {"subsampling": 0}):
             data = encoded(picture(mode), "JPEG", **options)
-            assert_as_pillow(data, atol=3, message=f"{mode} {options}")
+            assert_as_pillow(data, atol=3, message=(mode, options))
     # Of several pictures in a file, the first one.
     others = {"save_all": True, "append_images": [Image.new("RGB", (24, 16))]}
     assert_as_pillow(encoded(picture(), "MPO", **others), atol=3)
@@ -239,14 +232,8 @@ def test_what_is_no_picture_is_refused_by_its_name():
     others = [encoded(picture(), name) for name in ("WEBP", "TIFF", "PPM", "ICO")]
     starts = [b"", b"\0", b"\xff\xd8", b"B", b"GIF9", b"\x89PNG\r\n"]
     for data in (*others, *starts, b"not a picture at all", bytes(1000)):
-        assert NO_PICTURE in refusal(data), data
+        assert "neither JPEG" in refusal(data), data
     assert refusal(b"text", name="image_bytes[0]") == refusal(b"text", name="picture")
-
-
-def test_start_alone_is_a_damaged_header():
-    starts = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"BM", b"GIF89a"]
-    for start in starts:
-        assert HEADER in refusal(start), start
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -256,13 +243,7 @@ def test_every_truncation_is_refused(file_format):
     last = len(data) - 1 - (file_format == "GIF")
     for end in (*range(16, last - 20, 11), *range(last - 20, last + 1)):
         assert "be decoded" in refusal(data[:end])
-    assert CUT_OFF in refusal(data[: -len(data) // 8])
-
-
-def test_gif_without_a_first_frame_is_a_damaged_header():
-    comment = extension(0xFE, b"only a comment")
-    for blocks in ([], [comment], [b"\x22", frame()]):
-        assert HEADER in refusal(gif(12, 10, *blocks))
+    assert "cut off" in refusal(data[: -len(data) // 8])
 
 
 def test_frame_smaller_than_its_screen_is_refused():
@@ -292,50 +273,53 @@ def claiming(file_format: str, width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def too_large(width: int, height: int) -> str:
-    return f"has {width}x{height} pixels; the limit is {LIMIT}"
-
-
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_limit_is_the_most_pixels_that_pass(file_format):
-    for height, width in ((20, 30), (600, 1), (1, 600)):
+    for height, width in ((20, 30), (600, 1), (1, 600), (1, 1)):
         image = Image.fromarray(noise(height, width))
         assert decode(encoded(image, file_format)).shape == (height, width, 3)
     for height, width in ((601, 1), (1, 601), (25, 25)):
         image = Image.fromarray(noise(height, width))
-        assert refusal(encoded(image, file_format)) == too_large(width, height)
+        assert_too_large(encoded(image, file_format), width, height)
     # By the header, before anything is decoded.
-    said = refusal(claiming(file_format, 60_000, 50_000))
-    assert said == too_large(60_000, 50_000)
+    assert_too_large(claiming(file_format, 60_000, 50_000), 60_000, 50_000)
 
 
-def test_limit_holds_for_bmp_of_negative_height():
-    assert refusal(claiming("BMP", 31, -20)) == too_large(31, 20)
-    assert refusal(claiming("BMP", 4, -(2**31))) == too_large(4, 2**31)
+def assert_too_large(data: bytes, width: int, height: int) -> None:
+    assert refusal(data) == f"has {width}x{height} pixels; the limit is {LIMIT}"
 
 
-def test_huge_png_does_not_overflow_the_count():
+def test_limit_holds_for_negative_and_huge_sides():
+    assert_too_large(claiming("BMP", 31, -20), 31, 20)
+    assert_too_large(claiming("BMP", 4, -(2**31)), 4, 2**31)
     for side in (2**31, 2**31 - 1, 2**31 - 2**15):
         for size in ((side, side), (side, 1), (1, side)):
-            assert refusal(claiming("PNG", *size)) == too_large(*size)
+            assert_too_large(claiming("PNG", *size), *size)
     for size in ((2**32 - 1, 1), (2**32 - 4, 4)):
         assert "be decoded" in refusal(claiming("PNG", *size))
-
-
-def test_side_of_zero_is_a_damaged_header():
-    for file_format in ("JPEG", "PNG", "BMP"):
-        for size in ((0, 4), (4, 0), (0, 0)):
-            assert HEADER in refusal(claiming(file_format, *size)), (file_format, size)
 
 
 def test_limit_holds_for_the_longer_sides_of_screen_and_frame():
     wide, tall = (frame(np.zeros(s, np.uint8)) for s in ((20, 31), (60, 4)))
     comment = extension(0xFE, b"x" * 600)
-    assert refusal(gif(31, 20, frame())) == too_large(31, 20)
-    assert refusal(gif(65_535, 65_535, frame())) == too_large(65_535, 65_535)
-    assert refusal(gif(5, 5, wide)) == too_large(31, 20)
-    assert refusal(gif(5, 5, comment, wide)) == too_large(31, 20)
-    assert refusal(gif(50, 4, tall)) == too_large(50, 60)
+    assert_too_large(gif(31, 20, frame()), 31, 20)
+    assert_too_large(gif(65_535, 65_535, frame()), 65_535, 65_535)
+    assert_too_large(gif(5, 5, wide), 31, 20)
+    assert_too_large(gif(5, 5, comment, wide), 31, 20)
+    assert_too_large(gif(50, 4, tall), 50, 60)
+
+
+def test_header_without_a_size_is_damaged():
+    comment = extension(0xFE, b"only a comment")
+    starts = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"BM", b"GIF89a"]
+    frameless = [gif(12, 10), gif(12, 10, comment), gif(12, 10, b"\x22", frame())]
+    zero_sides = [
+        claiming(file_format, *size)
+        for file_format in ("JPEG", "PNG", "BMP")
+        for size in ((0, 4), (4, 0), (0, 0))
+    ]
+    for data in (*starts, *frameless, *zero_sides):
+        assert "header is damaged" in refusal(data), data
 
 
 def test_limit_holds_where_another_chunk_is_before_the_header():
