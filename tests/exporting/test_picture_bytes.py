@@ -147,6 +147,10 @@ def test_bmp_and_gif_equal_pillow():
         for interlace in (0, 1):
             data = encoded(image, "GIF", interlace=interlace)
             assert_as_pillow(data, message=(mode, interlace))
+    frames = [Image.fromarray(noise(seed=i)) for i in range(4)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(data)).n_frames == 4
+    assert_as_pillow(data, message="the first frame")
 
 
 def test_bmp_of_negative_height_has_its_top_row_first():
@@ -193,13 +197,6 @@ def test_gif_with_a_local_colour_table_uses_it():
         gif(12, 10, frame(colours=own), larger),
     ):
         np.testing.assert_array_equal(decode(data), own[INDICES])
-
-
-def test_first_frame_of_an_animation_is_read():
-    frames = [Image.fromarray(noise(seed=i)) for i in range(4)]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert Image.open(io.BytesIO(data)).n_frames == 4
-    assert_as_pillow(data)
 
 
 def test_jpeg_is_within_three_levels_of_pillow():

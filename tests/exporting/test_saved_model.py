@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from helpers import tflite_samples as samples
 from helpers.c_api import Failure
 from helpers.encoded_pictures import encoded, noise, smooth
 from PIL import Image
@@ -28,7 +29,6 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from cyclegan_tf.data import images
 from cyclegan_tf.exporting import picture_bytes, saved_model
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.norms import is_instance_normalization
@@ -81,13 +81,6 @@ CALLS = {
 }
 
 
-def pixels_of(data: bytes) -> np.ndarray:
-    """By Pillow; but two JPEG decoders differ by some levels."""
-    if data.startswith(b"\xff\xd8"):
-        return tf.io.decode_jpeg(data, channels=3).numpy()
-    return images.decode(data)
-
-
 # --- Exported once
 
 
@@ -123,19 +116,14 @@ class Exported(NamedTuple):
 def made(name: str) -> tuple[keras.Model, int]:
     """A generator that gives strong colours, and the multiple of its sides."""
     random = np.random.default_rng(0)
-    if name == "unet":
-        generator, multiple = generators.unet(num_filters=4, num_downs=3), 8
-    else:
-        options = {"output_skip": True, "upsampling": "resize"}
-        options = options if name == "skip" else {}
-        generator, multiple = generators.resnet(4, 1, **options), 4
+    generator = samples.made(name)
     for layer in generator.layers:
         layer.set_weights([random.normal(0, 0.2, w.shape) for w in layer.get_weights()])
         if is_instance_normalization(layer):
             # A single pixel, mirrored, is the same all over: its norms divide by
             # epsilon alone, and 1e-5 would make colours of rounding errors.
             layer.epsilon = 1.0
-    return generator, multiple
+    return generator, samples.MULTIPLES[name]
 
 
 @pytest.fixture(autouse=True)
@@ -143,17 +131,10 @@ def fixed_seed():
     """None here: drawing has its own seeds, and this one clears TensorFlow's caches."""
 
 
-slow = pytest.mark.slow
+others = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet", "unet")]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        "skip",
-        pytest.param("resnet", marks=slow),
-        pytest.param("unet", marks=slow),
-    ],
-)
+@pytest.fixture(scope="module", params=["skip", *others])
 def exported(request, tmp_path_factory):
     """A generator, as a SavedModel moved after it was written."""
     generator, multiple = made(request.param)
@@ -220,7 +201,8 @@ def test_bytes_become_pngs_of_the_levels_nearest_to_translate(answers, exported)
             with Image.open(io.BytesIO(result)) as image:
                 assert (image.format, image.mode) == ("PNG", "RGB")
                 pixels = np.asarray(image)
-            (levels,) = exported.levels(pixels_of(source)[None])
+            picture = tf.io.decode_image(source, channels=3, expand_animations=False)
+            (levels,) = exported.levels(picture.numpy()[None])
             assert_nearest(pixels, levels, name)
 
 
@@ -229,8 +211,9 @@ def test_refusal_is_an_invalid_argument_that_names_the_element(answers):
     for reason in REFUSED:
         failure = answers["serving_default", reason]
         assert isinstance(failure, Failure), reason
-        assert failure.code == INVALID_ARGUMENT
-        assert re.search(reason, failure.message)
+        code, message = failure.args
+        assert code == INVALID_ARGUMENT
+        assert re.search(reason, message)
 
 
 # --- What the folder holds
@@ -240,28 +223,24 @@ def test_refusal_is_an_invalid_argument_that_names_the_element(answers):
 def test_signatures_are_as_documented_and_found_by_their_tag(exported):
     meta_graph = exported.meta_graph()
     assert list(meta_graph.meta_info_def.tags) == ["serve"]
-    signatures = dict(meta_graph.signature_def)
+    found, signatures = {}, dict(meta_graph.signature_def)
     del signatures["__saved_model_init_op"]
+    for key, signature in signatures.items():
+        assert signature.method_name == "tensorflow/serving/predict"
+        inputs, found[key] = (
+            {
+                name: (tf.as_dtype(info.dtype), [d.size for d in info.tensor_shape.dim])
+                for name, info in side.items()
+            }
+            for side in (signature.inputs, signature.outputs)
+        )
+        assert inputs == found[key]
     pixels = [-1, -1, -1, 3]
-    assert {key: described(s) for key, s in signatures.items()} == {
+    assert found == {
         "serving_default": {"image_bytes": (tf.string, [-1])},
         "translate": {"images": (tf.uint8, pixels)},
         "translate_float": {"images": (tf.float32, pixels)},
     }
-
-
-def described(signature) -> dict:
-    """Name, type and shape of what goes in and of what comes out, which are alike."""
-    assert signature.method_name == "tensorflow/serving/predict"
-    inputs, outputs = (
-        {
-            key: (tf.as_dtype(info.dtype), [d.size for d in info.tensor_shape.dim])
-            for key, info in side.items()
-        }
-        for side in (signature.inputs, signature.outputs)
-    )
-    assert inputs == outputs
-    return inputs
 
 
 @pytest.mark.stack

@@ -21,11 +21,7 @@ _STRING_BYTES = 24  # sizeof(TF_TString)
 
 
 class Failure(Exception):
-    """A TF_Status that is not OK: its code and message."""
-
-    def __init__(self, code: int, message: str):
-        super().__init__(code, message)
-        self.code, self.message = code, message
+    """A TF_Status that is not OK; its arguments are the code and the message."""
 
 
 class _Pointer(c_void_p):
@@ -59,14 +55,7 @@ def _library() -> ctypes.CDLL:
 
 
 class Session:
-    """A loaded SavedModel.
-
-    Args:
-      folder: The version's folder.
-
-    Raises:
-      Failure: TensorFlow can't load it.
-    """
+    """A SavedModel, loaded from its version's folder."""
 
     def __init__(self, folder: str):
         self._library = _library()
@@ -78,18 +67,9 @@ class Session:
         )
 
     def run(self, source: str, target: str, value):
-        """What the tensor `target` becomes for a value of `source`.
+        """What the tensor named `target` becomes for a value of `source`.
 
-        Args:
-          source: The input's name, such as `images:0`.
-          target: The output's name.
-          value: An array of floats or of uint8; or a list of bytes.
-
-        Returns:
-          The like.
-
-        Raises:
-          Failure: the run failed.
+        A value is an array of floats or of uint8, or a list of bytes.
         """
         fed, made = self._tensor(value), c_void_p()
         self._checked(
@@ -161,11 +141,7 @@ class Session:
 
 
 def main() -> None:
-    """Makes of CALLS, (folder, [(source, target, value), ..]), a list of results.
-
-    argv are two paths, CALLS and RESULTS, both pickles. A result is an array or a list
-    of bytes, as the value is, or the `Failure` of the call.
-    """
+    """Makes a pickle of values or failures of one of (folder, [arguments of a run])."""
     calls, results = map(pathlib.Path, sys.argv[1:])
     folder, values = pickle.loads(calls.read_bytes())
     session = Session(folder)

@@ -20,15 +20,17 @@ MULTIPLES = {"resnet": 4, "unet": 8, "skip": 4}
 SQUARE, OBLONG = (32, 32), (24, 40)
 
 
+def made(network: str) -> keras.Model:
+    if network == "unet":
+        return generators.unet(num_filters=4, num_downs=3)
+    options = {"output_skip": True, "upsampling": "resize"}
+    return generators.resnet(4, 1, **(options if network == "skip" else {}))
+
+
 @functools.cache
 def generator(network: str) -> keras.Model:
     """A generator whose outputs fill [-1, 1] well and whose biases are not zero."""
-    if network == "resnet":
-        model = generators.resnet(num_filters=4, num_blocks=1)
-    elif network == "skip":
-        model = generators.resnet(4, 1, output_skip=True, upsampling="resize")
-    else:
-        model = generators.unet(num_filters=4, num_downs=3)
+    model = made(network)
     random = np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign(random.normal(0, 0.1, variable.shape))
@@ -56,27 +58,17 @@ def drawn(size: Size, number: int, seed: int) -> list[np.ndarray]:
     return [np.clip(picture, 10, 245) for picture in pictures[:number]]
 
 
-def grey(size: Size) -> list[np.ndarray]:
-    """Pictures of one level each, near the middle."""
-    return [np.full((*size, 3), level, np.uint8) for level in (120, 128, 136)]
-
-
 @functools.cache
-def converted(
-    network: str,
-    kind: str,
-    size: Size | None,
-    io: str = "uint8",
-    calibrated_on: str = "drawn",
-) -> bytes:
-    """A TFLite file of a generator, or of `halving`."""
-    calibration = grey(size or SQUARE)
-    if calibrated_on == "drawn":
-        calibration = drawn(size or SQUARE, number=16, seed=1)
-    if network == "halving":
-        return tflite.convert(halving(), 1, kind, size, io, calibration)
+def converted(network: str, kind: str, size: Size | None, io: str = "uint8") -> bytes:
+    """A TFLite file of a generator, or of `halving`, calibrated on drawn pictures."""
+    halves = network == "halving"
     return tflite.convert(
-        generator(network), MULTIPLES[network], kind, size, io, calibration
+        halving() if halves else generator(network),
+        1 if halves else MULTIPLES[network],
+        kind,
+        size,
+        io,
+        drawn(size or SQUARE, number=16, seed=1),
     )
 
 
