@@ -25,8 +25,6 @@ from PIL import Image
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import picture_bytes
 
-pytestmark = pytest.mark.stack
-
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
 LIMIT = 600
 
@@ -111,6 +109,7 @@ def extension(label: int, data: bytes, length: int = 255) -> bytes:
 # --- What is read
 
 
+@pytest.mark.stack
 def test_png_equals_pillow():
     # The colour type: grey, RGB, palette, grey with alpha, RGBA.
     types = {"1": 0, "L": 0, "RGB": 2, "P": 3, "LA": 4, "RGBA": 6}
@@ -120,6 +119,7 @@ def test_png_equals_pillow():
         assert_as_pillow(data, message=mode)
 
 
+@pytest.mark.stack
 def test_palette_png_keeps_colours_where_it_is_transparent():
     image, pixels = palette_picture()
     for transparency in (3, bytes([0, 128, 255, 7])):  # One colour; a table.
@@ -128,6 +128,7 @@ def test_palette_png_keeps_colours_where_it_is_transparent():
         np.testing.assert_array_equal(decode(data), pixels)
 
 
+@pytest.mark.stack
 def test_16_bit_png_is_scaled_to_8_bits():
     for colour_type, channels in ((0, 1), (2, 3), (4, 2), (6, 4)):
         pixels = np.concatenate([noise(), noise(seed=1)], axis=-1)[..., :channels]
@@ -138,6 +139,7 @@ def test_16_bit_png_is_scaled_to_8_bits():
     assert_as_pillow(png(between_levels, colour_type=0, bits=16), atol=1)
 
 
+@pytest.mark.stack
 def test_bmp_and_gif_equal_pillow():
     for image in (Image.fromarray(noise()), picture("L"), palette_picture()[0]):
         assert_as_pillow(encoded(image, "BMP"), message=image.mode)
@@ -153,6 +155,7 @@ def test_bmp_and_gif_equal_pillow():
     assert_as_pillow(data, message="the first frame")
 
 
+@pytest.mark.stack
 def test_bmp_of_negative_height_has_its_top_row_first():
     data = bytearray(encoded(Image.fromarray(noise()), "BMP"))
     struct.pack_into("<i", data, 22, -12)
@@ -160,6 +163,7 @@ def test_bmp_of_negative_height_has_its_top_row_first():
     assert_as_pillow(bytes(data))
 
 
+@pytest.mark.stack
 def test_gif_by_hand_has_the_colours_of_its_table():
     other = noise(50, 40, seed=7)[..., 0]
     assert other.size > LIMIT
@@ -199,6 +203,7 @@ def test_gif_with_a_local_colour_table_uses_it():
         np.testing.assert_array_equal(decode(data), own[INDICES])
 
 
+@pytest.mark.stack
 def test_jpeg_is_within_three_levels_of_pillow():
     for mode in ("L", "RGB", "CMYK"):
         for options in ({}, {"progressive": True}, {"subsampling": 0}):
@@ -233,6 +238,7 @@ def test_what_is_no_picture_is_refused_by_its_name():
     assert refusal(b"text", name="image_bytes[0]") == refusal(b"text", name="picture")
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_every_truncation_is_refused(file_format):
     data = encoded(Image.fromarray(noise()), file_format)
@@ -348,6 +354,7 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
+@pytest.mark.stack
 def test_animated_bomb_takes_the_memory_of_one_frame():
     side, num_frames = 1000, 300
     data = encoded(Image.new("P", (side, side)), "GIF")
@@ -400,6 +407,7 @@ def headers_damaged(data: bytes, random: np.random.Generator) -> bytes:
     return broken.tobytes()
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize("kind", fuzzed_files())
 def test_damaged_file_is_refused_by_name_or_gives_a_picture(kind):
     data, refused = fuzzed_files()[kind], []

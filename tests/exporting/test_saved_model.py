@@ -113,31 +113,28 @@ class Exported(NamedTuple):
         return {"": graph.node, **functions}
 
 
-def made(name: str) -> tuple[keras.Model, int]:
-    """A generator that gives strong colours, and the multiple of its sides."""
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """None here: drawing has its own seeds, and this one clears TensorFlow's caches."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("skip", marks=pytest.mark.stack),
+        pytest.param("unet", marks=pytest.mark.slow),
+    ],
+)
+def exported(request, tmp_path_factory):
+    """A generator of strong colours, as a SavedModel moved after it was written."""
+    generator, multiple = samples.made(request.param), samples.MULTIPLES[request.param]
     random = np.random.default_rng(0)
-    generator = samples.made(name)
     for layer in generator.layers:
         layer.set_weights([random.normal(0, 0.2, w.shape) for w in layer.get_weights()])
         if is_instance_normalization(layer):
             # A single pixel, mirrored, is the same all over: its norms divide by
             # epsilon alone, and 1e-5 would make colours of rounding errors.
             layer.epsilon = 1.0
-    return generator, samples.MULTIPLES[name]
-
-
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    """None here: drawing has its own seeds, and this one clears TensorFlow's caches."""
-
-
-others = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet", "unet")]
-
-
-@pytest.fixture(scope="module", params=["skip", *others])
-def exported(request, tmp_path_factory):
-    """A generator, as a SavedModel moved after it was written."""
-    generator, multiple = made(request.param)
     folder = tmp_path_factory.mktemp("written") / "1"
     saved_model.write_saved_model(generator, multiple, folder, MAX_PIXELS)
     saved_model.write_warmup(folder, request.param, JPEG)
@@ -178,7 +175,6 @@ def assert_nearest(result: np.ndarray, levels: np.ndarray, message: str) -> None
     np.testing.assert_allclose(result, levels, rtol=0, atol=atol, err_msg=message)
 
 
-@pytest.mark.stack
 def test_floats_and_pixels_are_those_of_translate(answers, exported):
     for name, array in ARRAYS.items():
         floats, expected = answers["translate_float", name], exported.translated(array)
@@ -192,7 +188,6 @@ def test_floats_and_pixels_are_those_of_translate(answers, exported):
     assert exported.levels(ARRAYS["33x47"]).std() > 30
 
 
-@pytest.mark.stack
 def test_bytes_become_pngs_of_the_levels_nearest_to_translate(answers, exported):
     for name, batch in BATCHES.items():
         results = answers["serving_default", name]
@@ -206,7 +201,6 @@ def test_bytes_become_pngs_of_the_levels_nearest_to_translate(answers, exported)
             assert_nearest(pixels, levels, name)
 
 
-@pytest.mark.stack
 def test_refusal_is_an_invalid_argument_that_names_the_element(answers):
     for reason in REFUSED:
         failure = answers["serving_default", reason]
@@ -219,7 +213,6 @@ def test_refusal_is_an_invalid_argument_that_names_the_element(answers):
 # --- What the folder holds
 
 
-@pytest.mark.stack
 def test_signatures_are_as_documented_and_found_by_their_tag(exported):
     meta_graph = exported.meta_graph()
     assert list(meta_graph.meta_info_def.tags) == ["serve"]
@@ -243,7 +236,6 @@ def test_signatures_are_as_documented_and_found_by_their_tag(exported):
     }
 
 
-@pytest.mark.stack
 def test_weights_are_stored_once(exported):
     num_bytes = 4 * exported.generator.count_params()
     variables = exported.folder / "variables"
@@ -263,7 +255,6 @@ def test_weights_are_stored_once(exported):
     }
 
 
-@pytest.mark.stack
 def test_graph_needs_no_python_and_keeps_no_state_but_its_variables(exported):
     functions = exported.nodes()
     ops = {node.op for nodes in functions.values() for node in nodes}

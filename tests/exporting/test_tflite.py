@@ -170,7 +170,14 @@ def test_pixels_stand_for_minus_one_to_one():
 @pytest.mark.stack
 def test_int8_takes_black_to_white_and_learns_other_scales_from_pictures():
     pictures = [np.full((*OBLONG, 3), level, np.uint8) for level in (120, 128, 136)]
-    grey = convert(samples.generator("resnet"), 4, "int8", OBLONG, "uint8", pictures)
+    copies, generator = np.array(pictures), samples.generator("resnet")
+    weights, layers = generator.get_weights(), list(generator.layers)
+    grey = convert(generator, 4, "int8", OBLONG, "uint8", pictures)
+    # It leaves pictures and generator alone.
+    np.testing.assert_array_equal(pictures, copies)
+    for after, before in zip(generator.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert generator.layers == layers
     drawn = converted("resnet", "int8", OBLONG)
     pictures += samples.drawn(OBLONG, 16, seed=1)
     assert all(0 < picture.min() and picture.max() < 255 for picture in pictures)
@@ -199,16 +206,6 @@ def test_quantised_image_covers_black_to_white():
         image = graph.tensors[first.outputs[0]]
         assert image.quantization.scale == pytest.approx([2 / steps], rel=1e-4)
         assert image.quantization.zeroPoint in (-1, 0)
-
-
-def test_convert_leaves_pictures_and_generator_alone():
-    generator, pictures = samples.halving(), samples.drawn(SQUARE, number=2, seed=1)
-    (weights,), layers = generator.get_weights(), list(generator.layers)
-    copies = [picture.copy() for picture in pictures]
-    convert(generator, 1, "int8", SQUARE, "float32", pictures)
-    np.testing.assert_array_equal(pictures, copies)
-    np.testing.assert_array_equal(generator.get_weights(), [weights])
-    assert generator.layers == layers
 
 
 @pytest.mark.parametrize("kind", ["int8", "int16x8"])
