@@ -12,14 +12,8 @@ from helpers import tflite_samples as samples
 from cyclegan_tf.exporting.formats import portable
 from cyclegan_tf.exporting.tflite import lean_generator
 from cyclegan_tf.networks import generators
-from cyclegan_tf.networks.layers import (
-    OutputSkip,
-    ReflectionPadding2D,
-)
-from cyclegan_tf.networks.norms import (
-    instance_normalization,
-    is_instance_normalization,
-)
+from cyclegan_tf.networks.layers import OutputSkip, ReflectionPadding2D
+from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
 from cyclegan_tf.stacks import path_of
 
 SIZES = [(8, 8), (24, 40), (64, 16)]
@@ -38,74 +32,65 @@ assert not [name for name in sys.modules if name.startswith("cyclegan_tf")]
 """
 
 
+every_network = pytest.mark.parametrize("network", samples.MULTIPLES)
+
+
 @pytest.fixture(scope="module")
-def loaded_elsewhere(tmp_path_factory):
-    """By network: images, and what its file made of them in a fresh process."""
+def files(tmp_path_factory):
+    """By network: a folder with its Keras file."""
     folders = {name: tmp_path_factory.mktemp(name) for name in samples.MULTIPLES}
     for name, folder in folders.items():
         portable(samples.generator(name)).save(folder / "g.keras")
-        random = np.random.default_rng(1)
-        images = {
-            f"{height}x{width}": random.uniform(-1, 1, (2, height, width, 3))
-            for height, width in SIZES
-        }
-        np.savez(
-            folder / "images.npz", **{k: v.astype("f4") for k, v in images.items()}
-        )
+    return folders
+
+
+@pytest.mark.stack
+def test_file_gives_the_same_in_a_process_that_knows_keras_only(
+    files, tmp_path, random_images
+):
+    images = {str(size): random_images(2, *size, 3).numpy() for size in SIZES}
+    for folder in files.values():
+        np.savez(folder / "images.npz", **images)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         # -I: neither the working folder nor PYTHONPATH is looked at.
-        [sys.executable, "-I", "-c", LOADER, *map(str, folders.values())],
-        cwd=tmp_path_factory.mktemp("elsewhere"),
+        [sys.executable, "-I", "-c", LOADER, *map(str, files.values())],
+        cwd=tmp_path,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return {
-        name: (dict(np.load(f / "images.npz")), dict(np.load(f / "outputs.npz")))
-        for name, f in folders.items()
-    }
+    for network, folder in files.items():
+        generator = samples.generator(network)
+        outputs = dict(np.load(folder / "outputs.npz"))
+        assert outputs.keys() == images.keys()
+        for name, made in outputs.items():
+            expected = generator(images[name])
+            np.testing.assert_allclose(
+                made, expected, rtol=0, atol=1e-6, err_msg=f"{network} {name}"
+            )
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_portable_generator_gives_what_the_generator_gives(
-    network, size, random_images
+@pytest.mark.stack
+@every_network
+def test_portable_generator_is_its_generator_and_shares_no_weight(
+    network, random_images
 ):
-    generator = samples.generator(network)
-    images = random_images(2, *size, 3)
-    made = portable(generator)(images)
-    np.testing.assert_allclose(made, generator(images), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_file_gives_the_same_in_a_process_that_knows_keras_only(
-    network, loaded_elsewhere
-):
-    images, outputs = loaded_elsewhere[network]
-    assert len(outputs) == len(SIZES)
-    for name, made in outputs.items():
-        expected = samples.generator(network)(images[name])
-        np.testing.assert_allclose(made, expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_portable_generator_has_the_weights_by_the_same_names(network):
     generator = samples.generator(network)
     copy = portable(generator)
+    assert copy.name == generator.name
+    assert copy.input_shape == generator.input_shape == (None, None, None, 3)
+    assert copy.output_shape == generator.output_shape
+    for size in SIZES:
+        images = random_images(2, *size, 3)
+        np.testing.assert_allclose(copy(images), generator(images), rtol=0, atol=1e-6)
     assert list(map(path_of, copy.variables)) == list(map(path_of, generator.variables))
     # A resize convolution's kernel is that of the transposed one, as in TFLite files.
     expected = generator if network != "skip" else lean_generator(generator)
     for ours, theirs in zip(copy.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert copy.count_params() == expected.count_params() > 0
-
-
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_portable_generator_shares_no_weight(network):
-    generator = samples.generator(network)
-    copy = portable(generator)
     before = generator.get_weights()
     for variable in copy.variables:
         variable.assign_add(np.ones(variable.shape))
@@ -113,38 +98,30 @@ def test_portable_generator_shares_no_weight(network):
         np.testing.assert_array_equal(after, kept)
 
 
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_portable_generator_has_the_same_name_input_and_output(network):
-    generator = samples.generator(network)
-    copy = portable(generator)
-    assert copy.name == generator.name
-    assert copy.input_shape == generator.input_shape == (None, None, None, 3)
-    assert copy.output_shape == generator.output_shape
-
-
-@pytest.mark.parametrize("network", samples.MULTIPLES)
+@pytest.mark.stack
+@every_network
 def test_every_layer_but_padding_and_skip_has_its_name(network):
-    generator = samples.generator(network)
-    operations = ReflectionPadding2D, OutputSkip
-    replaced = {x.name for x in generator.layers if isinstance(x, operations)}
-    norms = [x for x in generator.layers if is_instance_normalization(x)]
-    copy = portable(generator)
-    names = {layer.name for layer in generator.layers[1:]} - replaced
-    assert names <= {layer.name for layer in copy.layers}
-    for norm in norms:
-        assert type(copy.get_layer(norm.name)) is keras.layers.GroupNormalization
-    assert len(norms) == {"resnet": 7, "unet": 3, "skip": 7}[network]
+    copy, norms = portable(samples.generator(network)), 0
+    names = {layer.name for layer in copy.layers}
+    for layer in samples.generator(network).layers[1:]:
+        replaced = isinstance(layer, ReflectionPadding2D | OutputSkip)
+        assert replaced or layer.name in names
+        if is_instance_normalization(layer):
+            norms += 1
+            kind = type(copy.get_layer(layer.name))
+            assert kind is keras.layers.GroupNormalization
+    assert norms == {"resnet": 7, "unet": 3, "skip": 7}[network]
 
 
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_no_class_of_ours_is_in_the_file(network, tmp_path):
-    portable(samples.generator(network)).save(tmp_path / "g.keras")
-    with zipfile.ZipFile(tmp_path / "g.keras") as archive:
-        config = archive.read("config.json").decode()
-    assert "cyclegan_tf" not in config
-    modules = set(_values_of("module", json.loads(config))) - {None}
-    assert modules
-    assert all(module.partition(".")[0] == "keras" for module in modules)
+@pytest.mark.stack
+def test_no_class_of_ours_is_in_the_file(files):
+    for network, folder in files.items():
+        with zipfile.ZipFile(folder / "g.keras") as archive:
+            config = archive.read("config.json").decode()
+        assert "cyclegan_tf" not in config, network
+        modules = set(_values_of("module", json.loads(config))) - {None}
+        assert modules
+        assert all(module.partition(".")[0] == "keras" for module in modules)
 
 
 def _values_of(key: str, config) -> list:
@@ -157,6 +134,7 @@ def _values_of(key: str, config) -> list:
     return found + [v for item in config.values() for v in _values_of(key, item)]
 
 
+@pytest.mark.stack
 def test_epsilon_and_padding_are_those_of_the_layers(random_images):
     inputs = keras.Input((None, None, 3))
     padded = ReflectionPadding2D(2, name="pad")(inputs)

@@ -1,93 +1,149 @@
+"""TFLite files of each kind: what is converted, calibration and the norm."""
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import tflite_contract as contract
 from helpers import tflite_samples as samples
-from helpers.tflite_cases import details, psnr
-from helpers.tflite_samples import (
-    FILES,
-    OBLONG,
-    SQUARE,
-    converted,
-    to_float,
-    translated,
-)
+from helpers.tflite_samples import OBLONG, SQUARE, converted, psnr, to_float, translated
 
-from cyclegan_tf import stacks
 from cyclegan_tf.exporting.request import TFLITE_IO, TFLITE_TYPES
-from cyclegan_tf.exporting.tflite import (
-    CALIBRATED,
-    KINDS,
-    PIXEL_KINDS,
-    convert,
+from cyclegan_tf.exporting.tflite import KINDS, convert, lean_generator
+from cyclegan_tf.exporting.tflite_files import (
+    TFLiteGenerator,
+    gpu_problems,
+    operations,
+    problems,
+    with_metadata,
 )
-from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
+from cyclegan_tf.networks.generators import resnet
+from cyclegan_tf.networks.layers import ResizeConvolution2D
+from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
+from cyclegan_tf.stacks import path_of
+from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.filterwarnings(samples.INTERPRETER_ENDS)
 
-FLOAT_BARS = {"float32": 1e-4, "float16": 0.02}
+# The network, the kind, and the size that a file takes; None takes any.
+FILES = [
+    ("resnet", "float32", OBLONG),
+    ("resnet", "float16", OBLONG),
+    ("resnet", "dynamic_int8", OBLONG),
+    ("resnet", "int8", OBLONG),
+    ("resnet", "int16x8", OBLONG),
+    ("unet", "float32", None),
+    ("unet", "int8", None),
+    ("skip", "dynamic_int8", None),
+]
+MORE_FILES = [
+    ("unet", "float16", None),
+    ("unet", "dynamic_int8", OBLONG),
+    ("unet", "int16x8", OBLONG),
+    ("skip", "float32", SQUARE),
+    ("skip", "float16", None),
+    ("skip", "int8", SQUARE),
+    ("skip", "int16x8", SQUARE),
+]
 
-# Below the worst picture's PSNR against Keras, measured on x86 with AVX-512:
-# resnet 41.0, 19.7 and 27.8 dB, unet 54.2, 33.5 and 48.9 dB; skip's stay above those
-# of a skip that was cut, 37.9, 17.6 and 34.5 dB less 3. Against Keras' output for
-# another picture, resnet's has 11 dB at most, unet's 21 dB.
-PSNR_FLOORS = {
-    ("resnet", "dynamic_int8"): 37,
-    ("resnet", "int8"): 17,
-    ("resnet", "int16x8"): 25,
-    ("unet", "dynamic_int8"): 50,
-    ("unet", "int8"): 30,
-    ("unet", "int16x8"): 45,
-    ("skip", "dynamic_int8"): 34,
-    ("skip", "int8"): 15,
-    ("skip", "int16x8"): 31,
-}
-
-
-def by_hand(interpreter_class, content: bytes, stored: np.ndarray) -> np.ndarray:
-    """What an interpreter gives for a tensor of the type that the file takes."""
-    interpreter = interpreter_class(model_content=content)
-    index = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(index, stored.shape)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(index, stored)
-    interpreter.invoke()
-    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+every_network = pytest.mark.parametrize("network", samples.MULTIPLES)
+every_pixel_kind = pytest.mark.parametrize("kind", ["dynamic_int8", "int8"])
 
 
-def stored_picture(content: bytes, picture: np.ndarray) -> np.ndarray:
-    """A picture as the file takes it: pixels, or floats."""
-    dtype = TFLiteGenerator(content).tensors()["input"]["dtype"]
-    return picture[np.newaxis] if dtype == "uint8" else to_float(picture)
+# --- Files of each kind
 
 
-# --- What can be asked for
+def test_files_are_of_every_kind_and_network():
+    assert set(contract.KINDS) == set(KINDS) == set(TFLITE_TYPES)
+    pairs = [(network, kind) for network, kind, _ in FILES + MORE_FILES]
+    assert sorted(pairs) == sorted((n, k) for n in samples.MULTIPLES for k in KINDS)
 
 
-def test_kinds_are_those_that_can_be_asked_for():
-    assert set(KINDS) == set(TFLITE_TYPES)
-    assert set(CALIBRATED) | set(PIXEL_KINDS) | set(FLOAT_BARS) == set(KINDS)
+@pytest.mark.parametrize(
+    "network,kind,size",
+    [pytest.param(*file, marks=pytest.mark.stack) for file in FILES]
+    + [pytest.param(*file, marks=pytest.mark.slow) for file in MORE_FILES],
+)
+def test_file_keeps_the_contract(network, kind, size):
+    contract.check_file(network, kind, size)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_pixel_kinds_take_and_give_uint8_and_the_others_floats(kind):
-    taken, given = details(converted("resnet", kind, OBLONG))
-    expected = np.uint8 if kind in ("dynamic_int8", "int8") else np.float32
-    assert taken["dtype"] == given["dtype"] == expected
+@pytest.mark.stack
+def test_operations_of_a_generator_are_those_of_its_layers():
+    # Six convolutions and two transposed ones; each of seven norms takes two means.
+    assert operations(converted("resnet", "float32", OBLONG)) == {
+        "ADD": 7 + 1,
+        "CONV_2D": 6,
+        "MEAN": 14,
+        "MIRROR_PAD": 4,
+        "MUL": 14,
+        "PAD": 2,
+        "RSQRT": 7,
+        "STRIDED_SLICE": 2,
+        "SUB": 7,
+        "TANH": 1,
+        "TRANSPOSE_CONV": 2,
+    }
 
 
-@pytest.mark.parametrize("kind", PIXEL_KINDS)
+@pytest.mark.stack
+def test_what_keeps_files_off_the_gpu_is_told():
+    for kind in ("float32", "float16"):
+        assert gpu_problems(converted("resnet", kind, OBLONG)) == []
+    told = gpu_problems(converted("resnet", "dynamic_int8", OBLONG))
+    assert [sentence.split()[1] for sentence in told] == ["CAST", "MINIMUM", "ROUND"]
+    (told,) = gpu_problems(converted("resnet", "int16x8", OBLONG))
+    assert told.endswith("is of int16")
+    any_size = converted("unet", "float32", None)
+    for told in (gpu_problems(any_size), problems(any_size, fixed_size=True)):
+        assert any("has an open dimension" in sentence for sentence in told)
+        assert any("GATHER" in sentence for sentence in told)
+
+
+def test_file_with_its_description_runs_in_litert_by_its_signature():
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    image = to_float(samples.drawn(OBLONG, number=1, seed=3)[0])
+    content = with_metadata(converted("resnet", "float32", OBLONG), {"a": "b"})
+    runner = litert.Interpreter(model_content=content).get_signature_runner("translate")
+    made = runner(image=image)["image"]
+    np.testing.assert_allclose(made, translated("resnet", image), rtol=0, atol=1e-4)
+
+
+@pytest.mark.stack
+def test_file_that_is_cut_off_is_refused_in_one_line():
+    # On some of these the interpreter of TensorFlow 2.15 ends the process.
+    content = converted("resnet", "float32", OBLONG)
+    for part in (0.001, 0.1, 0.5, 0.9, 0.999):
+        with pytest.raises(UserError, match="no TFLite file that runs here: .") as told:
+            TFLiteGenerator(content[: int(part * len(content))])
+        assert len(str(told.value).splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind, megabytes", [("float32", 45.5), ("float16", 22.8), ("dynamic_int8", 11.5)]
+)
+def test_full_network_has_the_size_it_should(kind, megabytes):
+    content = convert(resnet(), 4, kind, (256, 256))
+    assert len(content) / 1e6 == pytest.approx(megabytes, rel=0.01)
+
+
+# --- Pixels or floats
+
+
+@every_pixel_kind
 def test_pixel_kinds_take_and_give_floats_if_asked(kind):
-    taken, given = details(converted("resnet", kind, OBLONG, "float32"))
-    assert taken["dtype"] == given["dtype"] == np.float32
     assert set(TFLITE_IO) == {"uint8", "float32"}
-
-
-@pytest.mark.parametrize("kind", PIXEL_KINDS)
-def test_type_of_pixels_changes_the_result_by_rounding_only(kind):
-    (picture,) = samples.drawn(OBLONG, number=1, seed=2)
+    content = converted("resnet", kind, OBLONG, "float32")
+    floats = TFLiteGenerator(content)
     pixels = TFLiteGenerator(converted("resnet", kind, OBLONG))
-    floats = TFLiteGenerator(converted("resnet", kind, OBLONG, "float32"))
+    dtypes = {tensor["dtype"] for tensor in floats.tensors().values()}
+    assert dtypes == {"float32"}
+    assert problems(content, fixed_size=True) == []
+    _, _, activations = contract.parse(content)
+    assert activations == {contract.KINDS[kind].activations}
+    # The result changes by rounding only.
+    (picture,) = samples.drawn(OBLONG, number=1, seed=2)
     image = to_float(picture)
     if kind == "int8":
         # Its input has no level for -1: hand both what uint8 can hold.
@@ -98,118 +154,105 @@ def test_type_of_pixels_changes_the_result_by_rounding_only(kind):
         assert 1e-3 < difference.max() <= 1 / 255 + 1e-5
 
 
+@pytest.mark.stack
 def test_pixels_stand_for_minus_one_to_one():
-    inputs = keras.Input((None, None, 3))
-    halved = keras.layers.Conv2D(3, 1, use_bias=False, name="halved")
-    model = keras.Model(inputs, halved(inputs))
-    halved.set_weights([0.5 * np.eye(3)[None, None]])
-    content = convert(model, 4, "dynamic_int8", (16, 16), "uint8")
+    content = converted("halving", "dynamic_int8", (16, 16))
     picture = np.arange(16 * 16 * 3).reshape(1, 16, 16, 3) % 256
-    made = by_hand(tf.lite.Interpreter, content, picture.astype(np.uint8))
+    made = samples.by_hand(content, picture.astype(np.uint8))
     # 127.5 is zero and stays; results are a quarter of a level from a tie.
     expected = np.rint(127.5 + 0.5 * (picture - 127.5))
     np.testing.assert_array_equal(made, expected)
 
 
-@pytest.mark.parametrize("network,kind,size", FILES)
-def test_signature_translates_image_to_image(network, kind, size):
-    content = converted(network, kind, size)
-    interpreter = tf.lite.Interpreter(model_content=content)
-    assert interpreter.get_signature_list() == {
-        "translate": {"inputs": ["image"], "outputs": ["image"]}
-    }
-    shape = [1, *(size or (-1, -1)), 3]
-    for described in details(content):
-        assert described["shape_signature"].tolist() == shape
+# --- Calibration
 
 
-def test_signature_gives_what_the_interpreter_gives():
-    content = converted("resnet", "dynamic_int8", OBLONG)
-    (picture,) = samples.drawn(OBLONG, number=1, seed=2)
-    runner = tf.lite.Interpreter(model_content=content).get_signature_runner()
-    np.testing.assert_array_equal(
-        runner(image=picture[np.newaxis])["image"],
-        by_hand(tf.lite.Interpreter, content, picture[np.newaxis]),
-    )
+@pytest.mark.stack
+def test_int8_takes_black_to_white_and_learns_other_scales_from_pictures():
+    pictures = [np.full((*OBLONG, 3), level, np.uint8) for level in (120, 128, 136)]
+    copies, generator = np.array(pictures), samples.generator("resnet")
+    weights, layers = generator.get_weights(), list(generator.layers)
+    grey = convert(generator, 4, "int8", OBLONG, "uint8", pictures)
+    # It leaves pictures and generator alone.
+    np.testing.assert_array_equal(pictures, copies)
+    for after, before in zip(generator.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert generator.layers == layers
+    drawn = converted("resnet", "int8", OBLONG)
+    pictures += samples.drawn(OBLONG, 16, seed=1)
+    assert all(0 < picture.min() and picture.max() < 255 for picture in pictures)
+    for content in (grey, drawn):
+        taken = TFLiteGenerator(content).tensors()["input"]
+        scale, zero_point = taken["scale"], taken["zero_point"]
+        assert scale == pytest.approx(2 / 255, rel=1e-5)
+        # Zero has a level of its own, so both ends lie half a level off.
+        assert abs((0 - zero_point) * scale - -1) <= 0.501 * scale
+        assert abs((255 - zero_point) * scale - 1) <= 0.501 * scale
+    good, bad = TFLiteGenerator(drawn), TFLiteGenerator(grey)
+    for picture in samples.drawn(OBLONG, number=4, seed=2):
+        image = to_float(picture)
+        reference = translated("resnet", image)
+        assert psnr(good(image), reference) > psnr(bad(image), reference) + 6
 
 
-# --- Values
+def test_quantised_image_covers_black_to_white():
+    int8 = converted("resnet", "int8", OBLONG, "float32")
+    for content, steps in (
+        (int8, 255),
+        (converted("resnet", "int16x8", OBLONG), 65534),
+    ):
+        graph, _, _ = contract.parse(content)
+        (first,) = [o for o in graph.operators if graph.inputs[0] in o.inputs]
+        image = graph.tensors[first.outputs[0]]
+        assert image.quantization.scale == pytest.approx([2 / steps], rel=1e-4)
+        assert image.quantization.zeroPoint in (-1, 0)
 
 
-@pytest.mark.parametrize("network,kind,size", FILES)
-def test_file_gives_what_keras_gives(network, kind, size):
-    runner = TFLiteGenerator(converted(network, kind, size))
-    for side in (size,) if size else ((32, 48), (33, 47)):
-        for picture in samples.drawn(side, number=4, seed=2):
-            image = to_float(picture)
-            made, reference = runner(image), translated(network, image)
-            assert made.shape == reference.shape
-            if kind in FLOAT_BARS:
-                assert np.abs(made - reference).max() < FLOAT_BARS[kind]
-            else:
-                assert psnr(made, reference) > PSNR_FLOORS[network, kind]
+@pytest.mark.parametrize("kind", ["int8", "int16x8"])
+def test_calibration_pictures_of_another_size_are_refused(kind):
+    for shapes in ([], [(16, 16)], [(24, 40), (40, 24)]):
+        pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+        with pytest.raises(ValueError, match="`calibration`.*24, 40"):
+            convert(samples.halving(), 1, kind, (24, 40), "uint8", pictures)
 
 
-@pytest.mark.parametrize("network", samples.MULTIPLES)
-def test_psnr_floors_tell_pictures_and_networks_apart(network):
-    pictures = samples.drawn(OBLONG, number=4, seed=2)
-    outputs = [translated(network, to_float(p)) for p in pictures]
-    others = [psnr(a, b) for a in outputs for b in outputs if a is not b]
-    floors = [v for (name, _), v in PSNR_FLOORS.items() if name == network]
-    assert len(floors) == 3
-    assert max(others) < min(floors) - 4
+# --- The norm
 
 
-@pytest.mark.parametrize("network,kind,size", FILES)
-def test_flat_picture_stops_no_file(network, kind, size):
-    runner = TFLiteGenerator(converted(network, kind, size))
-    for level in (0, 128, 255):
-        made = runner(to_float(np.full((*(size or SQUARE), 3), level, np.uint8)))
-        assert np.all(np.isfinite(made))
-        assert np.abs(made).max() <= 1.01
+@pytest.mark.stack
+@every_network
+def test_lean_generator_gives_the_same_and_shares_no_weight(network, random_images):
+    generator = samples.generator(network)
+    lean = lean_generator(generator)
+    for shape in ((2, 8, 8, 3), (1, 24, 40, 3)):
+        image = random_images(*shape)
+        np.testing.assert_allclose(lean(image), generator(image), rtol=0, atol=1e-5)
+    before = generator.get_weights()
+    names = [[path_of(v) for v in model.variables] for model in (lean, generator)]
+    assert names[0] == names[1]
+    for layer in generator.layers:
+        expected = layer.get_weights()
+        if isinstance(layer, ResizeConvolution2D):
+            expected[0] = layer.transposed_kernel()
+        found = lean.get_layer(layer.name).get_weights() if expected else []
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for variable in lean.variables:
+        variable.assign_add(tf.ones(variable.shape))
+    for after, kept in zip(generator.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(after, kept)
 
 
-@pytest.mark.parametrize("network,kind,size", FILES)
-def test_litert_gives_what_tensorflow_gives(network, kind, size):
-    litert = pytest.importorskip("ai_edge_litert.interpreter")
-    tolerance = 1e-6
-    if stacks.addons():
-        # Its kernels are two years older: a rounding apart, which int8 makes large.
-        tolerance = 2e-5
-        if "int8" in kind:
-            pytest.skip("kernels of TensorFlow 2.15 round differently in int8")
-    content = converted(network, kind, size)
-    for side in (size,) if size else ((32, 48), (5, 19)):
-        (picture,) = samples.drawn(side, number=1, seed=3)
-        stored = stored_picture(content, picture)
-        made = by_hand(litert.Interpreter, content, stored)
-        expected = by_hand(tf.lite.Interpreter, content, stored)
-        assert made.dtype == expected.dtype
-        np.testing.assert_allclose(made, expected, rtol=0, atol=tolerance)
-
-
-# --- Any size
-
-
-@pytest.mark.parametrize("side", [(1, 1), (3, 50), (33, 47), (16, 24)])
-@pytest.mark.parametrize("network,kind,size", [f for f in FILES if f[2] is None])
-def test_any_size_is_mirrored_outwards_and_cut_back(network, kind, size, side):
-    content = converted(network, kind, size)
-    picture = samples.drawn((max(side), max(side)), number=1, seed=4)[0]
-    stored = stored_picture(content, picture[: side[0], : side[1]])
-    multiple = samples.MULTIPLES[network]
-    padding = [max(-n % multiple, 8 - n) for n in side]
-    # Mirrored by NumPy, as often as it takes; one pixel is repeated.
-    padded = np.pad(stored, [(0, 0), *((0, n) for n in padding), (0, 0)], "reflect")
-    made = by_hand(tf.lite.Interpreter, content, stored)
-    assert made.shape == stored.shape
-    whole = by_hand(tf.lite.Interpreter, content, padded)
-    assert whole.shape == padded.shape
-    cut = whole[:, : side[0], : side[1]]
-    np.testing.assert_allclose(made, cut, rtol=0, atol=1e-6)
-
-
-def test_int16x8_has_no_kernels_for_any_size():
-    # Why exporting leaves it out; when this fails, it need not any more.
-    with pytest.raises(RuntimeError, match="16x8-bit not yet supported for op"):
-        converted("unet", "int16x8", None)
+@pytest.mark.stack
+def test_lean_norm_keeps_epsilon_and_ends_the_old_norm(random_images):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, instance_normalization("norm", 0.5)(inputs))
+    image = random_images(1, 8, 8, 3)
+    lean = lean_generator(model)
+    centred = image - np.mean(image, axis=(1, 2), keepdims=True)
+    expected = centred / np.sqrt(np.var(image, axis=(1, 2), keepdims=True) + 0.5)
+    np.testing.assert_allclose(lean(image), expected, atol=1e-6)
+    assert not any(map(is_instance_normalization, lean.layers))
+    # Large means cancel before the square, not after it.
+    shifted = lean(image + 1000.0)
+    np.testing.assert_allclose(shifted, expected, atol=1e-3)

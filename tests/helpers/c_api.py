@@ -2,12 +2,16 @@
 
 `TF_LoadSessionFromSavedModel` calls tensorflow::LoadSavedModel, the function with which
 TF Serving loads a version, so what passes here does not lean on TensorFlow's Python.
+`main` runs in a process of its own, which knows nothing of this project and ends soon:
+nothing is freed.
 """
 
 import ctypes
 import importlib.util
 import pathlib
-from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
+import pickle
+import sys
+from ctypes import byref, c_char_p, c_int64, c_size_t, c_void_p
 
 import numpy as np
 
@@ -17,19 +21,15 @@ _STRING_BYTES = 24  # sizeof(TF_TString)
 
 
 class Failure(Exception):
-    """A TF_Status that is not OK: its code and message."""
+    """A TF_Status that is not OK; its arguments are the code and the message."""
 
-    def __init__(self, code: int, message: str):
-        super().__init__(code, message)
-        self.code, self.message = code, message
+
+class _Pointer(c_void_p):
+    """A result that stays a pointer when it is handed on."""
 
 
 class _Output(ctypes.Structure):
-    _fields_ = [("operation", c_void_p), ("index", c_int)]
-
-
-class _Buffer(ctypes.Structure):
-    _fields_ = [("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p)]
+    _fields_ = [("operation", c_void_p), ("index", ctypes.c_int)]
 
 
 def _library() -> ctypes.CDLL:
@@ -41,141 +41,83 @@ def _library() -> ctypes.CDLL:
     )
     ctypes.CDLL(str(framework), mode=ctypes.RTLD_GLOBAL)
     library = ctypes.CDLL(str(cc))
-    declarations = {
-        "TF_NewStatus": (c_void_p, []),
-        "TF_GetCode": (c_int, [c_void_p]),
-        "TF_Message": (c_char_p, [c_void_p]),
-        "TF_DeleteStatus": (None, [c_void_p]),
-        "TF_NewSessionOptions": (c_void_p, []),
-        "TF_NewGraph": (c_void_p, []),
-        "TF_NewBuffer": (POINTER(_Buffer), []),
-        "TF_LoadSessionFromSavedModel": (
-            c_void_p,
-            [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p]
-            + [POINTER(_Buffer), c_void_p],
-        ),
-        "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
-        "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
-        "TF_DeleteTensor": (None, [c_void_p]),
-        "TF_TensorData": (c_void_p, [c_void_p]),
-        "TF_TensorType": (c_int, [c_void_p]),
-        "TF_TensorByteSize": (c_size_t, [c_void_p]),
-        "TF_NumDims": (c_int, [c_void_p]),
-        "TF_Dim": (c_int64, [c_void_p, c_int]),
-        "TF_StringInit": (None, [c_void_p]),
-        "TF_StringCopy": (None, [c_void_p, c_char_p, c_size_t]),
-        "TF_StringGetDataPointer": (c_void_p, [c_void_p]),
-        "TF_StringGetSize": (c_size_t, [c_void_p]),
-        "TF_SessionRun": (
-            None,
-            [c_void_p, c_void_p]
-            + [POINTER(_Output), POINTER(c_void_p), c_int] * 2
-            + [c_void_p, c_int, c_void_p, c_void_p],
-        ),
+    results = {
+        _Pointer: "NewStatus NewSessionOptions NewGraph LoadSessionFromSavedModel "
+        "GraphOperationByName AllocateTensor TensorData StringGetDataPointer",
+        c_char_p: "Message",
+        c_size_t: "TensorByteSize StringGetSize",
+        c_int64: "Dim",
     }
-    for name, (result, arguments) in declarations.items():
-        getattr(library, name).restype = result
-        getattr(library, name).argtypes = arguments
+    for kind, names in results.items():
+        for name in names.split():
+            getattr(library, f"TF_{name}").restype = kind
     return library
 
 
 class Session:
-    """A loaded SavedModel.
-
-    Args:
-      folder: The version's folder.
-
-    Raises:
-      Failure: TensorFlow can't load it.
-    """
+    """A SavedModel, loaded from its version's folder."""
 
     def __init__(self, folder: str):
         self._library = _library()
         self._graph = self._library.TF_NewGraph()
-        meta_graph = self._library.TF_NewBuffer()
-        tags = (c_char_p * 1)(b"serve")
+        options, tags = self._library.TF_NewSessionOptions(), (c_char_p * 1)(b"serve")
         self._session = self._checked(
             self._library.TF_LoadSessionFromSavedModel,
-            self._library.TF_NewSessionOptions(),
-            None,
-            folder.encode(),
-            tags,
-            1,
-            self._graph,
-            meta_graph,
+            *(options, None, folder.encode(), tags, 1, self._graph, None),
         )
-        buffer = meta_graph.contents
-        self.signatures = _signatures(ctypes.string_at(buffer.data, buffer.length))
 
-    def run(self, signature: str, value):
-        """What a signature of one input and one output makes of a value.
+    def run(self, source: str, target: str, value):
+        """What the tensor named `target` becomes for a value of `source`.
 
-        Args:
-          signature: Its name.
-          value: An array of floats or of uint8; or a list of bytes.
-
-        Returns:
-          The like.
-
-        Raises:
-          Failure: the run failed.
+        A value is an array of floats or of uint8, or a list of bytes.
         """
-        source, target = (
-            _Output(self._operation(name), int(index))
-            for name, index in (x.split(":") for x in self.signatures[signature])
+        fed, made = self._tensor(value), c_void_p()
+        self._checked(
+            self._library.TF_SessionRun,
+            *(self._session, None),
+            *(byref(self._place(source)), byref(fed), 1),
+            *(byref(self._place(target)), byref(made), 1),
+            *(None, 0, None),
         )
-        fed, made = c_void_p(self._tensor(value)), c_void_p()
-        try:
-            self._checked(
-                self._library.TF_SessionRun,
-                *(self._session, None),
-                *(byref(source), byref(fed), 1),
-                *(byref(target), byref(made), 1),
-                *(None, 0, None),
-            )
-        finally:
-            self._library.TF_DeleteTensor(fed)
-        result = self._value(made.value)
-        self._library.TF_DeleteTensor(made)
-        return result
+        return self._value(made)
 
     def _checked(self, function, *arguments):
         """Calls a function whose last argument is a status."""
         status = self._library.TF_NewStatus()
         result = function(*arguments, status)
         code = self._library.TF_GetCode(status)
-        message = self._library.TF_Message(status).decode(errors="replace")
-        self._library.TF_DeleteStatus(status)
         if code:
-            raise Failure(code, message)
+            message = self._library.TF_Message(status)
+            raise Failure(code, message.decode(errors="replace"))
         return result
 
-    def _operation(self, name: str) -> int:
+    def _place(self, tensor: str) -> _Output:
+        name, index = tensor.split(":")
         operation = self._library.TF_GraphOperationByName(self._graph, name.encode())
-        if not operation:
-            raise LookupError(f"No operation {name} in the graph.")
-        return operation
+        return _Output(operation, int(index))
 
-    def _tensor(self, value) -> int:
+    def _tensor(self, value) -> c_void_p:
         library = self._library
         if isinstance(value, list):
             tensor = self._allocated(_STRING, [len(value)], _STRING_BYTES * len(value))
             for place, text in zip(self._strings(tensor), value, strict=True):
                 library.TF_StringInit(place)
-                library.TF_StringCopy(place, text, len(text))
+                library.TF_StringCopy(place, text, c_size_t(len(text)))
             return tensor
         dtype = next(number for number, t in _DTYPES.items() if t == value.dtype)
         tensor = self._allocated(dtype, value.shape, value.nbytes)
         ctypes.memmove(library.TF_TensorData(tensor), value.tobytes(), value.nbytes)
         return tensor
 
-    def _allocated(self, dtype: int, shape, num_bytes: int) -> int:
+    def _allocated(self, dtype: int, shape, num_bytes: int) -> c_void_p:
         dims = (c_int64 * len(shape))(*shape)
-        return self._library.TF_AllocateTensor(dtype, dims, len(shape), num_bytes)
+        allocate = self._library.TF_AllocateTensor
+        return allocate(dtype, dims, len(shape), c_size_t(num_bytes))
 
-    def _value(self, tensor: int):
+    def _value(self, tensor: c_void_p):
         library = self._library
-        if library.TF_TensorType(tensor) == _STRING:
+        dtype = library.TF_TensorType(tensor)
+        if dtype == _STRING:
             return [
                 ctypes.string_at(
                     library.TF_StringGetDataPointer(place),
@@ -183,66 +125,35 @@ class Session:
                 )
                 for place in self._strings(tensor)
             ]
-        content = ctypes.string_at(
-            library.TF_TensorData(tensor), library.TF_TensorByteSize(tensor)
-        )
-        array = np.frombuffer(content, _DTYPES[library.TF_TensorType(tensor)])
-        return array.reshape(self._shape(tensor))
+        num_bytes = library.TF_TensorByteSize(tensor)
+        content = ctypes.string_at(library.TF_TensorData(tensor), num_bytes)
+        return np.frombuffer(content, _DTYPES[dtype]).reshape(self._shape(tensor))
 
-    def _shape(self, tensor: int) -> list[int]:
+    def _shape(self, tensor: c_void_p) -> list[int]:
         num_dims = self._library.TF_NumDims(tensor)
         return [self._library.TF_Dim(tensor, i) for i in range(num_dims)]
 
-    def _strings(self, tensor: int) -> list[int]:
+    def _strings(self, tensor: c_void_p) -> list[c_void_p]:
         """Addresses of the strings of a tensor."""
-        start = self._library.TF_TensorData(tensor)
+        start = self._library.TF_TensorData(tensor).value
         (length,) = self._shape(tensor)
-        return [start + _STRING_BYTES * i for i in range(length)]
+        return [c_void_p(start + _STRING_BYTES * i) for i in range(length)]
 
 
-# --- Protocol buffers by hand: importing TensorFlow's own would import TensorFlow.
+def main() -> None:
+    """Makes a pickle of values or failures of one of (folder, [arguments of a run])."""
+    calls, results = map(pathlib.Path, sys.argv[1:])
+    folder, values = pickle.loads(calls.read_bytes())
+    session = Session(folder)
 
+    def outcome(call):
+        try:
+            return session.run(*call)
+        except Failure as failure:
+            return failure
 
-def _signatures(meta_graph: bytes) -> dict[str, list[str]]:
-    """Names of the input's and the output's tensor, by signature."""
-    signatures = {}
-    for entry in _fields(meta_graph, 5):  # MetaGraphDef.signature_def
-        (key,), (signature,) = _fields(entry, 1), _fields(entry, 2)
-        names = [
-            _fields(info, 1)[0].decode()  # TensorInfo.name
-            for field in (1, 2)  # SignatureDef.inputs, outputs
-            for item in _fields(signature, field)
-            for info in _fields(item, 2)
-        ]
-        signatures[key.decode()] = names
-    return signatures
-
-
-def _fields(message: bytes, wanted: int) -> list[bytes]:
-    """The values of a field of strings or messages."""
-    found, place = [], 0
-    while place < len(message):
-        tag, place = _varint(message, place)
-        kind = tag & 7
-        if kind == 0:
-            _, place = _varint(message, place)
-            continue
-        if kind == 2:
-            length, place = _varint(message, place)
-        else:
-            length = {1: 8, 5: 4}[kind]
-        if tag >> 3 == wanted:
-            found.append(message[place : place + length])
-        place += length
-    return found
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number, and the place after it."""
-    number, shift = 0, 0
-    while True:
-        byte = message[place]
-        number |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return number, place
+    made = [outcome(call) for call in values]
+    strangers = {"cyclegan_tf", "tensorflow"} & set(sys.modules)
+    if strangers:
+        sys.exit(f"Imported: {strangers}")
+    results.write_bytes(pickle.dumps(made))

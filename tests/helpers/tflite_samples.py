@@ -1,4 +1,4 @@
-"""Small generators, drawn pictures and TFLite files, made once for all test modules."""
+"""Small generators, drawn pictures and TFLite files, made once a process."""
 
 import functools
 
@@ -13,44 +13,37 @@ from cyclegan_tf.networks.generators import translate
 
 Size = tuple[int, int]
 
-PIXEL_KINDS = tflite.PIXEL_KINDS
-
 # A filter for warnings: `tf.lite.Interpreter` announces its end in favour of LiteRT.
 INTERPRETER_ENDS = r"ignore:\s+Warning"
 
 MULTIPLES = {"resnet": 4, "unet": 8, "skip": 4}
 SQUARE, OBLONG = (32, 32), (24, 40)
 
-# The network and the size that a file takes; None takes any.
-CASES = [
-    ("resnet", SQUARE),
-    ("resnet", OBLONG),
-    ("unet", OBLONG),
-    ("resnet", None),
-    ("unet", None),
-    ("skip", SQUARE),
-    ("skip", None),
-]
-FILES = [
-    (network, kind, size)
-    for network, size in CASES
-    for kind in tflite.KINDS
-    if size or kind != "int16x8"
-]
+
+def made(network: str) -> keras.Model:
+    if network == "unet":
+        return generators.unet(num_filters=4, num_downs=3)
+    options = {"output_skip": True, "upsampling": "resize"}
+    return generators.resnet(4, 1, **(options if network == "skip" else {}))
 
 
 @functools.cache
 def generator(network: str) -> keras.Model:
     """A generator whose outputs fill [-1, 1] well and whose biases are not zero."""
-    if network == "resnet":
-        model = generators.resnet(num_filters=4, num_blocks=1)
-    elif network == "skip":
-        model = generators.resnet(4, 1, output_skip=True, upsampling="resize")
-    else:
-        model = generators.unet(num_filters=4, num_downs=3)
+    model = made(network)
     random = np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign(random.normal(0, 0.1, variable.shape))
+    return model
+
+
+@functools.cache
+def halving() -> keras.Model:
+    """The least network that converts in all kinds: it halves the contrast."""
+    inputs = keras.Input((None, None, 3))
+    halved = keras.layers.Conv2D(3, 1, use_bias=False, name="halved")
+    model = keras.Model(inputs, halved(inputs))
+    halved.set_weights([0.5 * np.eye(3)[None, None]])
     return model
 
 
@@ -65,25 +58,17 @@ def drawn(size: Size, number: int, seed: int) -> list[np.ndarray]:
     return [np.clip(picture, 10, 245) for picture in pictures[:number]]
 
 
-def grey(size: Size) -> list[np.ndarray]:
-    """Pictures of one level each, near the middle."""
-    return [np.full((*size, 3), level, np.uint8) for level in (120, 128, 136)]
-
-
 @functools.cache
-def converted(
-    network: str,
-    kind: str,
-    size: Size | None,
-    io: str = "uint8",
-    calibrated_on: str = "drawn",
-) -> bytes:
-    """A TFLite file of a generator."""
-    calibration = grey(size or SQUARE)
-    if calibrated_on == "drawn":
-        calibration = drawn(size or SQUARE, number=16, seed=1)
+def converted(network: str, kind: str, size: Size | None, io: str = "uint8") -> bytes:
+    """A TFLite file of a generator, or of `halving`, calibrated on drawn pictures."""
+    halves = network == "halving"
     return tflite.convert(
-        generator(network), MULTIPLES[network], kind, size, io, calibration
+        halving() if halves else generator(network),
+        1 if halves else MULTIPLES[network],
+        kind,
+        size,
+        io,
+        drawn(size or SQUARE, number=16, seed=1),
     )
 
 
@@ -96,3 +81,19 @@ def translated(network: str, floats: np.ndarray) -> np.ndarray:
     """What Keras makes of float32 [1, height, width, 3] in [-1, 1]."""
     made = translate(generator(network), tf.constant(floats), MULTIPLES[network])
     return made.numpy()
+
+
+def psnr(image, reference) -> float:
+    """In decibels, on [-1, 1]."""
+    return 10 * np.log10(4 / np.mean(np.square(image - reference)))
+
+
+def by_hand(content: bytes, stored: np.ndarray) -> np.ndarray:
+    """What the interpreter gives for a tensor of the type that the file takes."""
+    interpreter = tf.lite.Interpreter(model_content=content)
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, stored.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(index, stored)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
