@@ -15,7 +15,6 @@ from cyclegan_tf.leftovers import (
     remove_leftovers,
 )
 
-ROOT = pathlib.Path(__file__).parents[1]
 OTHER = "0123abcd"
 assert machine() != OTHER
 
@@ -103,18 +102,19 @@ def test_another_process_of_the_same_number_does_not_count(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("age_hours", "stays"), [(23, True), (25, False)])
-def test_what_another_machine_wrote_aside_goes_after_a_day(tmp_path, age_hours, stays):
-    file = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123.tmp"
-    folder = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123"
-    folder.mkdir()
-    (folder / "half").write_text("half")
-    file.write_text("half")
-    for path in (file, folder / "half", folder):
-        then = path.stat().st_mtime - age_hours * 3600
-        os.utime(path, (then, then))
+def test_what_another_machine_wrote_aside_goes_after_a_day(tmp_path):
+    for age_hours in (23, 25):
+        folder = tmp_path / f".cyclegan_tf-{OTHER}-1-{age_hours}-abcd0123"
+        file = folder.with_suffix(".tmp")
+        folder.mkdir()
+        for path in (file, folder / "half", folder):
+            if path != folder:
+                path.write_text("half")
+            then = path.stat().st_mtime - age_hours * 3600
+            os.utime(path, (then, then))
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == ([folder.name, file.name] if stays else [])
+    stays = f".cyclegan_tf-{OTHER}-1-23-abcd0123"
+    assert names(tmp_path) == [stays, f"{stays}.tmp"]
 
 
 def test_folder_of_another_machine_is_as_old_as_its_newest_file(tmp_path):
