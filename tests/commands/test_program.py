@@ -9,24 +9,26 @@ from cyclegan_tf.validation import UserError, check_choice
 
 def test_argument_that_is_no_flag_is_refused():
     program.no_arguments([])
-    with pytest.raises(UserError, match=r"^Not a flag: 'horse'\. See --help\.$"):
+    with pytest.raises(UserError, match="'horse'.*--help"):
         program.no_arguments(["horse", "zebra"])
 
 
 def test_choice_is_refused_with_all_choices():
     check_choice("direction", "A2B", ("A2B", "B2A"))
-    told = r"^`direction` must be one of A2B, B2A\. Received: 'a2b'\.$"
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match="`direction`.* A2B, B2A.*'a2b'"):
         check_choice("direction", "a2b", ("A2B", "B2A"))
 
 
 def test_help_tells_kinds_and_defaults(monkeypatch):
     values = flags.FlagValues()
-    flags.DEFINE_string("file", "", "a file", flag_values=values)
-    flags.DEFINE_integer("number", 3, "a number", flag_values=values)
-    flags.DEFINE_boolean("fast", False, "hurry", flag_values=values)
+    table = {
+        "file": ("", "a file"),
+        "number": (3, "a number"),
+        "fast": (False, "hurry"),
+    }
+    program.define_flags(table, values)
     monkeypatch.setattr(flags, "FLAGS", values)
-    text = program.help_of_flags("python it.py", "Does it.", ["file", "number", "fast"])
+    text = program.help_of_flags("python it.py", "Does it.", table)
     assert [" ".join(line.split()) for line in text.splitlines()] == [
         "usage: python it.py",
         "",
