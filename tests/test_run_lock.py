@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import pathlib
 import re
 import threading
 
@@ -15,7 +14,6 @@ from cyclegan_tf import run_lock
 from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.validation import UserError
 
-ROOT = pathlib.Path(__file__).parents[1]
 CODE = """
 import sys
 from cyclegan_tf.run_lock import one_writer
@@ -160,23 +158,16 @@ def test_another_machine_that_renews_its_file_is_not_disturbed(run_dir, capsys):
     assert "watching for 30 seconds whether that lives" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("text", "holder"),
-    [
-        (None, "process 12 on other since 2026-01-02 03:04:05 UTC"),
-        ('{"host": "oth', "another process"),
-        ("[]", "another process"),
-    ],
-)
-def test_another_machine_that_does_not_is_dead(run_dir, capsys, text, holder):
+@pytest.mark.parametrize("text", [None, '{"host": "oth', "[]"])
+def test_another_machine_that_does_not_is_dead(run_dir, capsys, text):
     leave(run_dir, text)
     waited = []
     hold(run_dir, wait=waited.append, watch_seconds=5)
     assert waited == [1] * 5
-    assert capsys.readouterr().out == (
-        f"{run_dir} was held by {holder}: watching for 5 seconds whether that lives.\n"
-        f"It gave no sign of life: {run_dir} is ours now.\n"
-    )
+    first, second = capsys.readouterr().out.splitlines()
+    holder = "another process" if text else "process 12 on other since 2026-01-02"
+    assert f"{run_dir} was held by {holder}" in first and "5 seconds" in first
+    assert f"{run_dir} is ours now" in second
     assert not (run_dir / "run.lock").exists()
 
 
