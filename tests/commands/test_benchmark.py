@@ -75,24 +75,21 @@ def test_what_was_found_is_written(run, measured, capsys, tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("--preset=points", "`preset` .*horse2zebra, "),
-        ("--preset=", "`preset` .*horse2zebra, "),
-        ("--sizes=64,a", "`sizes` .*'64,a'"),
-        ("--preset=tiny --sizes=30", "`image_size` .* 4 .* 30"),
-        ("--precisions=float8", "`precisions` .*float32, bfloat16,.*'float8'"),
-        ("--batches=0", "`batch_size` .* 1.* 0"),
-        ("--rounds=0", "`rounds` .* 1.* 0"),
-        ("--beside=torch", "`beside` .*plain, tutorial, generator.*'torch'"),
-        ("--models=none.keras", "none.keras"),
-        ("--chart=none/a.png", "`chart` none/a.png"),
-    ],
-)
-def test_refuses_before_it_measures(run, measured, arguments, told):
-    with pytest.raises(UserError, match=told):
-        run(*arguments.split())
+def test_refuses_before_it_measures(run, measured):
+    for arguments, told in {
+        "--preset=points": "`preset` .*horse2zebra, ",
+        "--preset=": "`preset` .*horse2zebra, ",
+        "--sizes=64,a": "`sizes` .*'64,a'",
+        "--preset=tiny --sizes=30": "`image_size` .* 4 .* 30",
+        "--precisions=float8": "`precisions` .*float32, bfloat16,.*'float8'",
+        "--batches=0": "`batch_size` .* 1.* 0",
+        "--rounds=0": "`rounds` .* 1.* 0",
+        "--beside=torch": "`beside` .*plain, tutorial, generator.*'torch'",
+        "--models=none.keras": "none.keras",
+        "--chart=none/a.png": "`chart` none/a.png",
+    }.items():
+        with pytest.raises(UserError, match=told):
+            run(*arguments.split())
     assert measured == []
 
 

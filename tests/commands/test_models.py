@@ -1,92 +1,15 @@
-"""What `models` lists and measures, and the flags of models beside CycleGAN."""
+"""What `models` lists and measures."""
 
 import dataclasses
-import re
-import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from cyclegan_tf.commands import models
-from cyclegan_tf.commands import train as command_line
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import OPTIONS, Points
+from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import load_options, save_config
+from cyclegan_tf.run_directory import load_options
 from cyclegan_tf.validation import UserError
-
-
-@pytest.fixture
-def options_of(tmp_path, monkeypatch):
-    """From command line arguments to a configuration, in an empty working directory."""
-    if "preset" not in flags.FLAGS:
-        command_line.define_flags()
-    monkeypatch.chdir(tmp_path)
-
-    def parse(*args: str):
-        with flagsaver.flagsaver():
-            flags.FLAGS(["train.py", *args])
-            return command_line.config_from_flags(flags.FLAGS)
-
-    return parse
-
-
-def test_preset_or_flag_names_the_model(options_of):
-    options = options_of("--preset=points_grid", "--num_units=9", "--seed=3")
-    fields = {"points": "grid", "num_layers": 3, "num_units": 9, "seed": 3}
-    assert options == Points(**fields, run_dir="runs/points_grid")
-    options = options_of("--model=points", "--points=grid")
-    assert options == Points(points="grid", run_dir="runs/points")
-    assert options_of("--model=cyclegan") == Config(run_dir="runs/horse2zebra")
-
-
-def test_run_knows_its_model(options_of, tmp_path):
-    stored = Points(num_units=5, run_dir=str(tmp_path / "run"))
-    (tmp_path / "run").mkdir()
-    save_config(stored)
-    assert load_options(stored.run_dir) == stored
-    options = options_of("--run_dir", stored.run_dir, "--max_steps=7")
-    assert options == dataclasses.replace(stored, max_steps=7)
-    with pytest.raises(UserError, match="num_units: 5 there, 6 asked for"):
-        options_of("--run_dir", stored.run_dir, "--num_units=6")
-    with pytest.raises(UserError, match="model: points there, cyclegan asked for"):
-        options_of("--run_dir", stored.run_dir, "--preset=tiny")
-
-
-@pytest.mark.parametrize(
-    ("args", "told"),
-    [
-        (["--preset=points", "--num_blocks=3"], "`points` .*`num_blocks`"),
-        (["--preset=tiny", "--num_units=3"], "`cyclegan` .*`num_units`"),
-        (["--model=stargan"], "`model` .*cyclegan, points.*'stargan'"),
-        (
-            ["--preset=points", "--model=cyclegan"],
-            "`preset` points .*`model` 'cyclegan",
-        ),
-    ],
-)
-def test_option_of_another_model_is_refused(options_of, args, told):
-    with pytest.raises(UserError, match=told):
-        options_of(*args)
-
-
-def test_shared_flags_have_one_type():
-    kinds = {}
-    for options in (Config, *OPTIONS.values()):
-        for field in dataclasses.fields(options):
-            assert kinds.setdefault(field.name, field.type) is field.type, field.name
-
-
-@pytest.mark.parametrize("asked", ["--preset=points_grid", "--model=points"])
-def test_help_of_a_preset_shows_what_its_model_has(asked, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train.py", asked, "--help"])
-    told = command_line.help_text("python train.py")
-    for field in dataclasses.fields(Points):
-        boolean = "[no]" if field.type is bool else ""
-        assert re.search(rf"\n  --{re.escape(boolean)}{field.name}\s", told)
-    assert "--lambda_cycle" not in told and "\n  quick" not in told
-    assert "\n  points_wgan_gp" in told
 
 
 def test_list_names_every_model_and_preset():

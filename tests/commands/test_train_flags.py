@@ -1,7 +1,9 @@
 """Flags, the configuration they ask for, and `--help`."""
 
 import dataclasses
+import pathlib
 import re
+import sys
 
 import pytest
 from absl import flags
@@ -10,10 +12,10 @@ from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
 from cyclegan_tf.commands import train as command_line
 from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.options import OPTIONS, Points
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import load_config, save_config
-
-# --- Flags
+from cyclegan_tf.run_directory import load_config, load_options, save_config
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture
@@ -69,11 +71,10 @@ def test_run_dir_is_what_is_given_or_named_by_preset_and_data(config_of):
     assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
 
 
-@pytest.mark.parametrize("preset", ["huge", "TINY", "tiny,demo"])
-def test_unknown_preset_is_refused(config_of, preset):
-    names = ", ".join(PRESETS)
-    with refused(f"`preset` must be one of {names}. Received: {preset!r}."):
-        config_of(f"--preset={preset}")
+def test_unknown_preset_is_refused(config_of):
+    for preset in ("huge", "TINY", "tiny,demo"):
+        with refused(f"must be one of {', '.join(PRESETS)}. Received: {preset!r}."):
+            config_of(f"--preset={preset}")
 
 
 # --- Runs that are there
@@ -81,25 +82,14 @@ def test_unknown_preset_is_refused(config_of, preset):
 
 def test_stored_run_is_used_where_no_preset_is_named(config_of, stored_run):
     run_dir = stored_run(num_filters=6, seed=9, log_every_steps=7)
-    config = config_of("--run_dir", run_dir)
-    assert config == load_config(run_dir)
-    assert (config.num_filters, config.seed, config.log_every_steps) == (6, 9, 7)
-
-
-def test_stored_run_is_found_in_the_default_run_dir(config_of, stored_run):
+    assert config_of("--run_dir", run_dir) == load_config(run_dir)
+    given = "--max_steps=5", "--strategy=cpu:2", "--cache=none"
+    changed = {"max_steps": 5, "strategy": "cpu:2", "cache": "none"}
+    expected = dataclasses.replace(load_config(run_dir), **changed)
+    assert config_of(f"--run_dir={run_dir}", *given) == expected
     stored_run("runs/shapes", seed=9)
     config = config_of("--dataset=shapes")
     assert (config.seed, config.run_dir) == (9, "runs/shapes")
-
-
-def test_changeable_flags_override_the_stored_run(config_of, stored_run):
-    run_dir = stored_run(seed=9)
-    config = config_of(
-        f"--run_dir={run_dir}", "--max_steps=5", "--strategy=cpu:2", "--cache=none"
-    )
-    stored = load_config(run_dir)
-    changed = {"max_steps": 5, "strategy": "cpu:2", "cache": "none"}
-    assert config == dataclasses.replace(stored, **changed)
 
 
 def test_stored_values_can_be_repeated(config_of, stored_run):
@@ -108,26 +98,16 @@ def test_stored_values_can_be_repeated(config_of, stored_run):
         assert config_of(f"--run_dir={run_dir}", flag) == load_config(run_dir), flag
 
 
-@pytest.mark.parametrize(
-    ("flags_given", "told"),
-    [
-        (["--seed=1", "--num_filters=8"], "num_filters: 4 there, 8 asked for; seed: 9"),
-        (["--load_size=40"], "load_size: 36 there, 40 asked for"),
-        (["--preset=tiny"], "num_blocks: 2 there, 1 asked for; seed: 9 there, 0"),
-    ],
-)
-def test_differing_flags_are_refused_with_their_fields(
-    config_of, stored_run, flags_given, told
-):
+def test_differing_flags_are_refused_with_their_fields(config_of, stored_run):
     run_dir = stored_run(seed=9, num_blocks=2)
-    with refused(f"{run_dir} holds a run of another configuration ({told}"):
-        config_of(f"--run_dir={run_dir}", *flags_given)
-
-
-def test_damaged_stored_run_is_refused(config_of, stored_run):
-    run_dir = stored_run()
-    with open(f"{run_dir}/config.json", "w") as file:
-        file.write("{")
+    for given, told in {
+        "--seed=1 --num_filters=8": "num_filters: 4 there, 8 asked for; seed: 9 there",
+        "--load_size=40": "load_size: 36 there, 40 asked for",
+        "--preset=tiny": "num_blocks: 2 there, 1 asked for; seed: 9 there, 0",
+    }.items():
+        with refused(f"{run_dir} holds a run of another configuration ({told}"):
+            config_of(f"--run_dir={run_dir}", *given.split())
+    (pathlib.Path(run_dir) / "config.json").write_text("{")
     with refused(f"{run_dir}/config.json is not a configuration of ours"):
         config_of(f"--run_dir={run_dir}")
 
@@ -153,21 +133,15 @@ def test_network_fields_come_from_the_run_to_begin_with(config_of, stored_run):
     config = config_of("--preset=demo", f"--initialize_from={before}")
     values = {**PRESETS["demo"].values, **OF_NETWORKS, "initialize_from": before}
     assert config == Config(**values, run_dir="runs/demo")
-
-
-def test_given_network_flags_override_the_run_to_begin_with(config_of, stored_run):
-    before = stored_run("before", **OF_NETWORKS)
     config = config_of("--num_filters=8", f"--initialize_from={before}")
     assert (config.num_filters, config.num_downs) == (8, 5)
 
 
 def test_run_that_began_does_not_need_where_it_began(config_of, stored_run):
+    gone = "--initialize_from=gone"
     run_dir = stored_run(**OF_NETWORKS, initialize_from="gone")
-    expected = load_config(run_dir)
-    assert config_of(f"--run_dir={run_dir}") == expected
-    flag = "--initialize_from=gone"
-    assert config_of(f"--run_dir={run_dir}", flag) == expected
-    assert config_of(f"--run_dir={run_dir}", "--preset=tiny", flag) == expected
+    for given in ([], [gone], [gone, "--preset=tiny"]):
+        assert config_of(f"--run_dir={run_dir}", *given) == load_config(run_dir), given
 
 
 def test_another_run_to_begin_with_is_refused(config_of, stored_run):
@@ -178,7 +152,60 @@ def test_another_run_to_begin_with_is_refused(config_of, stored_run):
         config_of("--initialize_from=nowhere")
 
 
+# --- Models beside CycleGAN
+
+
+def test_preset_or_flag_names_the_model(config_of):
+    options = config_of("--preset=points_grid", "--num_units=9", "--seed=3")
+    fields = {"points": "grid", "num_layers": 3, "num_units": 9, "seed": 3}
+    assert options == Points(**fields, run_dir="runs/points_grid")
+    options = config_of("--model=points", "--points=grid")
+    assert options == Points(points="grid", run_dir="runs/points")
+    assert config_of("--model=cyclegan") == Config(run_dir="runs/horse2zebra")
+
+
+def test_run_knows_its_model(config_of, tmp_path):
+    stored = Points(num_units=5, run_dir=str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    save_config(stored)
+    assert load_options(stored.run_dir) == stored
+    options = config_of("--run_dir", stored.run_dir, "--max_steps=7")
+    assert options == dataclasses.replace(stored, max_steps=7)
+    with pytest.raises(UserError, match="num_units: 5 there, 6 asked for"):
+        config_of("--run_dir", stored.run_dir, "--num_units=6")
+    with pytest.raises(UserError, match="model: points there, cyclegan asked for"):
+        config_of("--run_dir", stored.run_dir, "--preset=tiny")
+
+
+def test_option_of_another_model_is_refused(config_of):
+    for given, told in {
+        "--preset=points --num_blocks=3": "`points` .*`num_blocks`",
+        "--preset=tiny --num_units=3": "`cyclegan` .*`num_units`",
+        "--model=stargan": "`model` .*cyclegan, points.*'stargan'",
+        "--preset=points --model=cyclegan": "`preset` points .*`model` 'cyclegan'",
+    }.items():
+        with pytest.raises(UserError, match=told):
+            config_of(*given.split())
+
+
+def test_shared_flags_have_one_type():
+    kinds = {}
+    for options in (Config, *OPTIONS.values()):
+        for field in dataclasses.fields(options):
+            assert kinds.setdefault(field.name, field.type) is field.type, field.name
+
+
 # --- Help
+
+
+def test_help_of_a_preset_shows_what_its_model_has(monkeypatch):
+    for asked in ("--preset=points_grid", "--model=points"):
+        monkeypatch.setattr(sys, "argv", ["train.py", asked, "--help"])
+        told = command_line.help_text("python train.py")
+        for field in dataclasses.fields(Points):
+            assert re.search(rf"\n  --(\[no\])?{field.name}\s", told), field.name
+        assert "--lambda_cycle" not in told and "\n  quick" not in told
+        assert "\n  points_wgan_gp" in told
 
 
 def test_help_lists_every_flag_with_its_choices_and_every_preset_once():

@@ -10,9 +10,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 _CODE = """
 import json, os, runpy, sys, tempfile
 
-for name in ("tensorflow", "keras"):
-    sys.modules[name] = None
-sys.path[:0] = sys.argv[1:2]
+sys.modules |= {"tensorflow": None, "keras": None}
+sys.path.insert(0, sys.argv[1])
 import cyclegan_tf.commands.train  # Once for all forks.
 
 
@@ -38,24 +37,16 @@ print(json.dumps([ended(*line) for line in json.loads(sys.argv[2])]))
 
 
 def ends_of(script: str, lines: list[list[str]], folder) -> list[tuple[int, str, str]]:
-    """What each command line ends with.
+    """Exit status, output and errors of each command line, all in a folder.
 
     Args:
       script: A file in the root folder, or a module.
       lines: The arguments of each.
       folder: Where they run.
-
-    Returns:
-      For each its exit status, what it printed, and what it printed as an error.
     """
     path = str(ROOT / script) if script.endswith(".py") else script
     commands = json.dumps([[path, *line] for line in lines])
-    done = subprocess.run(
-        [sys.executable, "-c", _CODE, str(ROOT), commands],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", _CODE, str(ROOT), commands]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [tuple(end) for end in json.loads(done.stdout)]

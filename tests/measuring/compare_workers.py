@@ -25,16 +25,16 @@ from helpers.processes import two_workers  # noqa: E402
 ALONE = "two alone"
 
 
-def started(side: str, flags: list[str], folder: pathlib.Path) -> list:
+def started(side: str, flags: list[str], folder: str) -> list[subprocess.Popen]:
     """The processes of a side; run directories are below `folder`."""
-    runs = [["--run_dir", str(folder / name)] for name in "ab"]
-    both = [*flags, *runs[0], "--batch_size", "2"]
+    both = [*flags, f"--run_dir={folder}/a", "--batch_size=2"]
     if side in ("one process", "cpu:2"):
-        return [train([*both, "--strategy", side.replace("one process", "single")])]
+        strategy = side.replace("one process", "single")
+        return [train([*both, f"--strategy={strategy}"])]
     if side == "workers":
         processes = two_workers(both)
     else:
-        processes = [train([*flags, *run]) for run in runs]
+        processes = [train([*flags, f"--run_dir={folder}/{name}"]) for name in "ab"]
     # TensorFlow has not started yet, and makes as many threads as it finds cores.
     for process, core in zip(processes, os.sched_getaffinity(0), strict=False):
         os.sched_setaffinity(process.pid, {core})
@@ -49,19 +49,17 @@ def train(flags: list[str]) -> subprocess.Popen:
 
 def seconds_of_step(side: str, preset: str, steps: int) -> float:
     """The median over the records of all run directories but the first record."""
-    every = steps // 5
-    flags = ["--preset", preset, "--dataset", "shapes", "--max_steps", str(steps)]
-    flags += ["--log_every_steps", str(every), "--save_every_steps", "1000000"]
+    flags = [f"--preset={preset}", "--dataset=shapes", f"--max_steps={steps}"]
+    flags += [f"--log_every_steps={steps // 5}", "--save_every_steps=1000000"]
     with tempfile.TemporaryDirectory() as folder:
-        for process in started(side, flags, pathlib.Path(folder)):
+        for process in started(side, flags, folder):
             told = process.communicate()[0]
             if process.returncode:
                 sys.exit(f"error: {side}: {told}")
-        logs = [log.read_text() for log in pathlib.Path(folder).glob("*/log.jsonl")]
-    rates = []
-    for log in logs:
-        records = [json.loads(line) for line in log.splitlines()]
-        rates += [r["steps_per_second"] for r in records if "epoch" in r][1:]
+        rates = []
+        for log in pathlib.Path(folder).glob("*/log.jsonl"):
+            records = [json.loads(line) for line in log.read_text().splitlines()]
+            rates += [r["steps_per_second"] for r in records if "epoch" in r][1:]
     return 1 / statistics.median(rates)
 
 
