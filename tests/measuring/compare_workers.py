@@ -1,11 +1,12 @@
 """Times two workers' training step against trainings without others, on two cores.
 
-`python tests/measuring/compare_workers.py PRESET ROUNDS [STEPS]`: whole trainings of
-drawn pictures take turns, two pictures of each domain a step, or two trainings with
-one each. Prints the medians of a step's seconds, and of its ratios to `two alone`:
+`python tests/measuring/compare_workers.py PRESET ROUNDS [STEPS [SIDE ...]]`: whole
+trainings of drawn pictures take turns, two pictures of each domain a step, or two
+trainings with one each. Prints the medians of a step's seconds, and of its ratios to
+those of the first side, of:
 
-- `workers`: two workers of one training, each on a core of its own.
-- `two alone`: two trainings that know nothing of each other, each on such a core.
+- `two alone`: two trainings that know nothing of each other, each on a core of its own.
+- `workers`: two workers of one training, each on such a core.
 - `one process`, `cpu:2`: one training on both cores, with one replica and with two.
 """
 
@@ -22,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from helpers.processes import two_workers  # noqa: E402
 
-ALONE = "two alone"
+SIDES = ("two alone", "workers", "one process", "cpu:2")
 
 
 def started(side: str, flags: list[str], folder: str) -> list[subprocess.Popen]:
@@ -63,19 +64,20 @@ def seconds_of_step(side: str, preset: str, steps: int) -> float:
     return 1 / statistics.median(rates)
 
 
-def main(preset: str, rounds: int, steps: int) -> None:
+def main(preset: str, rounds: int, steps: int, sides: list[str]) -> None:
     """Has the sides take turns, and prints what they took."""
-    sides = ["workers", ALONE, "one process", "cpu:2"]
     seconds = {side: [] for side in sides}
     for _ in range(rounds):
         for side in sides:
             seconds[side].append(seconds_of_step(side, preset, steps))
     print(f"{preset}, {rounds} rounds of {steps} steps, seconds of a step")
     for side in sides:
-        pairs = zip(seconds[side], seconds[ALONE], strict=True)
-        ratio = statistics.median(ours / alone for ours, alone in pairs)
+        pairs = zip(seconds[side], seconds[sides[0]], strict=True)
+        ratio = statistics.median(theirs / ours for theirs, ours in pairs)
         print(f"{side}: {statistics.median(seconds[side]):.4f} ({ratio:.2f})")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else 50)
+    preset, rounds, *more = sys.argv[1:]
+    steps = int(more[0]) if more else 50
+    main(preset, int(rounds), steps, more[1:] or list(SIDES))
