@@ -196,6 +196,7 @@ def test_python_example_runs(tiny, tmp_path, monkeypatch):
     assert asked == [{"formats": ("savedmodel", "tflite")}]
 
 
+@pytest.mark.stack
 def test_phone_examples_fit_their_file():
     side = Config().image_size
     small = resnet(num_filters=4, num_blocks=1)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -87,16 +87,13 @@ def test_a_second_signal_ends_a_program_at_once(number):
 
 
 def test_signals_are_left_alone_in_other_threads():
-    found, handler = [], signal.getsignal(signal.SIGINT)
-
     def work():
         with signals_after(), stop_on_signal() as stop:
-            found.append((stop.number, signal.getsignal(signal.SIGINT)))
+            return stop.number, signal.getsignal(signal.SIGINT)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [(0, handler)]
+    with ThreadPoolExecutor() as threads:
+        found = threads.submit(work).result()
+    assert found == (0, signal.getsignal(signal.SIGINT))
 
 
 def test_bar_is_alive_in_a_terminal_and_in_a_notebook(monkeypatch):

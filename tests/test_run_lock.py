@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.processes import running
@@ -63,12 +64,15 @@ def leave(run_dir, text=None):
 # --- One machine
 
 
-def test_holder_is_told_and_goes_on(holder, run_dir):
+def test_holder_is_told_and_goes_on_to_a_clean_end(holder, run_dir, tmp_path):
     before = (run_dir / "run.lock").read_bytes()
-    told = f"^{run_dir} is held by process {holder.pid} on {re.escape(os.uname()[1])} "
-    refused(run_dir, f"{told}{SINCE}. Wait for its end, or name another run directory.")
+    host = re.escape(os.uname()[1])
+    refused(run_dir, f"^{run_dir} is held by process {holder.pid} on {host} {SINCE}.")
     assert [path.name for path in run_dir.iterdir()] == ["run.lock"]
     assert (run_dir / "run.lock").read_bytes() == before
+    holder.communicate()
+    assert holder.returncode == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_run_whose_holder_was_killed_is_free_at_once(holder, run_dir, capsys):
@@ -80,25 +84,11 @@ def test_run_whose_holder_was_killed_is_free_at_once(holder, run_dir, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_clean_end_leaves_nothing(holder, run_dir, tmp_path):
-    holder.communicate()
-    assert holder.returncode == 0
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_second_thread_of_a_process_is_refused(run_dir):
-    told = []
-
-    def second():
-        refused(run_dir, f"is held by process {os.getpid()} on .* {SINCE}")
-        told.append("refused")
-
-    with one_writer(run_dir, wait=never):
-        thread = threading.Thread(target=second)
-        thread.start()
-        thread.join()
+    told = f"is held by process {os.getpid()} on .* {SINCE}"
+    with one_writer(run_dir, wait=never), ThreadPoolExecutor() as threads:
+        threads.submit(refused, run_dir, told).result()
         assert (run_dir / "run.lock").exists()
-    assert told == ["refused"]
     hold(run_dir)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -45,12 +46,17 @@ def test_every_command_has_a_module_with_what_is_asked_of_it():
             assert callable(getattr(command, function))
 
 
-def test_help_of_a_command_is_its_own(tmp_path):
+def test_help_of_a_command_is_its_own_and_tells_kinds_and_defaults(tmp_path):
     ends = ends_of("cyclegan_tf", [[name, "--help"] for name in COMMANDS], tmp_path)
-    for name, (status, printed, error) in zip(COMMANDS, ends, strict=True):
+    helps = dict(zip(COMMANDS, ends, strict=True))
+    for name, (status, printed, error) in helps.items():
         assert (status, error) == (0, ""), name
         assert printed.startswith(f"usage: python -m cyclegan_tf {name} ")
-        assert "--help " in printed
+        assert "\n  --help " in printed
+    printed = " ".join(helps["benchmark"][1].split())
+    assert re.search(r" --\[no\]fresh train .* \(default: true\)", printed)
+    assert re.search(r" --rounds N rounds .* \(default: 10\)", printed)
+    assert re.search(r" --json TEXT file for all numbers --chart", printed)
 
 
 def test_reader_of_a_help_may_leave_early():

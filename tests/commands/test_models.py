@@ -70,6 +70,7 @@ NUMBERS = {
 }
 
 
+@pytest.mark.stack
 @pytest.mark.parametrize(
     "name", ["points", pytest.param("limits", marks=pytest.mark.slow)]
 )

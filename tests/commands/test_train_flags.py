@@ -62,13 +62,10 @@ def test_given_flags_override_the_preset(config_of, tmp_path):
     assert config == Config(**values | {"num_blocks": 3, "load_size": 0})
     # Also one that repeats a default.
     assert config_of("--preset=tiny", "--pool_size=50").pool_size == 50
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_run_dir_is_what_is_given_or_named_by_preset_and_data(config_of):
+    assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
     config = config_of("--preset=tiny", "--dataset=/data/photos")
     assert config.run_dir == "runs/photos-tiny"
-    assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_preset_is_refused(config_of):
