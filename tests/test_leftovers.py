@@ -15,7 +15,6 @@ from cyclegan_tf.leftovers import (
     remove_leftovers,
 )
 
-ROOT = pathlib.Path(__file__).parents[1]
 OTHER = "0123abcd"
 assert machine() != OTHER
 
@@ -41,29 +40,13 @@ def writer(tmp_path, monkeypatch):
         yield process
 
 
-def kill(process):
-    process.kill()
-    process.wait()
-
-
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
-
-
-def test_what_a_living_process_writes_aside_stays(writer, tmp_path):
-    before = names(tmp_path)
-    assert len(before) == 3
-    with staging(tmp_path), written_whole(tmp_path / "b.png") as file:
-        file.write_text("whole")
-    with scratch():
-        pass
-    assert names(tmp_path) == [*before, "b.png"]
 
 
 def write_file(folder):
     with written_whole(folder / "b.png") as file:
         file.write_text("whole")
-    (folder / "b.png").unlink()
 
 
 def stage(folder):
@@ -77,13 +60,24 @@ def scratch_once(folder):
 
 
 @pytest.mark.parametrize("write", [write_file, stage, scratch_once])
-def test_what_a_killed_process_wrote_aside_goes_with_the_next_writer(
+def test_what_was_written_aside_goes_with_the_next_writer_once_its_process_is_dead(
     writer, tmp_path, write
 ):
-    kill(writer)
-    assert len(names(tmp_path)) == 3
+    before = names(tmp_path)
+    assert len(before) == 3
+    scratch_once(tmp_path)
+    stage(tmp_path)
+    assert names(tmp_path) == before
+    writer.kill()
+    writer.wait()
     write(tmp_path)
-    assert names(tmp_path) == []
+    assert names(tmp_path) == (["b.png"] if write is write_file else [])
+
+
+def test_file_is_written_beside_what_a_living_process_writes(writer, tmp_path):
+    before = names(tmp_path)
+    write_file(tmp_path)
+    assert names(tmp_path) == [*before, "b.png"]
 
 
 def test_what_a_killed_process_wrote_goes_before_it_is_waited_for(writer, tmp_path):
@@ -95,21 +89,20 @@ def test_what_a_killed_process_wrote_goes_before_it_is_waited_for(writer, tmp_pa
 
 def test_another_process_of_the_same_number_does_not_count(tmp_path):
     process, start = name_aside().split("-")[2:4]
-    (tmp_path / f".cyclegan_tf-{machine()}-{process}-{start}-abcd_012").mkdir()
-    (tmp_path / f".cyclegan_tf-{machine()}-{process}-{int(start) + 1}-abcd_012").mkdir()
+    for began in (int(start), int(start) + 1):
+        (tmp_path / f".cyclegan_tf-{machine()}-{process}-{began}-abcd_012").mkdir()
     remove_leftovers(tmp_path)
-    assert names(tmp_path) == [
-        f".cyclegan_tf-{machine()}-{process}-{start}-abcd_012",
-    ]
+    (left,) = names(tmp_path)
+    assert left == f".cyclegan_tf-{machine()}-{process}-{start}-abcd_012"
 
 
 @pytest.mark.parametrize(("age_hours", "stays"), [(23, True), (25, False)])
 def test_what_another_machine_wrote_aside_goes_after_a_day(tmp_path, age_hours, stays):
-    file = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123.tmp"
     folder = tmp_path / f".cyclegan_tf-{OTHER}-1-2-abcd0123"
+    file = folder.with_suffix(".tmp")
     folder.mkdir()
-    (folder / "half").write_text("half")
-    file.write_text("half")
+    for path in (folder / "half", file):
+        path.write_text("half")
     for path in (file, folder / "half", folder):
         then = path.stat().st_mtime - age_hours * 3600
         os.utime(path, (then, then))
@@ -129,32 +122,19 @@ def test_folder_of_another_machine_is_as_old_as_its_newest_file(tmp_path):
 
 def test_files_of_the_user_are_not_touched(tmp_path):
     dead = f".cyclegan_tf-{machine()}-0-0-abcd0123"
-    mine = [
-        ".hidden",
-        ".4711-12.tmp",
-        ".export-abcd0123",
-        f"{dead}.tmp.txt",
-        f"my{dead}",
-        f"{dead}4",
-        dead.upper(),
-        dead.replace(machine(), "machine"),
-    ]
+    mine = [".hidden", ".4711-12.tmp", ".export-abcd0123", f"{dead}.tmp.txt"]
+    mine += [f"my{dead}", f"{dead}4", dead.upper(), dead.replace(machine(), "machine")]
     for name in mine:
         (tmp_path / name).write_text("mine")
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "file").write_text("mine")
     (tmp_path / f".cyclegan_tf-{machine()}-99999999-1-linked00").symlink_to(kept)
-    remove_leftovers(tmp_path)
+    # Places that are no folders are passed over.
+    for place in (tmp_path, tmp_path / "missing", tmp_path / ".hidden"):
+        remove_leftovers(place)
     assert set(mine) <= set(names(tmp_path))
     assert (kept / "file").read_text() == "mine"
-
-
-def test_places_that_are_no_folders_are_passed_over(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    remove_leftovers(tmp_path / "missing")
-    remove_leftovers(tmp_path / "file")
-    assert names(tmp_path) == ["file"]
 
 
 def test_file_of_the_longest_name_is_written(tmp_path):
@@ -164,23 +144,19 @@ def test_file_of_the_longest_name_is_written(tmp_path):
     assert (tmp_path / f"{'x' * 251}.png").read_text() == "whole"
 
 
-# --- Checkpoints
-
-WHOLE = [
-    "checkpoint",
-    "step-1.data-00000-of-00001",
-    "step-1.index",
-    "step-20.data-00000-of-00002",
-    "step-20.data-00001-of-00002",
-    "step-20.index",
-    "step-20_temporary",
-    # Its index may come yet: a training tells of it.
-    "step-21.data-00000-of-00001",
-    "my.data-00000-of-00001",
-]
-
-
 def test_half_checkpoints_go_and_whole_ones_stay(tmp_path):
+    whole = [
+        "checkpoint",
+        "step-1.data-00000-of-00001",
+        "step-1.index",
+        "step-20.data-00000-of-00002",
+        "step-20.data-00001-of-00002",
+        "step-20.index",
+        "step-20_temporary",
+        # Its index may come yet: a training tells of it.
+        "step-21.data-00000-of-00001",
+        "my.data-00000-of-00001",
+    ]
     # What TensorFlow 2.21 leaves, killed at different times.
     halves = [
         "step-2_temp/part-00000-of-00001.data-00000-of-00001.tempstate7911347733822",
@@ -189,13 +165,9 @@ def test_half_checkpoints_go_and_whole_ones_stay(tmp_path):
         "step-4.index.tempstate181612331185",
         "checkpoint.tmp0123456789abcdef0123456789abcdef",
     ]
-    for name in WHOLE + halves:
+    for name in whole + halves:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     remove_half_checkpoints(tmp_path)
-    assert names(tmp_path) == sorted(WHOLE)
-
-
-def test_no_checkpoints_are_nothing_to_remove(tmp_path):
     remove_half_checkpoints(tmp_path / "missing")
-    assert names(tmp_path) == []
+    assert names(tmp_path) == sorted(whole)

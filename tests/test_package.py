@@ -31,19 +31,16 @@ def run(*command, cwd: pathlib.Path) -> str:
     return done.stdout
 
 
-def requirements(file: str) -> dict[str, Requirement]:
-    lines = (ROOT / file).read_text().splitlines()
+def by_name(lines: list[str]) -> dict[str, Requirement]:
     found = [Requirement(line.partition("#")[0]) for line in lines if line[0] != "#"]
     return {canonicalize_name(requirement.name): requirement for requirement in found}
 
 
-def of_package(text: str) -> dict[str, Requirement]:
+def of_package() -> dict[str, Requirement]:
     """The requirements that pyproject.toml names itself."""
-    block = re.search(r"^dependencies = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)[
-        1
-    ]
-    found = [Requirement(line) for line in re.findall('"(.*)"', block)]
-    return {canonicalize_name(requirement.name): requirement for requirement in found}
+    text = (ROOT / "pyproject.toml").read_text()
+    (block,) = re.findall(r"^dependencies = \[\n(.*?)^\]", text, re.M | re.S)
+    return by_name(re.findall('"(.*)"', block))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +51,7 @@ def of_package(text: str) -> dict[str, Requirement]:
     ],
 )
 def test_package_admits_the_versions_of_a_stack(file, more):
-    package = of_package((ROOT / "pyproject.toml").read_text())
-    stack = requirements(file)
+    package, stack = of_package(), by_name((ROOT / file).read_text().splitlines())
     assert stack.keys() - package.keys() == more
     assert package.keys() <= stack.keys()
     for name, ours in package.items():
@@ -92,5 +88,4 @@ def test_wheel_trains_in_an_empty_environment(tmp_path):
     assert (tmp_path / "runs/tiny/export/keras/shapes_B2A.keras").exists()
     told = run(python, "-m", "pip", "show", "cyclegan_tf", cwd=tmp_path)
     required = re.search("^Requires: (.*)$", told, re.MULTILINE)[1].split(", ")
-    names = of_package((ROOT / "pyproject.toml").read_text())
-    assert {canonicalize_name(name) for name in required} == names.keys()
+    assert {canonicalize_name(name) for name in required} == of_package().keys()

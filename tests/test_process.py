@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,76 +17,58 @@ from cyclegan_tf.process import (
     without_native_messages,
 )
 
+both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@pytest.fixture
+def received(number):
+    """The signals that came to the handler that was there before."""
+    found = []
+    before = signal.signal(number, lambda number, frame: found.append(number))
+    yield found
+    signal.signal(number, before)
+
 
 def test_what_native_code_prints_is_hidden_and_the_rest_is_not(capfd):
     os.write(2, b"before ")
     with without_native_messages():
         os.write(2, b"within ")
     os.write(2, b"after")
-    assert capfd.readouterr().err == "before after"
-
-
-def test_native_messages_come_back_after_an_error(capfd):
     with pytest.raises(ValueError), without_native_messages():
         raise ValueError
-    os.write(2, b"after")
-    assert capfd.readouterr().err == "after"
+    os.write(2, b" an error")
+    assert capfd.readouterr().err == "before after an error"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_is_put_off_and_not_lost(number):
-    received, done = [], []
-    before = signal.signal(number, lambda number, frame: received.append(number))
-    try:
-        with signals_after():
-            signal.raise_signal(number)
-            assert not received
-            done.append(True)
-        assert (done, received) == ([True], [number])
+@both
+def test_signal_is_put_off_and_not_lost(number, received):
+    done = []
+    with signals_after():
         signal.raise_signal(number)
-        assert received == [number, number]
-    finally:
-        signal.signal(number, before)
-
-
-def test_handlers_come_back_after_an_error():
-    before = signal.getsignal(signal.SIGINT)
+        assert not received
+        done.append(True)
+    assert (done, received) == ([True], [number])
     with pytest.raises(ValueError), signals_after():
         raise ValueError
-    assert signal.getsignal(signal.SIGINT) is before
+    signal.raise_signal(number)  # Its handler is back, also after an error.
+    assert received == [number, number]
 
 
-def test_signals_are_left_alone_in_other_threads():
-    done = []
-
-    def work():
-        with signals_after():
-            done.append(True)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done == [True]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_at_a_prompt_a_second_signal_does_what_it_did(number, monkeypatch, capfd):
+@both
+def test_at_a_prompt_a_second_signal_does_what_it_did(
+    number, received, monkeypatch, capfd
+):
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
-    received = []
-    before = signal.signal(number, lambda number, frame: received.append(number))
-    try:
-        with stop_on_signal() as stop:
-            assert not stop.number
-            signal.raise_signal(number)
-            assert (stop.number, received) == (number, [])
-            signal.raise_signal(number)
-            assert received == [number]
-    finally:
-        signal.signal(number, before)
-    assert "Once more: stops at once." in capfd.readouterr().err
+    with stop_on_signal() as stop:
+        assert not stop.number
+        signal.raise_signal(number)
+        assert (stop.number, received) == (number, [])
+        signal.raise_signal(number)
+        assert received == [number]
+    assert "Once more" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@both
 def test_a_second_signal_ends_a_program_at_once(number):
     """Nothing that Python would do follows, as where TensorFlow computes."""
     code = (
@@ -104,31 +86,25 @@ def test_a_second_signal_ends_a_program_at_once(number):
     assert (done.returncode, done.stdout) == (-number, f"{number:d}\n")
 
 
-def test_stopping_is_not_asked_for_in_other_threads():
-    asked, handler = [], signal.getsignal(signal.SIGINT)
-
+def test_signals_are_left_alone_in_other_threads():
     def work():
-        with stop_on_signal() as stop:
-            asked.append((stop.number, signal.getsignal(signal.SIGINT)))
+        with signals_after(), stop_on_signal() as stop:
+            return stop.number, signal.getsignal(signal.SIGINT)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert asked == [(0, handler)]
-
-
-@pytest.mark.parametrize("terminal, seconds", [(True, 0.2), (False, 30)])
-def test_bar_is_alive_in_a_terminal_only(monkeypatch, terminal, seconds):
-    stderr = io.StringIO()
-    stderr.isatty = lambda: terminal
-    monkeypatch.setattr("sys.stderr", stderr)
-    with progress_bar(total=3, unit="step", delay=60) as bar:
-        assert (bar.total, bar.mininterval) == (3, seconds)
+    with ThreadPoolExecutor() as threads:
+        found = threads.submit(work).result()
+    assert found == (0, signal.getsignal(signal.SIGINT))
 
 
-def test_bar_is_alive_in_a_notebook(monkeypatch):
+def test_bar_is_alive_in_a_terminal_and_in_a_notebook(monkeypatch):
     import tqdm.auto
 
+    stderr = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stderr)
+    for terminal, seconds in ((True, 0.2), (False, 30)):
+        stderr.isatty = lambda terminal=terminal: terminal
+        with progress_bar(total=3, unit="step", delay=60) as bar:
+            assert (bar.total, bar.mininterval) == (3, seconds)
     kinds = []
     notebook = type("bar", (), {"__module__": "tqdm.notebook"})
     notebook.__init__ = lambda self, iterable, **options: kinds.append(options)

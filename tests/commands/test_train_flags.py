@@ -1,19 +1,21 @@
 """Flags, the configuration they ask for, and `--help`."""
 
 import dataclasses
+import pathlib
 import re
+import sys
 
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from helpers.config_values import CHOICES, FIELDS, OTHER_VALUES, refused
+from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
 from cyclegan_tf.commands import train as command_line
 from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.options import OPTIONS, Points
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import load_config, save_config
-
-# --- Flags
+from cyclegan_tf.run_directory import load_config, load_options, save_config
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture
@@ -45,115 +47,66 @@ def stored_run(tmp_path):
     return make
 
 
-def test_without_flags_it_is_the_official_recipe(config_of):
-    assert config_of() == Config(run_dir="runs/horse2zebra")
-
-
 def test_every_field_has_a_flag_of_its_type(config_of, stored_run):
     stored_run(OTHER_VALUES["initialize_from"])
     args = (f"--{name}={value}" for name, value in OTHER_VALUES.items())
     assert config_of(*args) == Config(**OTHER_VALUES)
-
-
-def test_preset_gives_values_and_its_run_dir(config_of):
-    values = PRESETS["tiny"].values
-    assert config_of("--preset=tiny") == Config(**values, run_dir="runs/tiny")
-
-
-def test_given_flags_override_the_preset(config_of):
-    config = config_of("--preset", "tiny", "--num_blocks", "3", "--load_size", "0")
-    values = {**PRESETS["tiny"].values, "num_blocks": 3, "load_size": 0}
-    assert config == Config(**values, run_dir="runs/tiny")
-
-
-def test_flag_of_a_boolean_has_a_negation(config_of):
     assert config_of("--noflip").flip is False
+    assert config_of() == Config(run_dir="runs/horse2zebra")
 
 
-def test_flag_that_repeats_a_default_overrides_the_preset(config_of):
+def test_given_flags_override_the_preset(config_of, tmp_path):
+    values = {**PRESETS["tiny"].values, "run_dir": "runs/tiny"}
+    assert config_of("--preset=tiny") == Config(**values)
+    config = config_of("--preset", "tiny", "--num_blocks", "3", "--load_size", "0")
+    assert config == Config(**values | {"num_blocks": 3, "load_size": 0})
+    # Also one that repeats a default.
     assert config_of("--preset=tiny", "--pool_size=50").pool_size == 50
-
-
-def test_preset_on_other_data_gets_a_run_dir_of_both(config_of):
+    assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
     config = config_of("--preset=tiny", "--dataset=/data/photos")
     assert config.run_dir == "runs/photos-tiny"
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_given_run_dir_is_kept(config_of):
-    assert config_of("--preset=tiny", "--run_dir=mine").run_dir == "mine"
+def test_unknown_preset_is_refused(config_of):
+    for preset in ("huge", "TINY", "tiny,demo"):
+        with refused(f"must be one of {', '.join(PRESETS)}. Received: {preset!r}."):
+            config_of(f"--preset={preset}")
 
 
-@pytest.mark.parametrize("preset", ["huge", "TINY", "tiny,demo"])
-def test_unknown_preset_is_refused(config_of, preset):
-    names = ", ".join(PRESETS)
-    with refused(f"`preset` must be one of {names}. Received: {preset!r}."):
-        config_of(f"--preset={preset}")
-
-
-def test_bad_flag_value_is_refused_by_the_config(config_of):
-    with refused("`batch_size` must be at least 1. Received: 0."):
-        config_of("--batch_size=0")
-    with refused("`learning_rate` must be a finite number. Received: nan."):
-        config_of("--learning_rate=nan")
+# --- Runs that are there
 
 
 def test_stored_run_is_used_where_no_preset_is_named(config_of, stored_run):
     run_dir = stored_run(num_filters=6, seed=9, log_every_steps=7)
-    config = config_of("--run_dir", run_dir)
-    assert config == load_config(run_dir)
-    assert (config.num_filters, config.seed, config.log_every_steps) == (6, 9, 7)
-
-
-def test_stored_run_is_found_in_the_default_run_dir(config_of, stored_run):
+    assert config_of("--run_dir", run_dir) == load_config(run_dir)
+    given = "--max_steps=5", "--strategy=cpu:2", "--cache=none"
+    changed = {"max_steps": 5, "strategy": "cpu:2", "cache": "none"}
+    expected = dataclasses.replace(load_config(run_dir), **changed)
+    assert config_of(f"--run_dir={run_dir}", *given) == expected
     stored_run("runs/shapes", seed=9)
     config = config_of("--dataset=shapes")
     assert (config.seed, config.run_dir) == (9, "runs/shapes")
 
 
-def test_changeable_flags_override_the_stored_run(config_of, stored_run):
-    run_dir = stored_run(seed=9)
-    config = config_of(
-        f"--run_dir={run_dir}", "--max_steps=5", "--strategy=cpu:2", "--cache=none"
-    )
-    stored = load_config(run_dir)
-    assert config == dataclasses.replace(
-        stored, max_steps=5, strategy="cpu:2", cache="none"
-    )
-
-
-@pytest.mark.parametrize("flag", ["--load_size=36", "--discriminator_layers=2"])
-def test_stored_value_can_be_repeated(config_of, stored_run, flag):
+def test_stored_values_can_be_repeated(config_of, stored_run):
     run_dir = stored_run()
-    stored = load_config(run_dir)
-    assert config_of(f"--run_dir={run_dir}", flag) == stored
+    for flag in ("--load_size=36", "--discriminator_layers=2", "--preset=tiny"):
+        assert config_of(f"--run_dir={run_dir}", flag) == load_config(run_dir), flag
 
 
-def test_flag_is_judged_together_with_the_stored_run(config_of, stored_run):
-    run_dir = stored_run()
-    with refused("load_size: 36 there, 40 asked for"):
-        config_of(f"--run_dir={run_dir}", "--load_size=40")
-
-
-def test_same_preset_goes_on_with_its_run(config_of, stored_run):
-    run_dir = stored_run()
-    config = config_of("--preset=tiny", f"--run_dir={run_dir}")
-    assert config == load_config(run_dir)
-
-
-def test_differing_flag_is_refused_with_its_field(config_of, stored_run):
-    run_dir = stored_run(seed=9)
-    with refused(
-        f"{run_dir} holds a run of another configuration (num_filters: 4 there, 8 "
-        "asked for; seed: 9 there, 1 asked for). Name another --run_dir, or ask for "
-        "the same."
-    ):
-        config_of(f"--run_dir={run_dir}", "--seed=1", "--num_filters=8")
-
-
-def test_differing_preset_is_refused_with_its_fields(config_of, stored_run):
-    run_dir = stored_run(num_blocks=2)
-    with refused("(num_blocks: 2 there, 1 asked for)"):
-        config_of("--preset=tiny", f"--run_dir={run_dir}")
+def test_differing_flags_are_refused_with_their_fields(config_of, stored_run):
+    run_dir = stored_run(seed=9, num_blocks=2)
+    for given, told in {
+        "--seed=1 --num_filters=8": "num_filters: 4 there, 8 asked for; seed: 9 there",
+        "--load_size=40": "load_size: 36 there, 40 asked for",
+        "--preset=tiny": "num_blocks: 2 there, 1 asked for; seed: 9 there, 0",
+    }.items():
+        with refused(f"{run_dir} holds a run of another configuration ({told}"):
+            config_of(f"--run_dir={run_dir}", *given.split())
+    (pathlib.Path(run_dir) / "config.json").write_text("{")
+    with refused(f"{run_dir}/config.json is not a configuration of ours"):
+        config_of(f"--run_dir={run_dir}")
 
 
 # --- Beginning with the networks of another run
@@ -177,21 +130,15 @@ def test_network_fields_come_from_the_run_to_begin_with(config_of, stored_run):
     config = config_of("--preset=demo", f"--initialize_from={before}")
     values = {**PRESETS["demo"].values, **OF_NETWORKS, "initialize_from": before}
     assert config == Config(**values, run_dir="runs/demo")
-
-
-def test_given_network_flags_override_the_run_to_begin_with(config_of, stored_run):
-    before = stored_run("before", **OF_NETWORKS)
     config = config_of("--num_filters=8", f"--initialize_from={before}")
     assert (config.num_filters, config.num_downs) == (8, 5)
 
 
 def test_run_that_began_does_not_need_where_it_began(config_of, stored_run):
+    gone = "--initialize_from=gone"
     run_dir = stored_run(**OF_NETWORKS, initialize_from="gone")
-    expected = load_config(run_dir)
-    assert config_of(f"--run_dir={run_dir}") == expected
-    flag = "--initialize_from=gone"
-    assert config_of(f"--run_dir={run_dir}", flag) == expected
-    assert config_of(f"--run_dir={run_dir}", "--preset=tiny", flag) == expected
+    for given in ([], [gone], [gone, "--preset=tiny"]):
+        assert config_of(f"--run_dir={run_dir}", *given) == load_config(run_dir), given
 
 
 def test_another_run_to_begin_with_is_refused(config_of, stored_run):
@@ -202,62 +149,77 @@ def test_another_run_to_begin_with_is_refused(config_of, stored_run):
         config_of("--initialize_from=nowhere")
 
 
-def test_damaged_stored_run_is_refused(config_of, stored_run):
-    run_dir = stored_run()
-    with open(f"{run_dir}/config.json", "w") as file:
-        file.write("{")
-    with refused(f"{run_dir}/config.json is not a configuration of ours"):
-        config_of(f"--run_dir={run_dir}")
+# --- Models beside CycleGAN
 
 
-def test_making_a_configuration_writes_nothing(config_of, tmp_path):
-    config_of("--preset=tiny")
-    assert list(tmp_path.iterdir()) == []
+def test_preset_or_flag_names_the_model(config_of):
+    options = config_of("--preset=points_grid", "--num_units=9", "--seed=3")
+    fields = {"points": "grid", "num_layers": 3, "num_units": 9, "seed": 3}
+    assert options == Points(**fields, run_dir="runs/points_grid")
+    options = config_of("--model=points", "--points=grid")
+    assert options == Points(points="grid", run_dir="runs/points")
+    assert config_of("--model=cyclegan") == Config(run_dir="runs/horse2zebra")
+
+
+def test_run_knows_its_model(config_of, tmp_path):
+    stored = Points(num_units=5, run_dir=str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    save_config(stored)
+    assert load_options(stored.run_dir) == stored
+    options = config_of("--run_dir", stored.run_dir, "--max_steps=7")
+    assert options == dataclasses.replace(stored, max_steps=7)
+    with pytest.raises(UserError, match="num_units: 5 there, 6 asked for"):
+        config_of("--run_dir", stored.run_dir, "--num_units=6")
+    with pytest.raises(UserError, match="model: points there, cyclegan asked for"):
+        config_of("--run_dir", stored.run_dir, "--preset=tiny")
+
+
+def test_option_of_another_model_is_refused(config_of):
+    for given, told in {
+        "--preset=points --num_blocks=3": "`points` .*`num_blocks`",
+        "--preset=tiny --num_units=3": "`cyclegan` .*`num_units`",
+        "--model=stargan": "`model` .*cyclegan, points.*'stargan'",
+        "--preset=points --model=cyclegan": "`preset` points .*`model` 'cyclegan'",
+    }.items():
+        with pytest.raises(UserError, match=told):
+            config_of(*given.split())
+
+
+def test_shared_flags_have_one_type():
+    kinds = {}
+    for options in (Config, *OPTIONS.values()):
+        for field in dataclasses.fields(options):
+            assert kinds.setdefault(field.name, field.type) is field.type, field.name
 
 
 # --- Help
 
 
-@pytest.fixture(scope="module")
-def help_lines():
-    return command_line.help_text("python train.py").splitlines()
+def test_help_of_a_preset_shows_what_its_model_has(monkeypatch):
+    for asked in ("--preset=points_grid", "--model=points"):
+        monkeypatch.setattr(sys, "argv", ["train.py", asked, "--help"])
+        told = command_line.help_text("python train.py")
+        for field in dataclasses.fields(Points):
+            assert re.search(rf"\n  --(\[no\])?{field.name}\s", told), field.name
+        assert "--lambda_cycle" not in told and "\n  quick" not in told
+        assert "\n  points_wgan_gp" in told
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_help_lists_the_flag_once(help_lines, name):
-    flag = re.compile(rf"  --(\[no\])?{name}(\s|$)")
-    assert len([line for line in help_lines if flag.match(line)]) == 1
-
-
-@pytest.mark.parametrize("name", FIELDS)
-def test_help_tells_text_and_default_of_the_flag(help_lines, name):
-    field = FIELDS[name]
-    shown = str(field.default).lower() or "none"
-    text = " ".join(" ".join(help_lines).split())
-    assert f"{field.metadata['text']} (default: {shown})" in text
-
-
-@pytest.mark.parametrize("name", CHOICES)
-def test_help_lists_the_choices(help_lines, name):
-    usage = f"  --{name} {CHOICES[name].replace(', ', '|')}"
-    assert any(line.startswith(usage) for line in help_lines)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_help_lists_the_preset_with_its_record(help_lines, name):
-    text = " ".join(" ".join(help_lines).split())
-    assert f" {name} {PRESETS[name].record}" in text
-
-
-@pytest.mark.parametrize("flag", ["--preset NAME", "--dry_run", "--help"])
-def test_help_lists_the_general_flag(help_lines, flag):
-    assert any(line.startswith(f"  {flag} ") for line in help_lines)
-
-
-def test_help_lists_each_group_once(help_lines):
+def test_help_lists_every_flag_with_its_choices_and_every_preset_once():
+    lines = command_line.help_text("python train.py").splitlines()
+    text = " ".join(" ".join(lines).split())
+    for name, field in FIELDS.items():
+        flag = re.compile(rf"  --(\[no\])?{name}(\s|$)")
+        (line,) = [line for line in lines if flag.match(line)]
+        choices = "|".join(field.metadata["choices"])
+        assert f"--{name} {choices}" in line or not choices
+        shown = str(field.default).lower() or "none"
+        assert f"{field.metadata['text']} (default: {shown})" in text, name
+    for name in PRESETS:
+        if PRESETS[name].options is Config:
+            assert f" {name} {PRESETS[name].record}" in text
+    for flag in ("preset NAME", "model NAME", "dry_run", "help"):
+        assert any(line.startswith(f"  --{flag} ") for line in lines)
     for group in ("General", *GROUPS, "Presets"):
-        assert help_lines.count(group) == 1
-
-
-def test_help_fits_88_columns(help_lines):
-    assert [line for line in help_lines if len(line) > 88] == []
+        assert lines.count(group) == 1
+    assert max(map(len, lines)) <= 88

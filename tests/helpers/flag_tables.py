@@ -38,18 +38,13 @@ def _tables_of(kind: type, without: type | None = None) -> str:
     """A table of each group of the options of a model, or of `Config`."""
     common = dataclasses.fields(without) if without else ()
     left_out = {(field.name, field.default) for field in common}
-    tables = []
-    for group in GROUPS:
-        rows = {}
-        for field in dataclasses.fields(kind):
-            known = (field.name, field.default) in left_out
-            if field.metadata["group"] == group and not known:
-                choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
-                text = field.metadata["text"] + (f": {choices}" if choices else "")
-                rows[field.name] = field.default, text
-        if rows:
-            tables.append(_table(group, rows))
-    return "\n".join(tables)
+    groups = {group: {} for group in GROUPS}
+    for field in dataclasses.fields(kind):
+        if (field.name, field.default) not in left_out:
+            choices = ", ".join(f"`{c}`" for c in field.metadata["choices"])
+            text = field.metadata["text"] + (f": {choices}" if choices else "")
+            groups[field.metadata["group"]][field.name] = field.default, text
+    return "\n".join(_table(group, rows) for group, rows in groups.items() if rows)
 
 
 def _flags(command: str) -> dict[str, tuple]:

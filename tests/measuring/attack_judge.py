@@ -35,15 +35,16 @@ def main(name: str, num_steps: int = judge.NUM_STEPS, data_dir: str = "") -> Non
         judge.fit(networks[kind], *learned, 0, num_steps, corrupted=kind == "judge")
     print(f"Trained both in {time.monotonic() - start:.0f} s, {num_steps} steps each.")
     asked = judge.Judge(networks["judge"], size, "", "").ask
+    answers = {
+        "plain": lambda pictures: plain_log_odds(networks["plain"], pictures),
+        "judge": lambda pictures: asked(pictures)[0],
+    }
     pictures, others = first(data.test_x), first(data.test_y)
-    gap = asked(others)[0].mean() - asked(pictures)[0].mean()
+    gap = answers["judge"](others).mean() - answers["judge"](pictures).mean()
     print(f"The judge's log-odds of Y and of X lie {gap:.2f} apart.")
     for kind, network in networks.items():
         noisy = perturbed(network, pictures)
-        for who, answer in (
-            ("plain", lambda p: plain_log_odds(networks["plain"], p)),
-            ("judge", lambda p: asked(p)[0]),
-        ):
+        for who, answer in answers.items():
             before, after = answer(pictures), answer(noisy)
             print(
                 f"Noise made against {kind}: {who} moves by "
@@ -53,5 +54,4 @@ def main(name: str, num_steps: int = judge.NUM_STEPS, data_dir: str = "") -> Non
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(arguments[0], *map(int, arguments[1:2]), *arguments[2:])
+    main(sys.argv[1], *map(int, sys.argv[2:3]), *sys.argv[3:])

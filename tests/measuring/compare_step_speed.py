@@ -18,28 +18,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-
-def config_of(preset: str):
-    from cyclegan_tf.presets import PRESETS
-
-    return dataclasses.replace(PRESETS[preset].config, pool_size=0)
+from cyclegan_tf.presets import PRESETS  # noqa: E402
 
 
-def tensorflow_step(preset: str, side: str):
+def tensorflow_step(config, side: str):
     import tensorflow as tf
 
     from cyclegan_tf.models.cyclegan import CycleGAN
     from cyclegan_tf.speed import plain_step, tutorial_step
     from cyclegan_tf.training.strategies import share_cores
 
-    config = config_of(preset)
     if side == "ours":
         share_cores()  # As `train` does.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    if side == "tutorial":
-        model = tutorial_step.TutorialCycleGAN(config)
-    else:
-        model = CycleGAN(config, 1000)
+    tutorial = side == "tutorial"
+    model = (
+        tutorial_step.TutorialCycleGAN(config) if tutorial else CycleGAN(config, 1000)
+    )
     shape = (config.pictures_per_step, config.image_size, config.image_size, 3)
     real_x, real_y = tf.random.uniform(shape, -1, 1), tf.random.uniform(shape, -1, 1)
     plain = tf.function(lambda x, y: plain_step.train_step(model, x, y))
@@ -51,19 +46,15 @@ def tensorflow_step(preset: str, side: str):
     return step
 
 
-def torch_step(preset: str):
+def torch_step(config):
     import torch
     from helpers.torch_cyclegan import Recipe, TorchCycleGAN
     from helpers.torch_networks import Patchgan, Resnet
 
-    config = config_of(preset)
-    networks = {}
-    for name in ("generator_g", "generator_f"):
-        networks[name] = Resnet(config.num_filters, config.num_blocks)
-    for name in ("discriminator_x", "discriminator_y"):
-        networks[name] = Patchgan(
-            config.discriminator_filters, config.discriminator_layers
-        )
+    resnet = config.num_filters, config.num_blocks
+    patchgan = config.discriminator_filters, config.discriminator_layers
+    networks = {f"generator_{name}": Resnet(*resnet) for name in "gf"}
+    networks |= {f"discriminator_{name}": Patchgan(*patchgan) for name in "xy"}
     model = TorchCycleGAN(networks, Recipe())
     shape = (config.pictures_per_step, 3, config.image_size, config.image_size)
     real_x, real_y = (2 * torch.rand(shape) - 1 for _ in range(2))
@@ -72,7 +63,8 @@ def torch_step(preset: str):
 
 def work(side: str, preset: str) -> None:
     """Steps whenever a line comes in, and says how long that took."""
-    step = torch_step(preset) if side == "torch" else tensorflow_step(preset, side)
+    config = dataclasses.replace(PRESETS[preset].config, pool_size=0)
+    step = torch_step(config) if side == "torch" else tensorflow_step(config, side)
     for _ in range(2):
         step()
     print("ready", flush=True)
@@ -83,28 +75,22 @@ def work(side: str, preset: str) -> None:
 
 
 def main(preset: str, rounds: int, sides: list[str]) -> None:
-    workers = {}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers, seconds = {}, {side: [] for side in sides}
     for side in sides:
-        workers[side] = subprocess.Popen(
-            [sys.executable, __file__, "--work", side, preset],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, __file__, "--work", side, preset]
+        workers[side] = subprocess.Popen(command, **pipes)
         if workers[side].stdout.readline().strip() != "ready":
             sys.exit(f"error: {side} did not start.")
-    seconds = {side: [] for side in sides}
     for _ in range(rounds):
         for side, worker in workers.items():
             worker.stdin.write("\n")
             worker.stdin.flush()
             seconds[side].append(float(worker.stdout.readline()))
     for worker in workers.values():
-        worker.stdin.close()
-        worker.wait()
+        worker.communicate()
     told = [f"{preset}, {rounds} rounds"]
-    for side in sides:
-        told.append(f"{side} {statistics.median(seconds[side]):.3f} s")
+    told += [f"{side} {statistics.median(seconds[side]):.3f} s" for side in sides]
     for side in sides[1:]:
         pairs = zip(seconds[side], seconds[sides[0]], strict=True)
         ratio = statistics.median(theirs / ours for theirs, ours in pairs)

@@ -6,13 +6,10 @@ same time as trained ones. Prints medians, and ratios to Keras.
 
 import os
 import pathlib
-import statistics
 import sys
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 
 import tensorflow as tf  # noqa: E402
 
@@ -21,8 +18,9 @@ from cyclegan_tf.exporting import tflite  # noqa: E402
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator  # noqa: E402
 from cyclegan_tf.networks.generators import GENERATORS  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
+from cyclegan_tf.speed.timing import Call, take_turns  # noqa: E402
 
-ROUNDS = 11
+ROUNDS = 10
 NUM_THREADS = 2
 KINDS = ("float32", "float16", "dynamic_int8", "int8")
 
@@ -30,36 +28,21 @@ KINDS = ("float32", "float16", "dynamic_int8", "int8")
 def main(preset: str) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(NUM_THREADS)
     config = PRESETS[preset].config
-    size = config.image_size
-    pictures = [shapes.draw_pair((0, i), size)[0] for i in range(3)]
+    multiple, size = config.size_multiple, (config.image_size, config.image_size)
+    pictures = [shapes.draw_pair((0, i), config.image_size)[0] for i in range(3)]
     image = images.to_float(pictures[0][None])
     generator = GENERATORS[config.generator](config, "generator_g")
     keras_call = tf.function(lambda: generator(image, training=False))
-    calls = {"keras": lambda: keras_call().numpy()}
+    calls = {"keras": Call(lambda: keras_call().numpy())}
     for kind in KINDS:
-        file = TFLiteGenerator(
-            tflite.convert(
-                generator,
-                config.size_multiple,
-                kind,
-                (size, size),
-                calibration=pictures,
-            ),
-            NUM_THREADS,
-        )
+        made = tflite.convert(generator, multiple, kind, size, calibration=pictures)
+        file = TFLiteGenerator(made, NUM_THREADS)
         file.set_input(image.numpy())
-        calls[kind] = file.invoke
-    seconds = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    # The first round traces and warms up.
-    medians = {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
-    for name, median in medians.items():
-        ratio = median / medians["keras"]
-        print(f"{name:<13}{1000 * median:8.1f} ms, {ratio:.2f} of keras")
+        calls[kind] = Call(file.invoke)
+    times = take_turns(calls, ROUNDS)
+    for name, taken in times.items():
+        ratio = taken.median / times["keras"].median
+        print(f"{name:<13}{1000 * taken.median:8.1f} ms, {ratio:.2f} of keras")
 
 
 if __name__ == "__main__":

@@ -32,17 +32,13 @@ def draw_pair(seed: tuple[int, int]) -> list[Image.Image]:
     )
     colour = random.uniform((205, 200, 180), (245, 240, 225))
     ground = np.clip(colour + waves[..., None], 0, 255).astype(np.uint8)
-    letters = [
-        (
-            random.uniform(0, 0.55, 2) * side,
-            str(random.choice(list(LETTERS))),
-            ImageFont.truetype(
-                str(FOLDER / f"{random.choice(FONTS)}.ttf"),
-                int(random.uniform(0.35, 0.6) * side),
-            ),
-        )
-        for _ in range(2)
-    ]
+    letters = []
+    for _ in range(2):
+        place = random.uniform(0, 0.55, 2) * side
+        letter, name = str(random.choice(list(LETTERS))), random.choice(FONTS)
+        size = int(random.uniform(0.35, 0.6) * side)
+        font = ImageFont.truetype(str(FOLDER / f"{name}.ttf"), size)
+        letters.append((tuple(place), letter, font))
     return [_drawn(ground, letters, hollow) for hollow in (False, True)]
 
 
@@ -51,9 +47,9 @@ def _drawn(ground: np.ndarray, letters: list, hollow: bool) -> Image.Image:
     for place, letter, font in letters:
         mask = Image.new("L", image.size)
         draw = ImageDraw.Draw(mask)
-        draw.text(tuple(place), letter, 255, font, stroke_width=4)
+        draw.text(place, letter, 255, font, stroke_width=4)
         if hollow:
-            draw.text(tuple(place), letter, 0, font)
+            draw.text(place, letter, 0, font)
         image.paste((200, 45, 40) if hollow else (35, 60, 150), mask=mask)
     return image.resize((SIZE, SIZE), Image.Resampling.BOX)
 
@@ -61,14 +57,13 @@ def _drawn(ground: np.ndarray, letters: list, hollow: bool) -> Image.Image:
 def main(folder: str) -> None:
     """Writes the folders of a data set; says how long that took."""
     start = time.monotonic()
-    splits = {"train": 400, "test": 40}
-    for part, (split, number) in enumerate(splits.items()):
-        for domain in (0, 1):
-            place = pathlib.Path(folder) / f"{split}{'AB'[domain]}"
+    for part, (split, number) in enumerate({"train": 400, "test": 40}.items()):
+        for domain, letter in enumerate("AB"):
+            place = pathlib.Path(folder) / f"{split}{letter}"
             place.mkdir(parents=True, exist_ok=True)
+            # Test pictures are pairs; training pictures are never the same.
+            drawn = 10 * part + (domain if split == "train" else 0)
             for i in range(number):
-                # Test pictures are pairs; training pictures are never the same.
-                drawn = 10 * part + (domain if split == "train" else 0)
                 draw_pair((drawn, i))[domain].save(place / f"{i:03d}.png")
     print(f"{time.monotonic() - start:.1f} s, 440 pictures of each domain in {folder}")
 

