@@ -1,11 +1,12 @@
 """What is written in each format: pictures, sizes and types that were asked for."""
 
+import keras
 import numpy as np
 import pytest
-from helpers.exporting_samples import nothing_changes, read, write_pictures
+from helpers.exporting_samples import read, refuses, write_pictures
 
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.exporting import tflite
+from cyclegan_tf.exporting import saved_model, tflite
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
@@ -27,6 +28,15 @@ def calibrated(monkeypatch):
     return given
 
 
+@pytest.fixture
+def quick(tried, monkeypatch):
+    """One convolution is converted in place of the generator."""
+    inputs = keras.Input((None, None, 3))
+    small = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+    convert = tflite.convert
+    monkeypatch.setattr(tflite, "convert", lambda _, *args: convert(small, *args))
+
+
 @pytest.mark.parametrize(("direction", "part", "which"), [("A2B", 2, 0), ("B2A", 3, 1)])
 def test_files_are_tried_on_test_pictures_of_what_they_translate(
     tried, request_of, model, direction, part, which
@@ -42,9 +52,14 @@ def test_files_are_tried_on_test_pictures_of_what_they_translate(
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
 
 
-def test_files_of_any_size_are_tried_on_an_odd_size_too(tried, request_of, model):
+def test_files_of_any_size_are_tried_on_an_odd_size_too(
+    tried, request_of, model, monkeypatch
+):
+    monkeypatch.setattr(
+        saved_model, "write_saved_model", lambda _, m, path, p: path.mkdir()
+    )
     carry_out(request_of(formats=("savedmodel",)))
-    ((plan, references, _),) = tried
+    ((_, references, _),) = tried
     assert list(references) == ["shapes_A2B/32x32", "shapes_A2B/25x19"]
     pictures, outputs = references["shapes_A2B/25x19"]
     assert pictures.shape == (8, 25, 19, 3)
@@ -91,24 +106,19 @@ def test_named_folder_is_what_files_are_tried_on(tried, request_of, tmp_path, ou
     expected = [images.resize(pixels[i], 32) for i in chosen]
     np.testing.assert_array_equal(pictures, expected)
     assert read(output / "export.json")["verified_on"] == "8 pictures of a folder"
-
-
-def test_card_tells_how_many_pictures_files_were_tried_on(
-    tried, request_of, tmp_path, output
-):
-    write_pictures(tmp_path / "photos", 3)
-    carry_out(request_of(pictures=str(tmp_path / "photos")))
+    write_pictures(tmp_path / "few", 3)
+    carry_out(request_of(pictures=str(tmp_path / "few")))
     assert read(output / "export.json")["verified_on"] == "3 pictures of a folder"
 
 
 # --- TFLite files of other sizes and types
 
 
-def test_files_of_other_sizes_have_them_in_their_names(tried, request_of, output):
+def test_files_of_other_sizes_have_them_in_their_names(quick, request_of, output):
     request = request_of(
         formats=("tflite",),
         tflite_types=("float32", "int16x8"),
-        tflite_sizes=(None, (24, 40)),
+        tflite_sizes=(None, (24, 40), (24, 40)),
     )
     rows = carry_out(request)
     sizes = {
@@ -121,15 +131,13 @@ def test_files_of_other_sizes_have_them_in_their_names(tried, request_of, output
         assert TFLiteGenerator(str(output / path)).size == size
         assert (output / path).with_suffix(".json").is_file()
     assert len(list((output / "tflite").iterdir())) == 6
-    assert [row["pictures"] for row in rows] == [
-        ["shapes_A2B/32x32", "shapes_A2B/25x19"],
-        ["shapes_A2B/24x40"],
-        ["shapes_A2B/24x40"],
-    ]
+    any_size = ["shapes_A2B/32x32", "shapes_A2B/25x19"]
+    pictures = [any_size, ["shapes_A2B/24x40"], ["shapes_A2B/24x40"]]
+    assert [row["pictures"] for row in rows] == pictures
 
 
 def test_description_tells_the_types_and_labels_of_what_was_asked_for(
-    tried, request_of, output
+    quick, request_of, output
 ):
     request = request_of(
         formats=("tflite",),
@@ -145,41 +153,23 @@ def test_description_tells_the_types_and_labels_of_what_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("fields", "size", "multiple"),
+    ("fields", "multiple", "sizes"),
     [
-        ({}, (30, 32), 4),
-        ({}, (32, 34), 4),
-        ({}, (4, 32), 4),
-        ({}, (32, 0), 4),
-        ({}, (0, 0), 4),
-        ({"generator": "unet", "num_downs": 3}, (32, 20), 8),
+        ({}, 4, [(30, 32), (32, 34), (4, 32), (32, 0), (0, 0)]),
+        ({"generator": "unet", "num_downs": 3}, 8, [(32, 20)]),
     ],
 )
 def test_size_that_does_not_fit_the_generator_is_refused(
-    tried, request_of, run_of, tmp_path, fields, size, multiple
+    tried, request_of, run_of, tmp_path, fields, multiple, sizes
 ):
     run = run_of(**fields)
-    told = (
-        f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
-        f"generator. Received: {size[0]}x{size[1]}."
-    )
-    request = request_of(run, tflite_sizes=((32, 32), size))
-    with nothing_changes(tmp_path), pytest.raises(UserError, match=f"^{told}$"):
-        carry_out(request)
+    for size in sizes:
+        told = f"`tflite_size`.* {multiple}, .* 8, .*{size[0]}x{size[1]}"
+        refuses(request_of(run, tflite_sizes=((32, 32), size)), told, tmp_path)
 
 
-def test_size_named_twice_is_written_once(tried, request_of):
-    request = request_of(
-        formats=("tflite",),
-        tflite_types=("float32",),
-        tflite_sizes=((32, 32), (32, 32)),
-    )
-    assert len(carry_out(request)) == 1
-
-
-def test_request_that_leaves_no_file_is_refused(tried, request_of):
+def test_request_that_leaves_no_file_is_refused(tried, request_of, tmp_path):
     request = request_of(
         formats=("tflite",), tflite_types=("int16x8",), tflite_sizes=(None,)
     )
-    with pytest.raises(UserError, match="int16x8"):
-        carry_out(request)
+    refuses(request, "int16x8", tmp_path)

@@ -1,6 +1,7 @@
 """A tiny run to export, and what exports of it are compared with."""
 
 import contextlib
+import importlib
 import json
 import pathlib
 
@@ -11,10 +12,12 @@ from PIL import Image
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.exporting.verification import RESULTS_FILE
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.train import MODELS
 from cyclegan_tf.validation import UserError
 
 LOG = [
@@ -60,6 +63,17 @@ def saved_run(folder, step=3, seed=1, **fields) -> CycleGAN:
     return model
 
 
+def untrained_run(options, factor: float, step=3) -> None:
+    """A run of a model beside CycleGAN, whose generator has larger weights."""
+    keras.utils.set_random_seed(1)
+    model = MODELS[options.model](options)
+    for variable in model.generator.trainable_variables:
+        variable.assign(factor * variable)
+    pathlib.Path(options.run_dir).mkdir(parents=True)
+    save_config(options)
+    Checkpoints(model.trained.state(), options.run_dir).save(step)
+
+
 def files(folder) -> dict[str, tuple[bytes, int]]:
     """Bytes and time of each file below a folder, and all folders."""
     return {
@@ -91,6 +105,15 @@ def passes(plan, references, folder) -> list[dict]:
     return [{**row, **PASSED} for row in plan]
 
 
+def run_here(module, folder) -> list[dict]:
+    """Stands in for `run_aside`: a fresh process takes seconds to start."""
+    importlib.import_module(f"cyclegan_tf.exporting.{module}").main(folder)
+    results = folder / RESULTS_FILE
+    rows = json.loads(results.read_text())
+    results.unlink()
+    return rows
+
+
 SAVED_MODEL = {"formats": ("savedmodel",)}
 BOTH = {"formats": ("savedmodel",), "directions": ("A2B", "B2A")}
 
@@ -106,6 +129,7 @@ def write_pictures(folder, number, seed=0):
 
 
 def refuses(request, told: str, unchanged) -> None:
+    """Expects a line that matches `told`, and a folder that stays as it is."""
     with nothing_changes(unchanged), pytest.raises(UserError, match=told) as error:
         carry_out(request)
     assert "\n" not in str(error.value)
