@@ -17,7 +17,6 @@ from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.presets import preset
 from cyclegan_tf.validation import UserError
 
-
 pytestmark = pytest.mark.stack
 
 
@@ -34,7 +33,7 @@ def runs(tmp_path_factory):
             found[name] = dataclasses.replace(
                 preset(f"digits_{name}", run_dir=run_dir), **sizes
             )
-            untrained_run(found[name], factor=20.0)
+            untrained_run(found[name], factor=5.0)
     digits.load.cache_clear()
     return found
 

@@ -7,14 +7,14 @@ from concurrent import futures
 
 import numpy as np
 import pytest
+from helpers.serving_cases import MODEL, SPEAK, encoded
 from helpers.serving_stand_in import ServingStandIn
 from PIL import Image
 
-from cyclegan_tf.exporting import saved_model, serving_client
+from cyclegan_tf.exporting import saved_model
 from cyclegan_tf.networks import generators
 from cyclegan_tf.validation import UserError
 
-MODEL = "horse2zebra_A2B"
 KINDS = [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA")]
 KINDS += [("PNG", "P"), ("BMP", "RGB"), ("GIF", "RGB")]
 NUM_REQUESTS, DAMAGED_EVERY, NUM_THREADS = 1000, 20, 8
@@ -28,26 +28,17 @@ STATUS = pathlib.Path("/proc/self/status")
 Request = collections.namedtuple("Request", "protocol pictures sizes place told")
 
 
-def encoded(size, kind="PNG", mode="RGB") -> bytes:
-    width, height = size
-    random = np.random.default_rng(width * height)
-    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, kind)
-    return file.getvalue()
-
-
 def damaged_pictures(random) -> list[tuple[bytes, str]]:
     """Damaged pictures with what the server tells of each."""
     neither = "is neither JPEG, PNG, BMP nor GIF"
     cut = "cannot be decoded: it is damaged or cut off"
-    whole = [encoded((40, 40), kind) for kind in ("JPEG", "PNG", "BMP", "GIF")]
+    whole = [encoded(40, 40, kind) for kind in ("JPEG", "PNG", "BMP", "GIF")]
     return [
         *((picture[: len(picture) // 2], cut) for picture in whole),
         (random.bytes(500), neither),
         (b"", neither),
-        (encoded((40, 40), "TIFF"), neither),
-        (encoded((200, 100)), "has 200x100 pixels; the limit is 10000"),
+        (encoded(40, 40, "TIFF"), neither),
+        (encoded(200, 100), "has 200x100 pixels; the limit is 10000"),
     ]
 
 
@@ -60,7 +51,7 @@ def make_requests() -> list[Request]:
         count = random.integers(1, 4)
         sizes = [tuple(size) for size in random.integers(8, 81, (count, 2)).tolist()]
         kinds = [KINDS[i] for i in random.integers(0, len(KINDS), count)]
-        pictures = [encoded(s, *k) for s, k in zip(sizes, kinds, strict=True)]
+        pictures = [encoded(*s, *k) for s, k in zip(sizes, kinds, strict=True)]
         place, told = None, None
         if number % DAMAGED_EVERY == number // DAMAGED_EVERY % DAMAGED_EVERY:
             place = int(random.integers(count))
@@ -94,10 +85,9 @@ def test_thousand_mixed_requests_are_answered_in_flat_memory(tmp_path):
     assert sum(request.place is not None for request in requests) == 50
 
     def ask(request):
-        address = {"grpc": server.grpc_address, "rest": server.rest_url}
-        speak = getattr(serving_client, f"translate_{request.protocol}")
+        address = server.addresses[request.protocol]
         try:
-            answer = speak(address[request.protocol], MODEL, request.pictures)
+            answer = SPEAK[request.protocol](address, MODEL, request.pictures)
         except UserError as error:
             answer = error
         check(request, answer)

@@ -171,7 +171,9 @@ def verified(folder):
     before = files(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verification, "run_aside", run_here)
-        with np.errstate(invalid="ignore"):  # Of the values that are not finite.
+        with np.errstate(
+            invalid="ignore", over="ignore"
+        ):  # Of the values that are not finite.
             rows = verify(list(PLAN.values()), make_references(), folder)
     return dict(zip(PLAN, rows, strict=True)), before
 
