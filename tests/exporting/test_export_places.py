@@ -12,6 +12,7 @@ from helpers.exporting_samples import (
     refuses,
     saved_run,
     write_pictures,
+    write_version,
 )
 
 from cyclegan_tf.exporting import verification
@@ -19,16 +20,12 @@ from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.validation import UserError
 
 
-def write_version(output, path):
-    """A version of a model that another export made."""
-    (output / "saved_model" / path).mkdir(parents=True)
-    (output / "saved_model" / path / "saved_model.pb").write_text("theirs")
-
-
 def test_versions_follow_the_last_one(light, request_of, output, versions_of):
     (output / "saved_model/shapes_A2B/old").mkdir(parents=True)
     (output / "saved_model/shapes_A2B/99.bak").mkdir()
     write_version(output, "other_A2B/6")
+    write_version(output, "kept_A2B/old")
+    (output / "saved_model/empty_A2B/4").mkdir(parents=True)
     others = {"old", "99.bak"}
     carry_out(request_of(**SAVED_MODEL))
     assert {*versions_of()} == {"1", *others}
@@ -38,6 +35,9 @@ def test_versions_follow_the_last_one(light, request_of, output, versions_of):
     carry_out(request_of(**SAVED_MODEL))
     # Numbers, not texts: 10 is above 9.
     assert {*versions_of()} == {"1", "5", "9", "10", "11", *others}
+    # A server is told of models that have a version.
+    text = (output / "saved_model/models.config").read_text()
+    assert re.findall(r"name: '(\w+)'", text) == ["other_A2B", "shapes_A2B"]
 
 
 def test_later_version_leaves_the_earlier_as_they_were(light, request_of, output):
@@ -63,15 +63,6 @@ def test_both_directions_get_the_version_after_the_last_of_either(
     carry_out(request_of(**BOTH))
     assert versions_of("A2B") == ["1", "5"]
     assert versions_of("B2A") == ["4", "5"]
-
-
-def test_models_file_names_only_models_that_have_a_version(light, request_of, output):
-    write_version(output, "other_A2B/3")
-    write_version(output, "kept_A2B/old")
-    (output / "saved_model/empty_A2B/4").mkdir(parents=True)
-    carry_out(request_of(**SAVED_MODEL))
-    text = (output / "saved_model/models.config").read_text()
-    assert re.findall(r"name: '(\w+)'", text) == ["other_A2B", "shapes_A2B"]
 
 
 def test_version_that_exists_is_refused_and_nothing_changes(light, request_of, output):
@@ -146,7 +137,9 @@ def test_exports_go_into_the_run_or_a_folder_of_the_home(
     assert (tmp_path / "mine/keras/shapes_A2B.keras").is_file()
 
 
-def test_name_of_the_model_is_the_one_asked_for(light, request_of, output):
+def test_name_of_the_model_is_the_one_asked_for_or_the_data_sets(
+    light, request_of, run_of, output, tmp_path
+):
     carry_out(request_of(name="my-Model_2", formats=("savedmodel", "keras")))
     assert (output / "saved_model/my-Model_2_A2B/1/saved_model.pb").is_file()
     assert (output / "keras/my-Model_2_A2B.keras").is_file()
@@ -154,11 +147,8 @@ def test_name_of_the_model_is_the_one_asked_for(light, request_of, output):
     record = read(output / "export.json")
     assert record["name"] == "my-Model_2"
     assert record["labels"] == {"A": "plain body", "B": "striped body"}
-
-
-def test_name_of_the_model_is_that_of_the_data_set(tried, request_of, run_of, output):
+    write_pictures(tmp_path / "photos", 1)
     run = run_of(dataset="/data/cats2dogs/")
-    photos = output.parent / "photos"
-    write_pictures(photos, 1)
-    carry_out(request_of(run, pictures=str(photos), directions=("B2A",)))
+    photos = str(tmp_path / "photos")
+    carry_out(request_of(run, pictures=photos, directions=("B2A",)))
     assert (output / "keras/cats2dogs_B2A.keras").is_file()

@@ -1,22 +1,16 @@
-"""Flags of `export.py`, the request they make, and `--help`."""
+"""Flags of `export.py`, the request they make, and what is refused at once."""
 
 import dataclasses
-import os
-import pathlib
-import re
-import subprocess
-import sys
 
 import pytest
 from absl import flags
+from helpers.exporting_samples import ROOT, assert_refused, program
 
-from cyclegan_tf.commands import export, program
+from cyclegan_tf.commands import export
 from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.validation import UserError
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 # Every flag with a value that is not its default, its field, and the value there.
 OTHER_VALUES = {
@@ -51,44 +45,30 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-def parsed(monkeypatch):
-    """The flags of `export.py` alone: those of other programs share their names."""
+def request_of(*args: str) -> Request:
+    """From command line arguments to a request, of the run `r` if none is named."""
     values = flags.FlagValues()
-    monkeypatch.setattr(flags, "FLAGS", values)
-    program.define_flags(export.FLAGS, values)
-    return values
-
-
-@pytest.fixture
-def request_of(parsed):
-    """From command line arguments to a `Request`, of the run `r` if none is named."""
-
-    def parse(*args: str) -> Request:
-        for name in parsed:
-            parsed[name].unparse()
-        parsed(["export.py", "--run_dir=r", *args])
-        return export.from_flags(parsed)
-
-    return parse
+    export.define_flags(values)
+    values(["export.py", "--run_dir=r", *args])
+    return export.from_flags(values)
 
 
 # --- Flags and fields
 
 
-def test_flag_sets_its_field_and_no_other(request_of, parsed):
+def test_flag_sets_its_field_and_no_other():
     default = Request("r")
     assert request_of() == default
     fields = {field.name for field in dataclasses.fields(Request)}
     assert {field for _, field, _ in OTHER_VALUES.values()} == fields
-    assert set(OTHER_VALUES) == set(parsed)
+    assert set(OTHER_VALUES) == set(export.FLAGS)
     for flag, (text, field, value) in OTHER_VALUES.items():
         assert value != getattr(default, field)
         expected = dataclasses.replace(default, **{field: value})
         assert request_of(f"--{flag}={text}") == expected, flag
 
 
-def test_list_is_parted_at_commas_in_its_order_each_once(request_of):
+def test_list_is_parted_at_commas_in_its_order_each_once():
     for text, formats in {
         " keras , tflite ": ("keras", "tflite"),
         "tflite,keras,tflite": ("tflite", "keras"),
@@ -96,6 +76,13 @@ def test_list_is_parted_at_commas_in_its_order_each_once(request_of):
         ",keras,,tflite,": ("keras", "tflite"),
     }.items():
         assert request_of(f"--formats={text}").formats == formats
+    for text, sizes in {
+        "": (),
+        "256": ((256, 256),),
+        "256,48x96,any": ((256, 256), (48, 96), None),
+        "99999": ((99999, 99999),),
+    }.items():
+        assert request_of(f"--tflite_size={text}").tflite_sizes == sizes
     request = request_of(
         "--direction=B2A, A2B,B2A",
         "--tflite_types=int8 ,float32, int8",
@@ -106,22 +93,11 @@ def test_list_is_parted_at_commas_in_its_order_each_once(request_of):
     assert request.tflite_sizes == (None, (64, 64))
 
 
-def test_tflite_size_is_a_side_or_height_and_width_or_any(request_of):
-    for text, sizes in {
-        "": (),
-        "256": ((256, 256),),
-        "48x96": ((48, 96),),
-        "256,48x96,any": ((256, 256), (48, 96), None),
-        "99999": ((99999, 99999),),
-    }.items():
-        assert request_of(f"--tflite_size={text}").tflite_sizes == sizes
-
-
 # --- Refusals
 
 
 @pytest.mark.parametrize("flag", REFUSED)
-def test_value_that_is_no_choice_or_out_of_range_is_refused(request_of, flag):
+def test_value_that_is_no_choice_or_out_of_range_is_refused(flag):
     for text in REFUSED[flag]:
         with pytest.raises(UserError, match=f"^`{flag}` ") as error:
             request_of(f"--{flag}={text}")
@@ -130,7 +106,7 @@ def test_value_that_is_no_choice_or_out_of_range_is_refused(request_of, flag):
         assert "\n" not in str(error.value)
 
 
-def test_count_must_be_a_whole_number(request_of):
+def test_count_must_be_a_whole_number():
     for flag in ("version", "calibration_pictures", "max_pixels"):
         for text in ("two", "1.5", ""):
             with pytest.raises(flags.IllegalFlagValueError, match=flag):
@@ -153,73 +129,33 @@ def test_request_made_in_code_is_checked_too():
             Request("r", **{field: value - 1})
 
 
-# --- Help, and mistakes, without TensorFlow
+# --- Without TensorFlow
+
+WITHOUT = ("tensorflow", "keras")
 
 
-def test_help_names_every_flag_and_fits_88_columns(parsed):
-    text = export.help_text("python export.py")
-    assert text.startswith("usage: python export.py --run_dir RUN ")
-    named = re.findall(r"^  --(\w+)", text, re.MULTILINE)
-    assert sorted(named) == sorted([*OTHER_VALUES, "help"])
-    assert "(default: 0)" in " ".join(text.split())
-    assert max(map(len, text.splitlines())) <= 88
+def test_mistakes_and_help_need_no_tensorflow(tmp_path):
+    script = str(ROOT / "export.py")
+    for args, told in {
+        ("--run_dir=r", "--formats=onnx"): "'onnx'",
+        ("--run_dri=r",): "run_dri",
+        ("runs/r",): "'runs/r'",
+    }.items():
+        assert_refused(program(tmp_path, script, *args, without=WITHOUT), told)
+    result = program(tmp_path, script, "-h", without=WITHOUT)
+    assert (result.returncode, result.stderr) == (0, "")
+    for flag in OTHER_VALUES:
+        assert f"  --{flag} " in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 88
+    code = "from cyclegan_tf.exporting import request, records, verification"
+    result = program(tmp_path, "-c", code, without=WITHOUT)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.fixture
-def without_tensorflow(tmp_path):
-    """Runs Python where importing tensorflow or keras fails."""
-    for name in ("tensorflow", "keras"):
-        (tmp_path / "stub" / name).mkdir(parents=True)
-        text = f"raise SystemExit('{name} was imported')\n"
-        (tmp_path / "stub" / name / "__init__.py").write_text(text)
-
-    def run(*args) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, *args],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(tmp_path / "stub")},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    return run
-
-
-def test_fake_tensorflow_would_be_noticed(without_tensorflow, tmp_path):
+def test_fake_tensorflow_would_be_noticed(tmp_path):
     save_config(Config(run_dir=str(tmp_path)))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/step-1.index").touch()
-    result = without_tensorflow("export.py", f"--run_dir={tmp_path}")
-    assert result.returncode != 0
-    assert "was imported" in result.stderr
-
-
-def test_help_needs_no_tensorflow(without_tensorflow):
-    result = without_tensorflow("export.py", "-h")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith("usage: python export.py ")
-
-
-@pytest.mark.parametrize(
-    ("args", "told"),
-    [
-        (["--run_dir=r", "--formats=onnx"], "'onnx'"),
-        (["--run_dri=r"], "run_dri"),
-        (["runs/r"], "'runs/r'"),
-        ([], "`run_dir`"),
-    ],
-)
-def test_mistake_in_the_flags_is_one_line_without_tensorflow(
-    without_tensorflow, args, told
-):
-    result = without_tensorflow("export.py", *args)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: ") and told in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-
-
-def test_request_records_and_verification_import_no_tensorflow(without_tensorflow):
-    names = "request, records, verification"
-    result = without_tensorflow("-c", f"from cyclegan_tf.exporting import {names}")
-    assert (result.returncode, result.stderr) == (0, "")
+    script = str(ROOT / "export.py")
+    result = program(tmp_path, script, "--run_dir=.", without=WITHOUT)
+    assert result.returncode != 0 and "was imported" in result.stderr
