@@ -119,14 +119,8 @@ def test_request_made_in_code_is_checked_too():
     for field in ("formats", "tflite_types"):
         with pytest.raises(UserError, match=f"`{field}`.*''"):
             Request("r", **{field: ()})
-    with pytest.raises(UserError, match="`direction`.*'B2C'"):
-        Request("r", directions=("A2B", "B2C"))
-    smallest = {"version": 0, "num_calibration_pictures": 1, "max_pixels": 1}
-    for field, value in smallest.items():
-        assert getattr(Request("r", **{field: value}), field) == value
-        told = f"`{field.removeprefix('num_')}`.*{value - 1}"
-        with pytest.raises(UserError, match=told):
-            Request("r", **{field: value - 1})
+    for field in ("num_calibration_pictures", "max_pixels"):
+        assert getattr(Request("r", **{field: 1}), field) == 1
 
 
 # --- Without TensorFlow

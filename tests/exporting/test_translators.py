@@ -71,10 +71,14 @@ def test_one_graph_serves_all_sizes(model, monkeypatch):
     assert len(calls) == 1
 
 
-def test_one_pixel_is_translated(model, monkeypatch):
-    # Without norms: they make anything of the rounding errors of a single colour.
+def convolution():
+    """Without norms: they make anything of the rounding errors of a single colour."""
     inputs = keras.Input((None, None, 3))
-    generator = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+    return keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+
+
+def test_one_pixel_is_translated(model, monkeypatch):
+    generator = convolution()
     monkeypatch.setattr(translators, "load_network", lambda *_: generator)
     pixel = np.array([[[[10, 130, 250]]]], np.uint8)
     made = of_run(model.config.run_dir, "generator_g")(pixel)[0]
@@ -178,43 +182,32 @@ def of_one_size(model, tmp_path_factory):
 
 
 @pytest.mark.stack
-def test_tflite_of_one_size_translates_it_as_its_generator_does(of_one_size, model):
+def test_tflite_of_one_size_fits_others_in_and_mirrors(of_one_size, model):
     assert_translates(of_one_size, model.generator_g, [FIXED])
-
-
-@pytest.mark.parametrize(
-    "size, fitted",
-    [
-        ((24, 30), (24, 30)),  # Only filled.
-        ((48, 60), (24, 30)),
-        ((12, 15), (24, 30)),
-        ((33, 47), (24, 34)),
-        ((20, 100), (8, 40)),
-        ((2, 2), (24, 24)),
-        ((3, 50), (2, 40)),
-        ((500, 2), (24, 1)),
-    ],
-)
-def test_tflite_of_one_size_fits_others_in_and_mirrors(
-    of_one_size, model, size, fitted
-):
-    pixels = picture(*size)
     bicubic = Image.Resampling.BICUBIC
-    inner = np.asarray(Image.fromarray(pixels).resize(fitted[::-1], bicubic))
-    below, right = FIXED[0] - fitted[0], FIXED[1] - fitted[1]
-    filled = np.pad(inner, ((0, below), (0, right), (0, 0)), mode="reflect")
-    assert filled.shape == (*FIXED, 3)
-    made = direct(model.generator_g, filled)[: fitted[0], : fitted[1]]
-    expected = np.asarray(Image.fromarray(made).resize(size[::-1], bicubic))
-    ours = of_one_size(pixels[np.newaxis])
-    assert len(ours) == 1
-    # Pillow's filter may add up two levels that were rounded otherwise.
-    assert_near(ours[0], expected, levels=2)
+    for size, fitted in {
+        (24, 30): (24, 30),  # Only filled.
+        (48, 60): (24, 30),
+        (12, 15): (24, 30),
+        (33, 47): (24, 34),
+        (20, 100): (8, 40),
+        (2, 2): (24, 24),
+        (3, 50): (2, 40),
+        (500, 2): (24, 1),
+    }.items():
+        pixels = picture(*size)
+        inner = np.asarray(Image.fromarray(pixels).resize(fitted[::-1], bicubic))
+        below, right = FIXED[0] - fitted[0], FIXED[1] - fitted[1]
+        filled = np.pad(inner, ((0, below), (0, right), (0, 0)), mode="reflect")
+        made = direct(model.generator_g, filled)[: fitted[0], : fitted[1]]
+        expected = np.asarray(Image.fromarray(made).resize(size[::-1], bicubic))
+        (ours,) = of_one_size(pixels[np.newaxis])
+        # Pillow's filter may add up two levels that were rounded otherwise.
+        assert_near(ours, expected, levels=2)
 
 
 def test_tflite_that_takes_pixels_gets_pixels(tmp_path):
-    inputs = keras.Input((None, None, 3))
-    generator = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+    generator = convolution()
     (tmp_path / "a.tflite").write_bytes(convert(generator, 4, "dynamic_int8", None))
     pixels = picture(33, 47)
     made = of_model(tmp_path / "a.tflite")(pixels[np.newaxis])[0]
@@ -239,13 +232,7 @@ def test_fit_keeps_proportions_within_the_box():
         assert fit(size, box) == expected
 
 
-def test_shrinking_is_free_of_aliases():
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, ::2] = 200
-    assert np.abs(shrunk(stripes, 16)[2:-2, 2:-2].astype(int) - 100).max() <= 2
-
-
-def test_only_longer_sides_are_shrunk():
+def test_only_longer_sides_are_shrunk_free_of_aliases():
     for size, max_side, expected in [
         ((30, 20), 0, (30, 20)),
         ((30, 20), 30, (30, 20)),
@@ -260,3 +247,6 @@ def test_only_longer_sides_are_shrunk():
         image = Image.fromarray(pixels)
         bicubic = image.resize(expected[::-1], Image.Resampling.BICUBIC)
         np.testing.assert_array_equal(ours, np.asarray(bicubic))
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    assert np.abs(shrunk(stripes, 16)[2:-2, 2:-2].astype(int) - 100).max() <= 2
