@@ -1,7 +1,6 @@
 """`python -m cyclegan_tf translate`: from files to files, and every refusal."""
 
 import os
-import pathlib
 
 import numpy as np
 import pytest
@@ -90,16 +89,6 @@ def test_direction_and_model_choose_the_generator(run, model, tmp_path, capsys):
     assert capsys.readouterr() == ("".join(lines), "")
 
 
-def test_pictures_that_would_become_one_file_are_both_kept(inverted, run, tmp_path):
-    pictures = {"a.png": picture(8, 8), "a.bmp": picture(8, 8, seed=1)}
-    save(tmp_path / "in", **{k.replace(".", "__"): p for k, p in pictures.items()})
-    run("--input=in", "--output=out")
-    assert file_names(tmp_path / "out") == {"a.png.png", "a.bmp.png"}
-    for name, pixels in pictures.items():
-        made = load(tmp_path / f"out/{name}.png")
-        np.testing.assert_array_equal(made, invert(pixels))
-
-
 def test_home_is_expanded_in_every_path(inverted, run, model, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     save(tmp_path, a__png=picture(8, 8))
@@ -108,21 +97,6 @@ def test_home_is_expanded_in_every_path(inverted, run, model, tmp_path, monkeypa
     run("--input=~/a.png", "--output=~/out2", "--model=~/g", run_dir=None)
     assert inverted[0] == [tmp_path / "run", tmp_path / "g"]
     assert (tmp_path / "out/a.png").is_file() and (tmp_path / "out2/a.png").is_file()
-
-
-def test_orientation_of_the_camera_is_applied(tmp_path):
-    pixels = picture(16, 24)
-    exif = Image.Exif()
-    exif[0x0112] = 6  # To be turned clockwise by a quarter.
-    tmp_path.joinpath("in").mkdir()
-    image = Image.fromarray(pixels)
-    image.save(tmp_path / "in/a.png", exif=exif)
-    image.rotate(-90, expand=True).save(tmp_path / "in/b.png")
-    found = find(tmp_path / "in", tmp_path / "out")
-    assert translate_files(found, invert, batch_size=4) == {}
-    for name in ("a", "b"):
-        made = load(tmp_path / f"out/{name}.png")
-        np.testing.assert_array_equal(made, invert(np.rot90(pixels, -1)))
 
 
 # --- Options
@@ -282,17 +256,6 @@ def test_model_that_fails_or_changes_the_size_is_told_with_the_picture(tmp_path)
     with pytest.raises(UserError, match=r"a\.png"):
         translate_files(found, lambda batch: batch[:, :-1], batch_size=1)
     assert not (tmp_path / "out").exists()
-
-
-def test_output_that_cannot_be_written_is_told(tmp_path, monkeypatch):
-    found = find(save(tmp_path / "in", a__png=picture(8, 9)), tmp_path / "out")
-
-    def mkdir(path, **options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(pathlib.Path, "mkdir", mkdir)
-    with pytest.raises(UserError, match=r"out/a\.png .*Permission denied"):
-        translate_files(found, invert, batch_size=1)
 
 
 # --- Progress
