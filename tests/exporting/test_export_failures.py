@@ -155,16 +155,17 @@ def test_run_that_cannot_be_used_is_refused(request_of, run_of, tmp_path, name):
 
 
 def test_training_pictures_stand_in_for_missing_test_pictures(
-    tried, request_of, folder_run, output
+    lightest, request_of, folder_run, output, monkeypatch
 ):
+    monkeypatch.setattr("cyclegan_tf.exporting.export._NUM_TEST_PICTURES", 8)
     carry_out(request_of(folder_run))
-    ((_, references, _),) = tried
+    ((_, references, _),) = lightest
     assert references["data_A2B/32x32"][0].shape == (3, 32, 32, 3)
     assert (output / "keras/data_A2B.keras").is_file()
 
 
 def test_other_pictures_can_be_named_where_the_data_set_is_gone(
-    tried, request_of, folder_run, tmp_path, output
+    lightest, request_of, folder_run, tmp_path, output
 ):
     shutil.rmtree(tmp_path / "data")
     refuses(request_of(folder_run), f"dataset.*{tmp_path}/data", tmp_path)

@@ -20,7 +20,7 @@ from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.validation import UserError
 
 
-def test_versions_follow_the_last_one(light, request_of, output, versions_of):
+def test_versions_follow_the_last_one(lightest, request_of, output, versions_of):
     (output / "saved_model/shapes_A2B/old").mkdir(parents=True)
     (output / "saved_model/shapes_A2B/99.bak").mkdir()
     write_version(output, "other_A2B/6")
@@ -40,7 +40,7 @@ def test_versions_follow_the_last_one(light, request_of, output, versions_of):
     assert re.findall(r"name: '(\w+)'", text) == ["other_A2B", "shapes_A2B"]
 
 
-def test_later_version_leaves_the_earlier_as_they_were(light, request_of, output):
+def test_later_version_leaves_the_earlier_as_they_were(lightest, request_of, output):
     carry_out(request_of(**BOTH))
     first = {k: v for k, v in files(output).items() if "/1/" in k}
     assert len(first) == 6
@@ -55,7 +55,7 @@ def test_later_version_leaves_the_earlier_as_they_were(light, request_of, output
 
 
 def test_both_directions_get_the_version_after_the_last_of_either(
-    light, request_of, output, versions_of
+    lightest, request_of, output, versions_of
 ):
     write_version(output, "shapes_B2A/4")
     carry_out(request_of(**SAVED_MODEL))
@@ -65,7 +65,9 @@ def test_both_directions_get_the_version_after_the_last_of_either(
     assert versions_of("B2A") == ["4", "5"]
 
 
-def test_version_that_exists_is_refused_and_nothing_changes(light, request_of, output):
+def test_version_that_exists_is_refused_and_nothing_changes(
+    lightest, request_of, output
+):
     write_version(output, "shapes_A2B/2")
     for directions in (("A2B",), ("A2B", "B2A")):
         again = request_of(version=2, directions=directions, **SAVED_MODEL)
@@ -73,7 +75,7 @@ def test_version_that_exists_is_refused_and_nothing_changes(light, request_of, o
 
 
 def test_version_that_another_export_makes_meanwhile_is_kept(
-    light, request_of, output, monkeypatch
+    lightest, request_of, output, monkeypatch
 ):
     verify = verification.verify
 
@@ -90,7 +92,7 @@ def test_version_that_another_export_makes_meanwhile_is_kept(
 
 
 def test_files_of_the_last_export_take_the_place_of_earlier_ones(
-    tried, request_of, run_of, output
+    lightest, request_of, run_of, output
 ):
     run = run_of()
     carry_out(request_of(run))
@@ -105,7 +107,7 @@ def test_files_of_the_last_export_take_the_place_of_earlier_ones(
 
 
 def test_nothing_has_its_name_before_it_was_tried(
-    light, request_of, output, monkeypatch
+    lightest, request_of, output, monkeypatch
 ):
     (output / "saved_model").mkdir(parents=True)
     (output / "mine.txt").write_text("mine")
@@ -127,7 +129,7 @@ def test_nothing_has_its_name_before_it_was_tried(
 
 
 def test_exports_go_into_the_run_or_a_folder_of_the_home(
-    tried, request_of, run_of, tmp_path, monkeypatch
+    lightest, request_of, run_of, tmp_path, monkeypatch
 ):
     run = run_of()
     carry_out(request_of(run, output=""))
@@ -138,7 +140,7 @@ def test_exports_go_into_the_run_or_a_folder_of_the_home(
 
 
 def test_name_of_the_model_is_the_one_asked_for_or_the_data_sets(
-    light, request_of, run_of, output, tmp_path
+    lightest, request_of, run_of, output, tmp_path
 ):
     carry_out(request_of(name="my-Model_2", formats=("savedmodel", "keras")))
     assert (output / "saved_model/my-Model_2_A2B/1/saved_model.pb").is_file()

@@ -6,7 +6,7 @@ import pytest
 from helpers.exporting_samples import read, refuses, write_pictures
 
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.exporting import tflite
+from cyclegan_tf.exporting import export, tflite
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
@@ -37,11 +37,18 @@ def quick(tried, monkeypatch):
     monkeypatch.setattr(tflite, "convert", lambda _, *args: convert(small, *args))
 
 
+@pytest.fixture
+def every_picture(lightest, monkeypatch):
+    """Small files, that are tried on as many pictures as real ones."""
+    monkeypatch.setattr(export, "_NUM_TEST_PICTURES", 8)
+    return lightest
+
+
 def test_files_are_tried_on_test_pictures_of_what_they_translate(
-    tried, request_of, model
+    every_picture, request_of, model
 ):
     carry_out(request_of(directions=("A2B", "B2A")))
-    ((_, references, _),) = tried
+    ((_, references, _),) = every_picture
     assert set(references) == {"shapes_A2B/32x32", "shapes_B2A/32x32"}
     for direction, part, which, generator in (
         ("A2B", 2, 0, model.generator_g),
@@ -78,10 +85,12 @@ def test_scales_are_set_by_training_pictures_of_what_is_translated(
     np.testing.assert_array_equal(calibrated, expected)
 
 
-def test_named_folder_is_what_files_are_tried_on(tried, request_of, tmp_path, output):
+def test_named_folder_is_what_files_are_tried_on(
+    every_picture, request_of, tmp_path, output
+):
     pixels = write_pictures(tmp_path / "photos", 9)
     carry_out(request_of(pictures=str(tmp_path / "photos")))
-    ((_, references, _),) = tried
+    ((_, references, _),) = every_picture
     pictures, _ = references["shapes_A2B/32x32"]
     # Of nine, spread evenly over the folder.
     chosen = [0, 1, 2, 3, 5, 6, 7, 8]
