@@ -6,6 +6,7 @@ import pytest
 from helpers.saved_model_cases import GENERATORS, KINDS, MAX_PIXELS, Exported, made
 
 from cyclegan_tf.exporting import formats, saved_model
+from cyclegan_tf.training import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,8 @@ def exported(tmp_path_factory):
 
 
 @pytest.fixture
-def lightest(light, monkeypatch):
-    """Keras files are some weights, too; gives what `tried` gives."""
+def lightest(light, model, monkeypatch):
+    """Nothing is loaded, and Keras files are some weights; gives what `tried` gives."""
 
     def write(model, request, folder):
         place = f"keras/{model.name}.keras"
@@ -34,5 +35,9 @@ def lightest(light, monkeypatch):
         (folder / place).write_bytes(model.generator.get_weights()[0].tobytes())
         return [{"path": place, "kind": "keras", "sizes": [model.size]}]
 
+    def load(run_dir, name, checkpoint):
+        return model.networks[name]
+
+    monkeypatch.setattr(checkpoints, "load_network", load)
     monkeypatch.setitem(formats.WRITERS, "keras", write)
     return light

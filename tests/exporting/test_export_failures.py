@@ -47,7 +47,7 @@ def test_file_that_fails_its_bar_is_not_exported(
 
 @pytest.mark.parametrize("place", ["writer", "verify"])
 def test_failure_leaves_nothing_but_what_was_there(
-    light, request_of, output, tmp_path, monkeypatch, place
+    lightest, request_of, output, tmp_path, monkeypatch, place
 ):
     asked = ("savedmodel", "tflite") if place == "writer" else ("savedmodel",)
     interrupt = KeyboardInterrupt("failed")
@@ -91,7 +91,7 @@ def failing_rename(monkeypatch):
 
 
 def test_version_of_one_direction_goes_if_the_other_has_no_place(
-    light, request_of, output, tmp_path, versions_of, failing_rename
+    lightest, request_of, output, tmp_path, versions_of, failing_rename
 ):
     failing_rename(FULL)
     refuses(request_of(**BOTH), FULL.strerror, tmp_path)
@@ -109,7 +109,7 @@ def test_version_of_one_direction_goes_if_the_other_has_no_place(
 
 
 def test_version_goes_if_other_files_have_no_place(
-    light, request_of, output, versions_of
+    lightest, request_of, output, versions_of
 ):
     output.mkdir(parents=True)
     (output / "keras").write_text("a file where a folder should be")
@@ -118,7 +118,7 @@ def test_version_goes_if_other_files_have_no_place(
     assert versions_of("A2B") == []
 
 
-def test_output_that_cannot_be_a_folder_is_refused(tried, request_of, tmp_path):
+def test_output_that_cannot_be_a_folder_is_refused(lightest, request_of, tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file/below/it"):
         refuses(request_of(output=str(place)), f"^{place} ", tmp_path)

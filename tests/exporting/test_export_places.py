@@ -92,7 +92,7 @@ def test_version_that_another_export_makes_meanwhile_is_kept(
 
 
 def test_files_of_the_last_export_take_the_place_of_earlier_ones(
-    lightest, request_of, run_of, output
+    tried, request_of, run_of, output
 ):
     run = run_of()
     carry_out(request_of(run))

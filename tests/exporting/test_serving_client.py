@@ -75,13 +75,14 @@ def mixed() -> list[bytes]:
 
 
 @pytest.mark.stack
-def test_pngs_of_mixed_sizes_are_those_of_the_saved_model(served, protocol):
-    translated = served.translate(protocol, mixed())
+def test_pngs_of_mixed_sizes_are_those_of_the_saved_model(served):
+    expected = served.run(mixed())
     sizes = [(20, 30), (33, 17), (8, 9), (41, 40), (1, 50)]
-    assert [size_of(png) for png in translated] == sizes
-    alone = [served.translate(protocol, [picture])[0] for picture in mixed()]
-    assert translated == alone
-    assert translated == served.run(mixed())
+    assert [size_of(png) for png in expected] == sizes
+    for protocol in ("grpc", "rest"):
+        assert served.translate(protocol, mixed()) == expected
+        for picture, png in zip(mixed(), expected, strict=True):
+            assert served.translate(protocol, [picture]) == [png]
 
 
 def test_pictures_above_4_mb_pass_both_ways(served, protocol):
