@@ -2,21 +2,14 @@
 
 import pytest
 from absl import flags
-from helpers.exporting_samples import saved_run
 
 from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.program import define_flags
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A CycleGAN, saved as a run."""
-    return saved_run(tmp_path_factory.mktemp("run"))
-
-
 @pytest.fixture
 def run(model, monkeypatch, tmp_path):
-    """Runs the program in this process, in a folder of its own."""
+    """Runs `translate` in this process, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
     def call(*args, run_dir=model.config.run_dir):

@@ -1,32 +1,24 @@
-"""Fixtures that several tests of this wing share."""
-
-import os
+"""A fixture that several tests of this wing share."""
 
 import pytest
-from helpers.serving_cases import GRPC, MODEL, REAL, REST, Served
-from helpers.serving_stand_in import ServingStandIn
 
-from cyclegan_tf.exporting import saved_model
-from cyclegan_tf.networks import generators
+from cyclegan_tf.exporting import formats
+from cyclegan_tf.training import checkpoints
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    if REAL:
-        addresses = {"grpc": os.environ.get(GRPC), "rest": os.environ.get(REST)}
-        folder = os.environ.get("TF_SERVING_SAVED_MODEL")
-        yield Served(addresses, os.environ["TF_SERVING_MODEL"], folder)
-        return
-    folder = tmp_path_factory.mktemp("models") / MODEL
-    folder.mkdir()
-    for version in ("9", "10"):
-        generator = generators.resnet(num_filters=4, num_blocks=1)
-        saved_model.write_saved_model(generator, 4, folder / version)
-    with ServingStandIn({MODEL: folder}) as server:
-        addresses = {"grpc": server.grpc_address, "rest": server.rest_url}
-        yield Served(addresses, MODEL, folder / "10")
+@pytest.fixture
+def lightest(light, model, monkeypatch):
+    """Nothing is loaded, and Keras files are some weights; gives what `tried` gives."""
 
+    def write(model, request, folder):
+        place = f"keras/{model.name}.keras"
+        (folder / "keras").mkdir(exist_ok=True)
+        (folder / place).write_bytes(model.generator.get_weights()[0].tobytes())
+        return [{"path": place, "kind": "keras", "sizes": [model.size]}]
 
-@pytest.fixture(params=["grpc", "rest"])
-def protocol(request) -> str:
-    return request.param
+    def load(run_dir, name, checkpoint):
+        return model.networks[name]
+
+    monkeypatch.setattr(checkpoints, "load_network", load)
+    monkeypatch.setitem(formats.WRITERS, "keras", write)
+    return light

@@ -3,64 +3,83 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.exporting_samples import run_here, untrained_run
 
 from cyclegan_tf.data import images
-from cyclegan_tf.exporting import pairs
+from cyclegan_tf.exporting import pairs, verification
 from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.presets import preset
 from cyclegan_tf.training import checkpoints
-from cyclegan_tf.training.train import train
 from cyclegan_tf.validation import UserError
 
+SIZES = {"image_size": 16, "load_size": 18, "num_downs": 4, "num_filters": 2}
+SIZES |= {"discriminator_filters": 2, "discriminator_layers": 1, "num_steps": 3}
+SERVED = ["translate_float", "translate", "serving_default", "float32"]
 
-@pytest.mark.usefixtures("few_shapes")
-@pytest.mark.parametrize(
-    ("direction", "name"),
-    [
-        ("a_to_b", "shapes_A2B"),
-        pytest.param("b_to_a", "shapes_B2A", marks=pytest.mark.slow),
-    ],
-)
-def test_exported_files_give_what_the_generator_gives(direction, name, tmp_path):
-    fields = {"image_size": 16, "load_size": 18, "num_downs": 4, "num_filters": 2}
-    fields |= {"discriminator_filters": 2, "discriminator_layers": 1, "num_steps": 3}
-    options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
-    options = dataclasses.replace(options, direction=direction, **fields)
-    train(options)
-    request = Request(
-        options.run_dir, formats=("savedmodel", "tflite"), tflite_types=("float32",)
-    )
-    rows = pairs.export_run(request, options)
-    kinds = ["translate_float", "translate", "serving_default", "float32"]
-    assert [row["kind"] for row in rows] == kinds
-    model = Pix2PixGAN(options)
-    networks = {"generator": model.generator}
-    checkpoints.take_over(networks, options.run_dir, "run_dir")
-    inputs, expected, _ = model.translate(range(2))
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("few_shapes")]
+
+
+@pytest.fixture
+def export(tmp_path, monkeypatch):
+    """Exports a run of a direction; gives its rows, and pictures with translations."""
+    monkeypatch.setattr(verification, "run_aside", run_here)
+
+    def make(direction, **asked):
+        options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
+        options = dataclasses.replace(options, direction=direction, **SIZES)
+        untrained_run(options, factor=2.0)
+        log = json.dumps({"step": 3, "error": 40.0, "epoch": 2})
+        (tmp_path / "run/log.jsonl").write_text(f"{log}\n")
+        rows = pairs.export_run(Request(options.run_dir, **asked), options)
+        model = Pix2PixGAN(options)
+        networks = {"generator": model.generator}
+        checkpoints.take_over(networks, options.run_dir, "run_dir")
+        inputs, expected, _ = model.translate(range(2))
+        assert np.abs(inputs.astype(int) - expected).mean() > 20
+        return rows, inputs, expected
+
+    return make
+
+
+def test_exported_file_gives_what_the_generator_gives(export, tmp_path):
+    rows, inputs, expected = export("a_to_b", formats=("keras",))
+    assert [(row["kind"], row["problem"]) for row in rows] == [("keras", None)]
+    generator = keras.models.load_model(tmp_path / "run/export/keras/shapes_A2B.keras")
+    made = images.to_uint8(generator(images.to_float(inputs))).numpy()
+    assert np.abs(made.astype(int) - expected).max() <= 1
+    record = json.loads((tmp_path / "run/export/export.json").read_text())
+    assert record["step"] == 3 and record["kind"].startswith("pix2pix")
+    assert record["metrics"]["error"] == 40.0
+    card = (tmp_path / "run/export/README.md").read_text()
+    assert "pix2pix (arXiv 1611.07004)" in card
+
+
+@pytest.mark.slow
+def test_served_files_of_the_other_direction_give_the_same(export, tmp_path):
+    asked = {"formats": ("savedmodel", "tflite"), "tflite_types": ("float32",)}
+    rows, inputs, expected = export("b_to_a", **asked)
+    assert [(row["kind"], row["problem"]) for row in rows] == [
+        (kind, None) for kind in SERVED
+    ]
     folder = tmp_path / "run/export"
-    served = tf.saved_model.load(str(folder / f"saved_model/{name}/1"))
+    served = tf.saved_model.load(str(folder / "saved_model/shapes_B2A/1"))
     made = served.signatures["translate"](images=tf.constant(inputs))["images"]
     assert np.abs(made.numpy().astype(int) - expected).max() <= 1
-    pngs = [tf.io.encode_png(x) for x in inputs]
+    pngs = [tf.io.encode_png(picture) for picture in inputs]
     made = served.signatures["serving_default"](image_bytes=tf.stack(pngs))
     first = images.decode(made["image_bytes"].numpy()[0])
     assert np.abs(first.astype(int) - expected[0]).max() <= 1
-    record = json.loads((folder / "export.json").read_text())
-    assert record["step"] == 3 and record["kind"].startswith("pix2pix")
-    assert "A pix2pix (arXiv 1611.07004)" in (folder / "README.md").read_text()
-    assert sorted(path.name for path in folder.glob("tflite/*.tflite")) == [
-        f"{name}_float32.tflite"
-    ]
-    assert record["metrics"]["error"] > 0
+    names = [path.name for path in folder.glob("tflite/*.tflite")]
+    assert names == ["shapes_B2A_float32.tflite"]
 
 
-@pytest.mark.usefixtures("few_shapes")
 def test_run_without_a_checkpoint_is_refused(tmp_path):
     options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
-    with pytest.raises(UserError, match="`run_dir` .* has no checkpoint[.]"):
+    with pytest.raises(UserError, match="`run_dir`.*checkpoint"):
         pairs.export_run(Request(options.run_dir), options)
     assert not (tmp_path / "run").exists()

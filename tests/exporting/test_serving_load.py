@@ -1,72 +1,34 @@
 """A thousand requests, some damaged: each is answered, and memory stays flat."""
 
-import collections
 import io
 import pathlib
 from concurrent import futures
 
 import numpy as np
 import pytest
+from helpers.serving_cases import MODEL, SPEAK, encoded
 from helpers.serving_stand_in import ServingStandIn
 from PIL import Image
 
-from cyclegan_tf.exporting import saved_model, serving_client
+from cyclegan_tf.exporting import saved_model
 from cyclegan_tf.networks import generators
 from cyclegan_tf.validation import UserError
 
-MODEL = "horse2zebra_A2B"
 KINDS = [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA")]
 KINDS += [("PNG", "P"), ("BMP", "RGB"), ("GIF", "RGB")]
-NUM_REQUESTS, DAMAGED_EVERY, NUM_THREADS = 1000, 20, 8
-MAX_PIXELS = 100 * 100
 # Measured on two cores: 15 to 22 MB, and none after 3,000 requests: so much is the
 # allocators' warming up. A leak of 100 kB a request would go beyond the limit.
 MAX_GROWTH_MB = 50
 STATUS = pathlib.Path("/proc/self/status")
 
-# A request's pictures, their sizes, and for a damaged one its place and what is told.
-Request = collections.namedtuple("Request", "protocol pictures sizes place told")
 
-
-def encoded(size, kind="PNG", mode="RGB") -> bytes:
-    width, height = size
-    random = np.random.default_rng(width * height)
-    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, kind)
-    return file.getvalue()
-
-
-def damaged_pictures(random) -> list[tuple[bytes, str]]:
+def damaged_pictures() -> list[tuple[bytes, str]]:
     """Damaged pictures with what the server tells of each."""
-    neither = "is neither JPEG, PNG, BMP nor GIF"
-    cut = "cannot be decoded: it is damaged or cut off"
-    whole = [encoded((40, 40), kind) for kind in ("JPEG", "PNG", "BMP", "GIF")]
-    return [
-        *((picture[: len(picture) // 2], cut) for picture in whole),
-        (random.bytes(500), neither),
-        (b"", neither),
-        (encoded((40, 40), "TIFF"), neither),
-        (encoded((200, 100)), "has 200x100 pixels; the limit is 10000"),
-    ]
-
-
-def make_requests() -> list[Request]:
-    random = np.random.default_rng(0)
-    damaged = damaged_pictures(random)
-    requests = []
-    for number in range(NUM_REQUESTS):
-        protocol = ("grpc", "rest")[random.integers(2)]
-        count = random.integers(1, 4)
-        sizes = [tuple(size) for size in random.integers(8, 81, (count, 2)).tolist()]
-        kinds = [KINDS[i] for i in random.integers(0, len(KINDS), count)]
-        pictures = [encoded(s, *k) for s, k in zip(sizes, kinds, strict=True)]
-        place, told = None, None
-        if number % DAMAGED_EVERY == number // DAMAGED_EVERY % DAMAGED_EVERY:
-            place = int(random.integers(count))
-            pictures[place], told = damaged[number // DAMAGED_EVERY % len(damaged)]
-        requests.append(Request(protocol, pictures, sizes, place, told))
-    return requests
+    whole = [encoded(40, 40, kind) for kind in ("JPEG", "PNG", "BMP", "GIF")]
+    cut = [(picture[: len(picture) // 2], "cut off") for picture in whole]
+    others = [b"no picture" * 50, b"", encoded(40, 40, "TIFF")]
+    large = encoded(200, 100), "200x100 pixels; the limit is 10000"
+    return [*cut, *((picture, "BMP nor GIF") for picture in others), large]
 
 
 def resident_mb() -> float:
@@ -74,40 +36,37 @@ def resident_mb() -> float:
     return int(line.split()[1]) / 1024
 
 
-def check(request: Request, answer) -> None:
-    if request.place is None:
-        sizes = [Image.open(io.BytesIO(p), formats=("PNG",)).size for p in answer]
-        assert sizes == request.sizes
-    else:
-        code = {"grpc": "INVALID_ARGUMENT", "rest": "HTTP 400"}[request.protocol]
-        told = f" answered {code}: image_bytes[{request.place}] {request.told}"
-        assert str(answer).endswith(told)
-
-
 @pytest.mark.slow
 def test_thousand_mixed_requests_are_answered_in_flat_memory(tmp_path):
-    folder = tmp_path / MODEL
-    folder.mkdir()
     generator = generators.resnet(num_filters=4, num_blocks=1)
-    saved_model.write_saved_model(generator, 4, folder / "1", MAX_PIXELS)
-    requests = make_requests()
-    assert sum(request.place is not None for request in requests) == 50
+    folder = tmp_path / MODEL
+    saved_model.write_saved_model(generator, 4, folder / "1", max_pixels=100 * 100)
+    damaged = damaged_pictures()
 
-    def ask(request):
-        address = {"grpc": server.grpc_address, "rest": server.rest_url}
-        speak = getattr(serving_client, f"translate_{request.protocol}")
+    def ask(number):
+        random = np.random.default_rng(number)
+        protocol, count = ("grpc", "rest")[random.integers(2)], random.integers(1, 4)
+        sizes = [tuple(size) for size in random.integers(8, 81, (count, 2)).tolist()]
+        pictures = [encoded(*size, *random.choice(KINDS)) for size in sizes]
+        if number % 20 == 0:
+            place = random.integers(count)
+            pictures[place], told = damaged[number // 20 % len(damaged)]
         try:
-            answer = speak(address[request.protocol], MODEL, request.pictures)
+            made = SPEAK[protocol](server.addresses[protocol], MODEL, pictures)
+            assert number % 20
+            assert [Image.open(io.BytesIO(png)).size for png in made] == sizes
         except UserError as error:
-            answer = error
-        check(request, answer)
+            code = {"grpc": "INVALID_ARGUMENT", "rest": "HTTP 400"}[protocol]
+            assert number % 20 == 0
+            assert f" answered {code}: image_bytes[{place}] " in str(error)
+            assert told in str(error)
         return True
 
     resident = []
     with ServingStandIn({MODEL: folder}) as server:
-        with futures.ThreadPoolExecutor(NUM_THREADS) as threads:
-            for half in (requests[: NUM_REQUESTS // 2], requests[NUM_REQUESTS // 2 :]):
-                assert sum(threads.map(ask, half)) == NUM_REQUESTS // 2
+        with futures.ThreadPoolExecutor(8) as threads:
+            for half in (range(500), range(500, 1000)):
+                assert sum(threads.map(ask, half)) == 500
                 if STATUS.exists():
                     resident.append(resident_mb())
     if resident:

@@ -1,8 +1,12 @@
 """A tiny run to export, and what exports of it are compared with."""
 
 import contextlib
+import importlib
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -11,11 +15,15 @@ from PIL import Image
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.exporting.verification import RESULTS_FILE
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.train import MODELS
 from cyclegan_tf.validation import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 LOG = [
     {"step": 0, "error_x_to_y": 50.0, "error_y_to_x": 60.0},
@@ -60,6 +68,17 @@ def saved_run(folder, step=3, seed=1, **fields) -> CycleGAN:
     return model
 
 
+def untrained_run(options, factor: float, step=3) -> None:
+    """A run of a model beside CycleGAN, whose generator has larger weights."""
+    keras.utils.set_random_seed(1)
+    model = MODELS[options.model](options)
+    for variable in model.generator.trainable_variables:
+        variable.assign(factor * variable)
+    pathlib.Path(options.run_dir).mkdir(parents=True)
+    save_config(options)
+    Checkpoints(model.trained.state(), options.run_dir).save(step)
+
+
 def files(folder) -> dict[str, tuple[bytes, int]]:
     """Bytes and time of each file below a folder, and all folders."""
     return {
@@ -91,6 +110,15 @@ def passes(plan, references, folder) -> list[dict]:
     return [{**row, **PASSED} for row in plan]
 
 
+def run_here(module, folder) -> list[dict]:
+    """Stands in for `run_aside`: a fresh process takes seconds to start."""
+    importlib.import_module(f"cyclegan_tf.exporting.{module}").main(folder)
+    results = folder / RESULTS_FILE
+    rows = json.loads(results.read_text())
+    results.unlink()
+    return rows
+
+
 SAVED_MODEL = {"formats": ("savedmodel",)}
 BOTH = {"formats": ("savedmodel",), "directions": ("A2B", "B2A")}
 
@@ -105,7 +133,41 @@ def write_pictures(folder, number, seed=0):
     return made
 
 
+def write_version(output, path):
+    """A version of a model that another export made."""
+    (output / "saved_model" / path).mkdir(parents=True)
+    (output / "saved_model" / path / "saved_model.pb").write_text("theirs")
+
+
 def refuses(request, told: str, unchanged) -> None:
+    """Expects a line that matches `told`, and a folder that stays as it is."""
     with nothing_changes(unchanged), pytest.raises(UserError, match=told) as error:
         carry_out(request)
     assert "\n" not in str(error.value)
+
+
+def program(folder, *command, without=()) -> subprocess.CompletedProcess:
+    """Runs Python in a folder, where importing some packages fails."""
+    fakes = folder.parent / f"{folder.name} fakes"
+    for name in without:
+        (fakes / name).mkdir(parents=True, exist_ok=True)
+        text = f"raise SystemExit('{name} was imported')"
+        (fakes / name / "__init__.py").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": f"{fakes}{os.pathsep}{ROOT}"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # A program must see to it.
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def assert_refused(result: subprocess.CompletedProcess, told: str) -> None:
+    """A program has ended with one line of error that names something."""
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ") and told in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import os
 import pathlib
 
 import numpy as np
@@ -13,10 +12,10 @@ from PIL import Image
 from cyclegan_tf.exporting import serving_client
 
 MODEL = "horse2zebra_A2B"
-
-
-GRPC, REST = "TF_SERVING_ADDRESS", "TF_SERVING_REST_URL"
-REAL = GRPC in os.environ or REST in os.environ
+SPEAK = {
+    "grpc": serving_client.translate_grpc,
+    "rest": serving_client.translate_rest,
+}
 
 
 @dataclasses.dataclass
@@ -27,34 +26,26 @@ class Served:
 
     def translate(self, protocol: str, pictures: list[bytes], **options) -> list[bytes]:
         options = {"model": self.model, **options}
-        speak = {
-            "grpc": serving_client.translate_grpc,
-            "rest": serving_client.translate_rest,
-        }[protocol]
-        return speak(self.address(protocol), pictures=pictures, **options)
+        return SPEAK[protocol](self.address(protocol), pictures=pictures, **options)
 
     def address(self, protocol: str) -> str:
         if not self.addresses[protocol]:
             pytest.skip(f"no real {protocol} server is named")
         return self.addresses[protocol]
 
-    def run(self, signature: str, value) -> np.ndarray:
+    def run(self, pictures: list[bytes]) -> list[bytes]:
         """What the SavedModel gives in Python."""
         if not self.folder:
             pytest.skip("the real server's SavedModel is not named")
-        loaded = tf.saved_model.load(str(self.folder))
-        (output,) = loaded.signatures[signature](tf.constant(value)).values()
-        return output.numpy()
-
-
-def noise(width: int, height: int, channels: int = 3) -> np.ndarray:
-    random = np.random.default_rng(width + height)
-    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
+        signature = tf.saved_model.load(str(self.folder)).signatures["serving_default"]
+        return list(signature(tf.constant(pictures))["image_bytes"].numpy())
 
 
 def encoded(width=20, height=30, kind="PNG", mode="RGB", **options) -> bytes:
+    random = np.random.default_rng(width + height)
+    pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(noise(width, height)).convert(mode).save(file, kind, **options)
+    Image.fromarray(pixels).convert(mode).save(file, kind, **options)
     return file.getvalue()
 
 

@@ -2,13 +2,12 @@
 
 It loads them as TF Serving's loader does (graph, variables by name, no Python objects)
 and ports what tensorflow/serving decides in predict_util.cc, json_tensor.cc and
-http_rest_api_handler.cc, for signatures with one input and one output. The real
-server's HTTP stack, batching and version polling stay untested. Unlike that server by
+http_rest_api_handler.cc, for signatures of encoded pictures. The real server's HTTP
+stack, batching, version polling and other refusals stay untested. Unlike that server by
 default, it serves all versions of a model.
 """
 
 import base64
-import binascii
 import json
 import pathlib
 import re
@@ -24,26 +23,13 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc as service
 
 Code = grpc.StatusCode
 CODES = {code.value[0]: code for code in Code}
-HTTP_STATUS = {
-    Code.INVALID_ARGUMENT: 400,
-    Code.FAILED_PRECONDITION: 400,
-    Code.OUT_OF_RANGE: 400,
-    Code.NOT_FOUND: 404,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.UNIMPLEMENTED: 501,
-    Code.UNAVAILABLE: 503,
-    Code.DEADLINE_EXCEEDED: 504,
-}
+HTTP_STATUS = {Code.INVALID_ARGUMENT: 400, Code.NOT_FOUND: 404}
 
 
 class ServingError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str):
         super().__init__(message)
         self.code = code
-
-
-def invalid(message: str) -> ServingError:
-    return ServingError(Code.INVALID_ARGUMENT, message)
 
 
 class LoadedModel:
@@ -57,13 +43,8 @@ class LoadedModel:
             self.signatures = load(self.session, ["serve"], str(folder)).signature_def
         graph.finalize()
 
-    def run(self, signature, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        given, wanted = sorted(inputs), sorted(signature.inputs)
-        if given != wanted:
-            raise invalid(f"input size does not match signature: {given} != {wanted}")
-        for name, info in signature.inputs.items():
-            if inputs[name].dtype != tf.as_dtype(info.dtype).as_numpy_dtype:
-                raise invalid(f"{name} is not of the signature's type")
+    def run(self, name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        signature = self.signatures[name]
         feeds = {signature.inputs[name].name: inputs[name] for name in inputs}
         fetches = {name: info.name for name, info in signature.outputs.items()}
         try:
@@ -72,55 +53,21 @@ class LoadedModel:
             # Python changes what the C++ session says, and keeps that as the context.
             message = getattr(error.__context__, "message", error.message)
             raise ServingError(CODES[error.error_code], message) from error
-        except ValueError as error:  # The shape.
-            raise invalid(str(error)) from error
 
 
-def from_json(body: dict, name: str, info) -> np.ndarray:
-    """The tensor of a signature's only input in a request."""
-    if ("instances" in body) == ("inputs" in body):
-        raise invalid("Missing 'inputs' or 'instances' key, or both are there")
-    value = body.get("inputs", body.get("instances"))
-    if "instances" in body and not (isinstance(value, list) and value):
-        raise invalid("Excepting 'instances' to be an list/array with values")
-    if "inputs" in body and isinstance(value, dict) and name in value:
+def from_json(body: dict, name: str) -> np.ndarray:
+    """Pictures in a request: in rows or in a column, with or without their name."""
+    value = body["instances"] if "instances" in body else body["inputs"]
+    if isinstance(value, dict):
         value = value[name]
-    elif "instances" in body and all(isinstance(v, dict) for v in value):
-        value = [row[name] if set(row) == {name} else row for row in value]
-    is_string = info.dtype == tf.string.as_datatype_enum
-    try:
-        array = np.array(decoded(value), object if is_string else None)
-    except (binascii.Error, ValueError) as error:
-        raise invalid(str(error)) from error
-    if is_string and all(isinstance(v, bytes) for v in array.flat):
-        return array
-    dtype = np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype)
-    if array.dtype.kind not in {"f": "if", "u": "i", "i": "i"}.get(dtype.kind, ""):
-        raise invalid(f"JSON Value is not of expected type: {dtype}, or of no shape")
-    return array.astype(dtype)
-
-
-def decoded(value):
-    """Nested lists of JSON with strings as bytes."""
-    match value:
-        case [*elements]:
-            return [decoded(element) for element in elements]
-        case str():
-            return value.encode()
-        case bool():  # To TF Serving no number.
-            raise ValueError(f"JSON Value: {value} is not of expected type")
-        case {"b64": str(text)} if len(value) == 1:
-            return base64.b64decode("".join(text.split()), validate=True)
-        case _:
-            return value
+    texts = [row.get(name, row)["b64"] for row in value]
+    return np.array([base64.b64decode(text, validate=True) for text in texts], object)
 
 
 def to_json(name: str, value):
     """A tensor's values: strings are packed only if its name ends in _bytes."""
     if isinstance(value, list):
         return [to_json(name, element) for element in value]
-    if not isinstance(value, bytes):
-        return value
     if name.endswith("_bytes"):
         return {"b64": base64.b64encode(value).decode()}
     return value.decode(errors="replace")
@@ -130,8 +77,7 @@ class ServingStandIn(service.PredictionServiceServicer):
     """Serves models, given as name and the folder above their versions, while entered.
 
     Attributes:
-      grpc_address: HOST:PORT.
-      rest_url: http://HOST:PORT.
+      addresses: By protocol: HOST:PORT of `grpc`, http://HOST:PORT of `rest`.
     """
 
     def __init__(self, models: dict[str, pathlib.Path]):
@@ -144,14 +90,17 @@ class ServingStandIn(service.PredictionServiceServicer):
             futures.ThreadPoolExecutor(8), options=[(key, -1) for key in lengths]
         )
         service.add_PredictionServiceServicer_to_server(self, self._grpc)
-        self.grpc_address = f"127.0.0.1:{self._grpc.add_insecure_port('127.0.0.1:0')}"
         self._http = _HTTPServer(("127.0.0.1", 0), _Handler)
         self._http.stand_in = self
-        self.rest_url = f"http://127.0.0.1:{self._http.server_port}"
+        port = self._grpc.add_insecure_port("127.0.0.1:0")
+        url = f"http://127.0.0.1:{self._http.server_port}"
+        self.addresses = {"grpc": f"127.0.0.1:{port}", "rest": url}
 
     def __enter__(self):
         self._grpc.start()
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(
+            target=self._http.serve_forever, args=[0.01], daemon=True
+        ).start()
         return self
 
     def __exit__(self, *exception):
@@ -161,14 +110,6 @@ class ServingStandIn(service.PredictionServiceServicer):
         for versions in self._models.values():
             for model in versions.values():
                 model.session.close()
-
-    def status(self, name: str) -> dict:
-        if name not in self._models:
-            message = f"Could not find any versions of model {name}"
-            raise ServingError(Code.NOT_FOUND, message)
-        fields = {"state": "AVAILABLE", "status": {"error_code": "OK"}}
-        versions = [{"version": str(number), **fields} for number in self._models[name]]
-        return {"model_version_status": versions}
 
     def model(self, name: str, version: int | None) -> LoadedModel:
         versions = self._models.get(name, {})
@@ -184,14 +125,10 @@ class ServingStandIn(service.PredictionServiceServicer):
     def Predict(self, request, context):  # noqa: N802
         spec = request.model_spec
         version = spec.version.value if spec.HasField("version") else None
-        name = spec.signature_name or "serving_default"
         try:
             model = self.model(spec.name, version)
-            if name not in model.signatures:
-                message = f'Serving signature key "{name}" not found.'
-                raise ServingError(Code.FAILED_PRECONDITION, message)
             inputs = {key: tf.make_ndarray(t) for key, t in request.inputs.items()}
-            outputs = model.run(model.signatures[name], inputs)
+            outputs = model.run(spec.signature_name or "serving_default", inputs)
         except ServingError as error:
             context.abort(error.code, str(error))
         reply = predict_pb2.PredictResponse()
@@ -200,21 +137,14 @@ class ServingStandIn(service.PredictionServiceServicer):
         return reply
 
     def predict_json(self, name: str, version: int | None, text: bytes) -> dict:
-        try:
-            body = json.loads(text)
-        except ValueError as error:
-            raise invalid(f"JSON Parse error: {error}") from error
-        if not isinstance(body, dict):
-            raise invalid("JSON Value: Is not object")
+        body = json.loads(text)
         model = self.model(name, version)
         key = body.get("signature_name", "serving_default")
-        if key not in model.signatures:
-            raise invalid(f'Serving signature name: "{key}" not found in signature def')
-        ((name, info),) = model.signatures[key].inputs.items()
-        outputs = model.run(model.signatures[key], {name: from_json(body, name, info)})
-        ((name, array),) = outputs.items()
+        (name,) = model.signatures[key].inputs
+        ((output, array),) = model.run(key, {name: from_json(body, name)}).items()
         by_rows = "instances" in body
-        return {"predictions" if by_rows else "outputs": to_json(name, array.tolist())}
+        answer = to_json(output, array.tolist())
+        return {"predictions" if by_rows else "outputs": answer}
 
 
 class _HTTPServer(ThreadingHTTPServer):
@@ -225,22 +155,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # Header and body leave together.
 
-    def do_GET(self):  # noqa: N802
-        self._answer("", lambda name, _: self.server.stand_in.status(name))
-
     def do_POST(self):  # noqa: N802
         text = self.rfile.read(int(self.headers["Content-Length"]))
-        predict = self.server.stand_in.predict_json
-        self._answer(":predict", lambda *which: predict(*which, text))
-
-    def _answer(self, verb: str, function) -> None:
-        pattern = rf"/v1/models/([^/:]+)(?:/versions/(\d+))?{verb}"
-        match = re.fullmatch(pattern, self.path)
+        pattern = r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict"
+        name, version = re.fullmatch(pattern, self.path).groups()
         try:
-            if not match:
-                raise invalid(f"Malformed request: {self.command} {self.path}")
-            name, version = match.groups()
-            status, answer = 200, function(name, int(version) if version else None)
+            version = int(version) if version else None
+            answer = self.server.stand_in.predict_json(name, version, text)
+            status = 200
         except ServingError as error:
             status, answer = HTTP_STATUS.get(error.code, 500), {"error": str(error)}
         content = json.dumps(answer, indent=4).encode()
