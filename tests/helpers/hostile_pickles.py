@@ -1,40 +1,334 @@
-"""Pickles that are damaged, contain themselves, or grow: operations, keys, bombs."""
+"""What a hostile file is, and hostile pickles for both containers of PyTorch.
 
+Nothing in these files does harm where a reader does run it: it makes a file `marker`
+at most.
+"""
+
+import functools
 import itertools
 import pickletools
 import struct
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from helpers.hostile_cases import (
-    GLOBALS,
-    IN_FILE,
-    UNCHANGED,
-    Attack,
-    Storage,
-    around,
-    behind,
-    beside,
-    whole,
-    with_good,
-)
 from helpers.pytorch_samples import (
+    BIAS,
     NO_HOOKS,
     NONE,
     PROTOCOL,
     STOP,
+    STORAGES,
     call,
     dict_of,
     floating,
+    global_,
     good_items,
+    legacy_storage,
     list_of,
     memo,
     memorized,
     number,
+    ordered,
+    parameter,
     pickled,
+    pth,
+    shape_of,
+    storage,
+    stream,
     tensor,
     text,
     tuple_of,
 )
+
+# What a reader may do: refuse the file; or else give the tensors of `good_items` as
+# they are, or tensors whose numbers are in the file.
+REFUSE, UNCHANGED, IN_FILE = "refuse", "unchanged", "in file"
+
+# Makes a storage as the container of a pickle wants it.
+Storage = Callable[..., bytes]
+
+
+class Case(NamedTuple):
+    """A file, and what its refusal must say."""
+
+    name: str
+    data: bytes
+    suffix: str = ".pth"
+    allowed: str = REFUSE
+    says: str = ""
+
+
+class Attack(NamedTuple):
+    """A pickle for either container, and what its refusal must say."""
+
+    name: str
+    pickle: Callable[[Storage], bytes]
+    allowed: str = REFUSE
+    says: str = ""
+
+
+def whole(name: str, data: bytes, allowed: str = REFUSE) -> Attack:
+    """A pickle that is nothing else."""
+    return Attack(name, lambda storage: data, allowed)
+
+
+def beside(name: str, evil: bytes, allowed: str = REFUSE, says: str = "") -> Attack:
+    """A good state dict with something evil beside it."""
+    return Attack(name, lambda storage: with_good(storage, evil), allowed, says)
+
+
+def with_good(storage: Storage, evil: bytes) -> bytes:
+    return pickled(dict_of({**good_items(storage), "evil": evil}))
+
+
+def around(name: str, before: bytes, after: bytes, allowed: str = REFUSE) -> Attack:
+    """A good state dict with something before and behind it."""
+    return Attack(
+        name, lambda storage: before + dict_of(good_items(storage)) + after, allowed
+    )
+
+
+def behind(name: str, evil: bytes, allowed: str = REFUSE) -> Attack:
+    """A good state dict that would be the value, were it not for what follows it."""
+    return around(name, PROTOCOL, evil + STOP, allowed)
+
+
+def in_turns(attacks: Iterator[Attack]) -> Iterator[Case]:
+    """The first in a zip, the second in a stream, and so on."""
+    containers = (("zip", pth, storage), ("stream", stream, legacy_storage))
+    for i, (name, pickle, allowed, says) in enumerate(attacks):
+        container, pack, make = containers[i % 2]
+        data = pack(pickle(make), STORAGES)
+        yield Case(f"{name} ({container})", data, ".pth", allowed, says)
+
+
+# --- A value of each type
+
+GLOBALS = {
+    "OrderedDict": global_("collections", "OrderedDict"),
+    "storage type": global_("torch", "FloatStorage"),
+    "rebuild": global_("torch._utils", "_rebuild_tensor_v2"),
+    "rebuild of old": global_("torch._utils", "_rebuild_tensor"),
+    "rebuild of parameters": global_("torch._utils", "_rebuild_parameter"),
+}
+
+
+def plain_values() -> dict[str, bytes]:
+    return {
+        "None": NONE,
+        "True": b"\x88",
+        "number": number(5),
+        "huge number": number(10**600),
+        "float": floating(1.5),
+        "nan": floating(float("nan")),
+        "text": text("text"),
+        "bytes": b"U\4\xff\xfe\0\n",
+        "tuple": tuple_of(number(1), text("a")),
+        "empty tuple": b")",
+        "list": list_of(number(1)),
+        "dict": dict_of({"a": number(1)}),
+        "ordered": ordered({"a": number(1)}),
+        "ordered, with state": NO_HOOKS + dict_of({"_metadata": NONE}) + b"b",
+        **GLOBALS,
+    }
+
+
+def values(storage: Storage) -> dict[str, bytes]:
+    whole = tensor(storage(6), (6,), (1,))
+    tensors = {"storage": storage(6), "tensor": whole, "parameter": parameter(whole)}
+    return {**plain_values(), **tensors}
+
+
+# --- Globals
+
+FOREIGN = """
+os system; posix system; nt system; os popen; posix execv; os spawnl; os putenv
+builtins eval; builtins exec; builtins getattr; builtins __import__; builtins compile
+builtins open; builtins map; builtins dict; builtins set; builtins bytearray
+__builtin__ eval; __builtin__ getattr; __builtin__ set; io open; io FileIO
+subprocess Popen; subprocess check_output; pty spawn; commands getoutput
+torch load; torch.serialization load; torch.hub load; torch.jit load; torch Tensor
+torch.storage _load_from_bytes; torch.utils.data DataLoader; torch Size; torch device
+torch.nn.modules.conv Conv2d; torch._utils _rebuild_qtensor; torch.nn Sequential
+torch._tensor _rebuild_from_type_v2; torch._utils _rebuild_sparse_tensor
+numpy.core.multiarray _reconstruct; numpy._core.multiarray scalar; numpy dtype
+numpy load; numpy fromfile; numpy frombuffer; numpy.core.multiarray scalar; numpy save
+functools partial; functools reduce; operator attrgetter; operator methodcaller
+operator itemgetter; pickle loads; _pickle loads; _pickle Unpickler; dill loads
+joblib load; pathlib PosixPath; pathlib Path.touch; shutil copyfile; socket socket
+ctypes CDLL; importlib import_module; runpy run_path; timeit timeit; cProfile run
+types FunctionType; types CodeType; code InteractiveInterpreter; codecs open
+collections defaultdict; collections Counter; collections namedtuple
+copyreg _reconstructor; copy_reg _reconstructor; copyreg add_extension
+_codecs encode; argparse Namespace
+weakref finalize; threading Thread; logging FileHandler; tempfile mkstemp
+Collections OrderedDict; __main__ OrderedDict; typing OrderedDict
+collections OrderedDict.fromkeys; collections OrderedDict.__class__
+collections OrderedDict.__init__.__globals__; collections _OrderedDict
+torch._utils _rebuild_tensor_v2.__globals__; torch._utils _rebuild_tensor_v22
+torch _utils._rebuild_tensor_v2; torch.utils _rebuild_tensor_v2; torch os.system
+torch FloatStorage.from_file; torch.FloatStorage from_file; os FloatStorage
+evil FloatStorage; torch FloatStorageX; torch EvilStorage; torch.cuda EvilStorage
+torch.cuda _rebuild_tensor_v2; torch Storage; torch ; collections ; collections Ordered
+"""
+PYTHON = ("eval", "exec", "compile", "timeit", "run", "map")
+
+
+def foreign_globals() -> list[list[str]]:
+    names = FOREIGN.strip("\n").replace("\n", ";").split(";")
+    return [name.lstrip().split(" ", 1) for name in names]
+
+
+# --- Ways to get and use them
+
+
+def short(value: bytes) -> bytes:
+    return b"\x8c" + bytes([len(value)]) + value
+
+
+def from_stack(module: str, name: str) -> bytes:
+    return short(module.encode()) + short(name.encode()) + b"\x93"
+
+
+def in_pieces(module: str, name: str) -> bytes:
+    """A global whose module and name were remembered elsewhere."""
+    parts = memorized(text(module), 900) + b"0" + memorized(text(name), 901) + b"0"
+    return parts + memo(900) + memo(901) + b"\x93"
+
+
+# From module, name and argument to a value.
+WAYS = {
+    "named": lambda m, n, a: global_(m, n),
+    "called": lambda m, n, a: call(global_(m, n), a),
+    "new object": lambda m, n, a: global_(m, n) + tuple_of(a) + b"\x81",
+    "with keywords": lambda m, n, a: global_(m, n) + tuple_of(a) + b"}\x92",
+    "object": lambda m, n, a: b"(" + global_(m, n) + a + b"o",
+    "instance": lambda m, n, a: b"(" + a + f"i{m}\n{n}\n".encode(),
+    "built": lambda m, n, a: global_(m, n) + dict_of({"x": a}) + b"b",
+    "remembered": lambda m, n, a: (
+        memorized(global_(m, n), 902) + b"0" + call(memo(902), a)
+    ),
+    "its result called": lambda m, n, a: call(call(global_(m, n), a), a),
+    "as an argument": lambda m, n, a: call(
+        GLOBALS["OrderedDict"], list_of(tuple_of(text("x"), call(global_(m, n), a)))
+    ),
+    "as state": lambda m, n, a: NO_HOOKS + call(global_(m, n), a) + b"b",
+    "as a persistent id": lambda m, n, a: call(global_(m, n), a) + b"Q",
+    "as a storage's type": lambda m, n, a: storage(6, "0", n, module=m),
+    # A reader may refuse these before it knows what they ask for.
+    "from the stack": lambda m, n, a: call(from_stack(m, n), a),
+    "in pieces": lambda m, n, a: call(in_pieces(m, n), a),
+}
+UNNAMED = ("from the stack", "in pieces")
+
+
+def globals_called() -> Iterator[Attack]:
+    for i, (module, name) in enumerate(foreign_globals()):
+        argument = "open('marker', 'w')" if name in PYTHON else "touch marker"
+        # Each meets a third of the ways, and over three globals all are met.
+        for way in list(WAYS)[i % 3 :: 3]:
+            evil = WAYS[way](module, name, text(argument))
+            says = "" if way in UNNAMED else f"{module}.{name}"
+            yield beside(f"{module}.{name} {way}", evil, says=says)
+
+
+def odd_names() -> Iterator[Attack]:
+    """Names that would spoil the one line of an error."""
+    spoilers = ("a\nb", "a\rb", "\x1b[2J", "a\u2028b", "\0", "\x85", "'\"", "\ud800")
+    for spoiler in (*spoilers, r"a\q", r"a\nb", r"\x1b[2J", "\u202ex", "x" * 250):
+        data, shown = spoiler.encode("utf-8", "surrogatepass"), f"{spoiler[:9]!a}"
+        from_stack = short(data) + short(b"system") + b"\x93"
+        yield beside(f"{shown} as a module from the stack", from_stack)
+        yield beside(f"{shown} called", text(spoiler) + b")R")
+        yield beside(f"{shown} as persistent id", text(spoiler) + b"Q")
+        yield beside(f"{shown} as a storage's key", storage(6, spoiler))
+        if b"\n" not in data:
+            yield beside(f"{shown} as a module", b"c" + data + b"\nsystem\n")
+            yield beside(f"{shown} as a name", b"cos\n" + data + b"\n")
+    yield beside("a name of a megabyte", b"cos\n" + b"x" * 2**20 + b"\n")
+    yield beside("a module of a megabyte", b"c" + b"x" * 2**20 + b"\nsystem\n")
+    yield beside("a module without an end", b"c" + b"x" * 2**20)
+    many = b"".join(b"cos\nf%d\n0" % i for i in range(20_000))
+    yield beside("20,000 globals", many + NONE)
+
+
+# --- What is admitted, used otherwise
+
+SPECIAL = "__class__ __dict__ __reduce__ __setstate__ __init__ __getattr__ keys items"
+SPECIAL += " __iter__ __len__ __code__ __globals__ __slots__ shape storage make dtype"
+STATE = dict_of({word: number(1) for word in SPECIAL.split()})
+
+MISUSES = {
+    "called": lambda value: value + b")R",
+    "called with 2**39": lambda value: call(value, number(2**39)),
+    "called with a list": lambda value: value + b"]R",
+    "made new": lambda value: value + b")\x81",
+    "made new with keywords": lambda value: value + b")}\x92",
+    "appended to": lambda value: value + b"Na",
+    "extended": lambda value: value + b"(NNe",
+    "given an item": lambda value: value + b"K\1Ns",
+    "given items": lambda value: value + b"(K\1Nu",
+    "given half an item": lambda value: value + b"(K\1u",
+    "added to": lambda value: value + b"(N\x90",
+    "as a persistent id": lambda value: value + b"Q",
+    "as a key": lambda value: b"}" + value + b"Ns",
+    "built": lambda value: value + STATE + b"b",
+    "built with slots": lambda value: value + tuple_of(NONE, STATE) + b"b",
+    "as state": lambda value: NO_HOOKS + value + b"b",
+    "as slots": lambda value: NO_HOOKS + tuple_of(value, value) + b"b",
+    **{
+        f"for a call of {name}": functools.partial(call, function)
+        for name, function in GLOBALS.items()
+    },
+    **{
+        f"listed for a call of {name}": lambda value, function=function: call(
+            function, list_of(value, value)
+        )
+        for name, function in GLOBALS.items()
+    },
+}
+# A parameter is made of a tensor, or of another parameter.
+PARAMETER, TENSORS = "rebuild of parameters", ("tensor", "parameter")
+# These can't be right for any value.
+NEVER = ("called with a list", "given half an item", "added to", "as a persistent id")
+
+
+def misused(name: str, misuse: Callable[[bytes], bytes]) -> Callable[[Storage], bytes]:
+    return lambda storage: with_good(storage, misuse(values(storage)[name]))
+
+
+def admitted_misused() -> Iterator[Attack]:
+    for name in values(storage):
+        for use, misuse in MISUSES.items():
+            pickle = misused(name, misuse)
+            right = f"for a call of {PARAMETER}" == use and name in TENSORS
+            allowed = IN_FILE if right else REFUSE if use in NEVER else UNCHANGED
+            yield Attack(f"{name} {use}", pickle, allowed)
+
+
+def pairs() -> Iterator[Attack]:
+    """An OrderedDict of what is no list of pairs."""
+    make = GLOBALS["OrderedDict"]
+    one, three = tuple_of(text("a")), tuple_of(text("a"), NONE, NONE)
+    contents = {
+        "short pairs": list_of(one, one),
+        "long pairs": list_of(three),
+        "text": text("text"),
+        "texts": list_of(text("ab"), text("cd")),
+        "empty pairs": list_of(b")", b")"),
+        "dict": dict_of({"ab": NONE}),
+        "unhashable keys": list_of(tuple_of(b"]", NONE)),
+        "numbers": list_of(number(1), number(2)),
+        "itself": memorized(b"]", 5) + memo(5) + b"a",
+        "itself twice": memorized(b"]", 5) + b"(" + memo(5) + memo(5) + b"e",
+    }
+    for name, content in contents.items():
+        yield beside(f"OrderedDict of {name}", call(make, content), UNCHANGED)
+        yield beside(f"OrderedDict of {name}, twice", call(make, content, content))
+        yield beside(f"OrderedDict of keywords {name}", make + b")" + content + b"\x92")
+
+
+# --- Damage and growth
 
 # --- Keys
 
@@ -351,3 +645,212 @@ def many_names(width: int, depth: int, size: int = 0) -> Callable[[Storage], byt
 def bombs() -> Iterator[Attack]:
     for attacks in (many_of_one, depths, doubled_things, growing):
         yield from attacks()
+
+
+# --- Storages and tensors
+
+# --- Storages
+
+
+def persistent_id(
+    name: str, *parts: bytes, allowed: str = REFUSE, view: bytes = NONE
+) -> Attack:
+    """A tensor of a storage that is described by `parts`, and in streams by a view."""
+
+    def make(storage: Storage) -> bytes:
+        in_stream = storage(1).endswith(b"NtQ")
+        evil = tuple_of(*parts, view) if in_stream else tuple_of(*parts)
+        items = {"bias": tensor(storage(3, "1"), BIAS.shape, (1,))}
+        evil = tensor(evil + b"Q", (2,), (1,))
+        return pickled(dict_of({**items, "evil": evil}))
+
+    return Attack(f"persistent id {name}", make, allowed)
+
+
+def persistent_ids() -> Iterator[Attack]:
+    usual = (text("storage"), GLOBALS["storage type"], text("0"), text("cpu"))
+    usual = (*usual, number(6))
+    for length in range(5):
+        yield persistent_id(f"of {length} parts", *usual[:length])
+    for length in (1, 2, 1000):
+        yield persistent_id(f"of {length} parts more", *usual, *(text("x"),) * length)
+    module = (text("module"), GLOBALS["OrderedDict"], text("a.py"), text("evil"))
+    yield persistent_id("of a module", *module, number(6))
+    names = ("kind", "type", "key", "device", "number")
+    for value, odd in plain_values().items():
+        for place, part in enumerate(names):
+            parts = (*usual[:place], odd, *usual[place + 1 :])
+            # The device is of no use; and some values are right.
+            fine = part == "device" or (part, value) == ("type", "storage type")
+            allowed = IN_FILE if fine else REFUSE
+            yield persistent_id(f"whose {part} is {value}", *parts, allowed=allowed)
+    keys = ("../0", "../../../../etc/passwd", "/etc/passwd", "0/", "./0", "", "\n")
+    keys += ("00", "0\0", "2", "data.pkl", "../data.pkl", "../version", "x" * 999)
+    for key in keys:
+        yield persistent_id(f"of key {key[:20]!a}", *usual[:2], text(key), *usual[3:])
+    sizes = (0, 1, 5, 7, 24, -1, -6, 2**31, 2**32 + 6, 2**62, 2**63, 2**64, 2**64 + 6)
+    for size in sizes:
+        yield persistent_id(f"of {size} numbers", *usual[:4], number(size))
+    for device in ("cuda:0", "meta", "mps", "evil\n", "cpu:9999999999"):
+        parts = (*usual[:3], text(device), usual[4])
+        yield persistent_id(f"on {device!a}", *parts, allowed=IN_FILE)
+    for kind, size in {
+        "Double": 3,
+        "Half": 12,
+        "Byte": 24,
+        "Int": 6,
+        "Bool": 6,
+    }.items():
+        parts = (
+            usual[0],
+            global_("torch", f"{kind}Storage"),
+            *usual[2:4],
+            number(size),
+        )
+        # Six numbers of one byte are not 24 bytes.
+        allowed = REFUSE if kind == "Bool" else IN_FILE
+        yield persistent_id(f"of the same bytes as {kind}", *parts, allowed=allowed)
+    for kind in ("Quint8", "ComplexFloat", "Untyped", "", "float", "Float8_e4m3fn"):
+        parts = (usual[0], global_("torch", f"{kind}Storage"), *usual[2:])
+        yield persistent_id(f"of type {kind}", *parts)
+    view = tuple_of(text("0"), number(2), number(2))
+    for odd in (view, text("0"), number(1), b"]", b"\x88"):
+        yield persistent_id(
+            f"with a view {odd[:9]!r}", *usual, view=odd, allowed=IN_FILE
+        )
+
+
+def two_kinds_of_one_storage() -> Iterator[Attack]:
+    """The same key told twice, with another type or length."""
+    others = {"Double": 3, "Half": 12, "Int": 6, "Float": 5, "Byte": 24}
+    for (kind, size), turned in ((o, t) for o in others.items() for t in (0, 1)):
+
+        def make(storage: Storage, kind=kind, size=size, turned=turned) -> bytes:
+            one = tensor(storage(6), (2,), (1,), 0)
+            other = tensor(storage(size, "0", f"{kind}Storage"), (1,), (1,), 2)
+            names = {"a": other, "b": one} if turned else {"a": one, "b": other}
+            return pickled(dict_of(names))
+
+        yield Attack(f"two kinds: {kind} {size}, {turned}", make, IN_FILE)
+
+
+# --- Tensors
+
+
+def tensor_of(
+    name: str, allowed: str = REFUSE, version: str = "_v2", **parts
+) -> Attack:
+    """A tensor of 2 by 3, of which some parts are replaced, or None."""
+
+    def make(storage: Storage) -> bytes:
+        usual = {
+            "storage": storage(6),
+            "offset": number(0),
+            "shape": shape_of(2, 3),
+            "strides": shape_of(3, 1),
+            "gradient": b"\x89",
+            "hooks": NO_HOOKS,
+        }
+        told = [part for part in {**usual, **parts}.values() if part is not None]
+        evil = call(global_("torch._utils", f"_rebuild_tensor{version}"), *told)
+        bias = tensor(storage(3, "1"), BIAS.shape, (1,))
+        return pickled(dict_of({"bias": bias, "evil": evil}))
+
+    return Attack(f"tensor {name}", make, allowed)
+
+
+def misplaced() -> Iterator[Attack]:
+    """A wrong value in each place of a tensor."""
+    sizes = (-1, -6, 2**31, 2**32, 2**40, 2**62, 2**63, 2**64, -(2**63), 10**700)
+    odd = {f"{size:#x}"[:20]: number(size) for size in sizes}
+    odd |= plain_values()
+    odd["2.0"] = floating(2.0)
+    for name, value in odd.items():
+        for place in range(2):
+            sizes, steps = [number(2), number(3)], [number(3), number(1)]
+            sizes[place] = steps[place] = value
+            yield tensor_of(f"of size {name} at {place}", shape=tuple_of(*sizes))
+            yield tensor_of(f"of stride {name} at {place}", strides=tuple_of(*steps))
+        for part in ("storage", "offset", "shape", "strides"):
+            yield tensor_of(f"of {part} {name}", **{part: value})
+        for part in ("gradient", "hooks", "something more"):
+            yield tensor_of(f"of {part} {name}", IN_FILE, **{part: value})
+    for place in ("storage", "offset", "shape", "strides"):
+        yield tensor_of(f"without {place}", **{place: None})
+    for version, gone in (("", ["gradient", "hooks"]), ("_v2", ["hooks"]), ("", [])):
+        name = f"of version {version!r} without {gone}"
+        yield tensor_of(name, IN_FILE, version, **dict.fromkeys(gone))
+
+
+# Shape, strides and offset in a storage of six numbers.
+WRONG = {
+    "expanded": ((10**6, 10**6), (0, 0), 0),
+    "expanded in one direction": ((2**39, 6), (0, 1), 0),
+    "of windows": ((4, 3), (1, 1), 0),
+    "of many windows": ((2**20, 6), (0, 1), 0),
+    "with negative strides": ((2, 3), (-3, -1), 5),
+    "with a negative offset": ((2, 2), (3, 1), -1),
+    "one too far": ((2, 3), (3, 1), 1),
+    "far away": ((2, 3), (3, 1), 10**6),
+    "too long": ((7,), (1,), 0),
+    "too wide": ((2, 3), (4, 1), 0),
+    "whose size overflows": ((2**32, 2**32), (1, 1), 0),
+    "whose size overflows to 6": ((2**63 + 3, 2), (1, 1), 0),
+    "whose place overflows": ((2, 2), (2**62, 2**62), 0),
+    "whose place overflows to 0": ((2, 3), (2**64, 1), 0),
+    "whose bytes overflow": ((2**62,), (1,), 0),
+    "whose stride overflows": ((2,), (2**62,), 0),
+    "whose stride overflows to 1": ((2,), (2**64 + 1,), 0),
+    "whose offset overflows to 0": ((2, 3), (3, 1), 2**64),
+    "of more strides": ((6,), (1, 1), 0),
+    "of fewer strides": ((2, 3), (1,), 0),
+}
+ODD = {
+    "as it should be": ((2, 3), (3, 1), 0),
+    "expanded, small": ((2, 3), (0, 0), 0),
+    "of overlapping rows": ((2, 3), (2, 1), 0),
+    "transposed": ((3, 2), (1, 3), 0),
+    "of every other": ((3,), (2,), 1),
+    "of no dimensions": ((), (), 5),
+    "empty": ((0,), (1,), 0),
+    "empty, at the end": ((0,), (1,), 6),
+    "empty, far away": ((0,), (1,), 10**6),
+    "empty, negative offset": ((0,), (1,), -1),
+    "empty and wide": ((0, 2**39), (2**39, 1), 0),
+    "empty and very wide": ((0, 2**39, 2**39), (0, 1, 2**39), 0),
+    "empty of very wide rows": ((2**39, 2**39, 0), (1, 2**39, 0), 0),
+    "empty, many sizes": ((2**39,) * 7 + (0,), (0,) * 8, 0),
+    "empty, too wide": ((2**62, 2**62, 0), (0, 0, 1), 0),
+    "empty, negative": ((0, -1), (1, 1), 0),
+    "empty, huge strides": ((0, 2), (2**39, 2**39), 0),
+    "single, huge strides": ((1, 1), (2**39, 2**39), 0),
+}
+
+
+def layouts() -> Iterator[Attack]:
+    for allowed, named in ((REFUSE, WRONG), (IN_FILE, ODD)):
+        for name, (shape, strides, offset) in named.items():
+            parts = {"shape": shape_of(*shape), "strides": shape_of(*strides)}
+            yield tensor_of(name, allowed, **parts, offset=number(offset))
+    for count in (8, 9, 32, 33, 64, 65, 1000, 40_000):
+        ones, zeros = (shape_of(*(size,) * count) for size in (1, 0))
+        name = f"of {count} dimensions"
+        yield tensor_of(name, IN_FILE, shape=ones, strides=ones)
+        yield tensor_of(f"{name}, empty", IN_FILE, shape=zeros, strides=ones)
+
+
+def tensors() -> Iterator[Attack]:
+    yield from misplaced()
+    yield from layouts()
+    yield from two_kinds_of_one_storage()
+
+
+def sharing(storage: Storage, count: int, length: int, rows: int) -> bytes:
+    """A pickle of `count` names for the same `length` numbers, of key "2".
+
+    More than one row is read column by column, so that each name takes a copy.
+    """
+    first = memorized(storage(length, "2"), 500) + b"0"
+    view = ((rows, length // rows), (1, rows))
+    parts = {f"{i}": tensor(memo(500), *view) for i in range(count)}
+    return pickled(first + dict_of(parts))
