@@ -1,58 +1,266 @@
-"""Hostile and damaged files of all formats, in groups: zip, stream, safetensors."""
+"""PyTorch's files by hand, good and hostile ones: zips, streams, safetensors.
+
+Torch itself is not needed; test_files.py shows it the good ones.
+"""
 
 import bz2
 import functools
+import io
 import json
 import lzma
 import struct
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from helpers import hostile_pickles
 from helpers.hostile_pickles import (
+    BIAS,
     IN_FILE,
+    NONE,
     REFUSE,
     UNCHANGED,
-    Case,
-    in_turns,
-    sharing,
-)
-from helpers.pytorch_samples import (
-    BIAS,
-    GOOD,
-    GOOD_DATA,
-    GOOD_HEADER,
-    MAGIC,
-    NONE,
     STORAGES,
-    SYSTEM,
     WEIGHT,
-    Member,
-    deflated,
+    Attack,
     dict_of,
-    entry,
     global_,
     good_items,
-    good_pth,
-    good_safetensors,
-    good_stream,
     legacy_storage,
     list_of,
-    members_of,
     number,
     pickled,
-    pth,
-    safetensors_file,
+    sharing,
     storage,
-    stream,
     text,
     tuple_of,
-    zip_file,
 )
 
 # --- Zip archives
+
+
+class Member(NamedTuple):
+    """A file in an archive; `local` and `central` replace what its headers tell."""
+
+    name: bytes
+    data: bytes
+    local: dict = {}
+    central: dict = {}
+    method: int = 0
+    stored: bytes | None = None
+
+
+_LOCAL = struct.Struct("<4s5H3I2H")
+_CENTRAL = struct.Struct("<4s6H3I5H2I")
+_END = struct.Struct("<4s4H2IH")
+
+
+def _local(member: Member, start: int) -> bytes:
+    stored = member.data if member.stored is None else member.stored
+    padding = -(start + _LOCAL.size + len(member.name) + 4) % 64
+    fields = {
+        "magic": b"PK\3\4",
+        "version": 0,
+        "flags": 0x808,
+        "method": member.method,
+        "time": 0,
+        "date": 0,
+        "crc": 0,
+        "compressed": 0,
+        "size": 0,
+        "name": member.name,
+        "extra": struct.pack("<2sH", b"FB", padding) + b"Z" * padding,
+        **member.local,
+    }
+    name, extra = fields.pop("name"), fields.pop("extra")
+    header = _LOCAL.pack(*fields.values(), len(name), len(extra)) + name + extra
+    told = struct.pack(
+        "<4sIII", b"PK\7\x08", zlib.crc32(member.data), len(stored), len(member.data)
+    )
+    return header + stored + told
+
+
+def _central(member: Member, offset: int) -> bytes:
+    stored = member.data if member.stored is None else member.stored
+    fields = {
+        "magic": b"PK\1\2",
+        "made_by": 0,
+        "version": 0,
+        "flags": 0x808,
+        "method": member.method,
+        "time": 0,
+        "date": 0,
+        "crc": zlib.crc32(member.data),
+        "compressed": len(stored),
+        "size": len(member.data),
+        "name": member.name,
+        "extra": b"",
+        "comment": b"",
+        "disk": 0,
+        "internal": 0,
+        "external": 0,
+        "offset": offset,
+        **member.central,
+    }
+    texts = [fields.pop(field) for field in ("name", "extra", "comment")]
+    values = list(fields.values())
+    values[10:10] = [len(value) for value in texts]
+    return _CENTRAL.pack(*values) + b"".join(texts)
+
+
+def zip_file(
+    members, before: bytes = b"", comment: bytes = b"", wide=None, **end: int
+) -> bytes:
+    """An archive of `members` as PyTorch writes one; `end` replaces what its end says.
+
+    Sizes are behind each file, and its data begins at a multiple of 64. With `wide`
+    the end is told in the fields of zip64 too, of which `wide` replaces some.
+    """
+    data, offsets = bytearray(before), []
+    for member in members:
+        offsets.append(len(data))
+        data += _local(member, len(data))
+    start = len(data)
+    for member, offset in zip(members, offsets, strict=True):
+        data += _central(member, offset)
+    counts = {"disk": 0, "first_disk": 0, "on_disk": len(members)}
+    counts |= {"total": len(members), "size": len(data) - start, "offset": start}
+    if wide is not None:
+        told = {"place": len(data), **counts, **wide}
+        place = told.pop("place")
+        head = (b"PK\6\6", 44, 0x31E, 45)
+        data += struct.pack("<4sQHHIIQQQQ", *head, *told.values())
+        data += struct.pack("<4sIQI", b"PK\6\7", 0, place, 1)
+    told = {**counts, **end}.values()
+    return bytes(data) + _END.pack(b"PK\5\6", *told, len(comment)) + comment
+
+
+def deflated(name: bytes, data: bytes, **headers) -> Member:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stored = packer.compress(data) + packer.flush()
+    return Member(name, data, method=8, stored=stored, **headers)
+
+
+def members_of(pickle: bytes, storages: Mapping[str, bytes], root="archive"):
+    files = {"data.pkl": pickle, "byteorder": b"little"}
+    files |= {f"data/{key}": data for key, data in storages.items()}
+    files["version"] = b"3\n"
+    return [Member(f"{root}/{name}".encode(), data) for name, data in files.items()]
+
+
+def pth(pickle: bytes, storages: Mapping[str, bytes], root: str = "archive") -> bytes:
+    return zip_file(members_of(pickle, storages, root), wide={})
+
+
+def rewritten(archive: bytes) -> bytes:
+    """The same archive, written by Python."""
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        with zipfile.ZipFile(result, "w") as new:
+            for name in old.namelist():
+                new.writestr(zipfile.ZipInfo(name), old.read(name))
+    return result.getvalue()
+
+
+# --- Streams before PyTorch 1.6
+
+MAGIC = number(0x1950A86A20F9469CFC6C)
+SYSTEM = {"protocol_version": number(1001), "little_endian": b"\x88"}
+
+
+def stream(
+    pickle: bytes,
+    storages: Mapping[str, bytes],
+    magic: bytes = MAGIC,
+    protocol: bytes = number(1001),
+    system: bytes = dict_of(SYSTEM),
+    keys: bytes | None = None,
+    item_size: int = 4,
+) -> bytes:
+    if keys is None:
+        keys = list_of(*map(text, storages))
+    parts = [*map(pickled, (magic, protocol, system)), pickle, pickled(keys)]
+    for data in storages.values():
+        parts += [struct.pack("<q", len(data) // item_size), data]
+    return b"".join(parts)
+
+
+# --- safetensors
+
+
+def safetensors_file(
+    header: Mapping | str | bytes, data: bytes, length: int | None = None
+) -> bytes:
+    if isinstance(header, Mapping):
+        header = json.dumps(header)
+    if isinstance(header, str):
+        header = header.encode()
+    length = len(header) if length is None else length
+    return struct.pack("<Q", length) + header + data
+
+
+# --- Good files
+
+
+def good_pth(**more: bytes) -> bytes:
+    return pth(pickled(dict_of({**good_items(), **more})), STORAGES)
+
+
+def good_stream(**more: bytes) -> bytes:
+    items = {**good_items(legacy_storage), **more}
+    return stream(pickled(dict_of(items)), STORAGES)
+
+
+def entry(shape, start: int, end: int, dtype: str = "F32") -> dict:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+
+
+GOOD_HEADER = {
+    "__metadata__": {"format": "pt"},
+    "net.weight": entry((2, 3), 0, 24),
+    "net.bias": entry((3,), 24, 36),
+}
+GOOD_DATA = WEIGHT.tobytes() + BIAS.tobytes()
+
+
+def good_safetensors() -> bytes:
+    return safetensors_file(GOOD_HEADER, GOOD_DATA)
+
+
+GOOD = {
+    "zip": (".pth", good_pth),
+    "zip of Python": (".pth", lambda: rewritten(good_pth())),
+    "stream": (".pth", good_stream),
+    "safetensors": (".safetensors", good_safetensors),
+}
+
+
+# --- Cases
+
+
+class Case(NamedTuple):
+    """A file, and what its refusal must say."""
+
+    name: str
+    data: bytes
+    suffix: str = ".pth"
+    allowed: str = REFUSE
+    says: str = ""
+
+
+def in_turns(attacks: Iterator[Attack]) -> Iterator[Case]:
+    """The first in a zip, the second in a stream, and so on."""
+    containers = (("zip", pth, storage), ("stream", stream, legacy_storage))
+    for i, (name, pickle, allowed, says) in enumerate(attacks):
+        container, pack, make = containers[i % 2]
+        data = pack(pickle(make), STORAGES)
+        yield Case(f"{name} ({container})", data, ".pth", allowed, says)
+
+
+# --- Hostile zips
 
 GOOD_PICKLE = pickled(dict_of(good_items()))
 # The places of a good archive's members.

@@ -1,44 +1,135 @@
-"""What a hostile file is, and hostile pickles for both containers of PyTorch.
+"""Pickles of opcodes, as PyTorch's files have them: good ones, and hostile ones.
 
-Nothing in these files does harm where a reader does run it: it makes a file `marker`
-at most.
+What builds a value is bytes that leave it on the stack. Nothing in the hostile ones
+does harm where a reader does run it: it makes a file `marker` at most.
 """
 
 import functools
 import itertools
 import pickletools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from helpers.pytorch_samples import (
-    BIAS,
-    NO_HOOKS,
-    NONE,
-    PROTOCOL,
-    STOP,
-    STORAGES,
-    call,
-    dict_of,
-    floating,
-    global_,
-    good_items,
-    legacy_storage,
-    list_of,
-    memo,
-    memorized,
-    number,
-    ordered,
-    parameter,
-    pickled,
-    pth,
-    shape_of,
-    storage,
-    stream,
-    tensor,
-    text,
-    tuple_of,
-)
+import numpy as np
+
+PROTOCOL = b"\x80\x02"
+STOP = b"."
+NONE = b"N"
+NO_HOOKS = b"ccollections\nOrderedDict\n)R"
+
+# --- Values
+
+
+def text(value: str) -> bytes:
+    data = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def number(value: int) -> bytes:
+    if 0 <= value < 256:
+        return b"K" + bytes([value])
+    if -(2**31) <= value < 2**31:
+        return b"J" + struct.pack("<i", value)
+    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    if len(data) < 256:
+        return b"\x8a" + bytes([len(data)]) + data
+    return b"\x8b" + struct.pack("<i", len(data)) + data
+
+
+def floating(value: float) -> bytes:
+    return b"G" + struct.pack(">d", value)
+
+
+def global_(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def tuple_of(*items: bytes) -> bytes:
+    return b"(" + b"".join(items) + b"t"
+
+
+def list_of(*items: bytes) -> bytes:
+    return b"](" + b"".join(items) + b"e"
+
+
+def items_of(items: Mapping[str, bytes]) -> bytes:
+    return b"(" + b"".join(text(key) + value for key, value in items.items()) + b"u"
+
+
+def dict_of(items: Mapping[str, bytes]) -> bytes:
+    return b"}" + items_of(items)
+
+
+def ordered(items: Mapping[str, bytes]) -> bytes:
+    return NO_HOOKS + items_of(items)
+
+
+def call(function: bytes, *arguments: bytes) -> bytes:
+    return function + tuple_of(*arguments) + b"R"
+
+
+def memo(index: int) -> bytes:
+    return b"j" + struct.pack("<I", index)
+
+
+def memorized(value: bytes, index: int) -> bytes:
+    return value + b"r" + struct.pack("<I", index)
+
+
+# --- Storages and tensors
+
+
+def storage(
+    num_elements: int,
+    key: str = "0",
+    kind: str = "FloatStorage",
+    *view: bytes,
+    module: str = "torch",
+    device: str = "cpu",
+) -> bytes:
+    """A storage; those of streams before PyTorch 1.6 have a `view`, mostly None."""
+    parts = (text(key), text(device), number(num_elements), *view)
+    return tuple_of(text("storage"), global_(module, kind), *parts) + b"Q"
+
+
+def legacy_storage(num_elements: int, key="0", kind="FloatStorage", **more) -> bytes:
+    return storage(num_elements, key, kind, NONE, **more)
+
+
+def shape_of(*sizes: int) -> bytes:
+    return tuple_of(*(number(size) for size in sizes))
+
+
+def tensor(storage: bytes, shape, strides, offset: int = 0) -> bytes:
+    parts = (number(offset), shape_of(*shape), shape_of(*strides), b"\x89", NO_HOOKS)
+    return call(global_("torch._utils", "_rebuild_tensor_v2"), storage, *parts)
+
+
+def parameter(data: bytes) -> bytes:
+    rebuild = global_("torch._utils", "_rebuild_parameter")
+    return call(rebuild, data, b"\x88", NO_HOOKS)
+
+
+def pickled(value: bytes) -> bytes:
+    return PROTOCOL + value + STOP
+
+
+# --- A good state dict
+
+WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3) + 0.625
+BIAS = np.float32([-1.75, 2**-140, 1e30])
+VALUES = {"net.weight": WEIGHT, "net.bias": BIAS}
+STORAGES = {"0": WEIGHT.tobytes(), "1": BIAS.tobytes()}
+
+
+def good_items(storage=storage) -> dict[str, bytes]:
+    weight = parameter(tensor(storage(6), WEIGHT.shape, (3, 1)))
+    bias = tensor(storage(3, "1"), BIAS.shape, (1,))
+    return {"net": ordered({"weight": weight, "bias": bias}), "epoch": number(7)}
+
+
+# --- Attacks
 
 # What a reader may do: refuse the file; or else give the tensors of `good_items` as
 # they are, or tensors whose numbers are in the file.
@@ -46,16 +137,6 @@ REFUSE, UNCHANGED, IN_FILE = "refuse", "unchanged", "in file"
 
 # Makes a storage as the container of a pickle wants it.
 Storage = Callable[..., bytes]
-
-
-class Case(NamedTuple):
-    """A file, and what its refusal must say."""
-
-    name: str
-    data: bytes
-    suffix: str = ".pth"
-    allowed: str = REFUSE
-    says: str = ""
 
 
 class Attack(NamedTuple):
@@ -91,15 +172,6 @@ def around(name: str, before: bytes, after: bytes, allowed: str = REFUSE) -> Att
 def behind(name: str, evil: bytes, allowed: str = REFUSE) -> Attack:
     """A good state dict that would be the value, were it not for what follows it."""
     return around(name, PROTOCOL, evil + STOP, allowed)
-
-
-def in_turns(attacks: Iterator[Attack]) -> Iterator[Case]:
-    """The first in a zip, the second in a stream, and so on."""
-    containers = (("zip", pth, storage), ("stream", stream, legacy_storage))
-    for i, (name, pickle, allowed, says) in enumerate(attacks):
-        container, pack, make = containers[i % 2]
-        data = pack(pickle(make), STORAGES)
-        yield Case(f"{name} ({container})", data, ".pth", allowed, says)
 
 
 # --- A value of each type

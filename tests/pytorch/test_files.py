@@ -12,26 +12,22 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from helpers.pytorch_samples import (
+from helpers.hostile_files import GOOD, entry, pth, safetensors_file, stream
+from helpers.hostile_pickles import (
     BIAS,
-    GOOD,
     STORAGES,
     VALUES,
     WEIGHT,
     call,
     dict_of,
-    entry,
     global_,
     legacy_storage,
     list_of,
     number,
     parameter,
     pickled,
-    pth,
-    safetensors_file,
     shape_of,
     storage,
-    stream,
     tensor,
 )
 

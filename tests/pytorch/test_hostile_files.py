@@ -14,9 +14,8 @@ import warnings
 
 import numpy as np
 import pytest
-from helpers.hostile_files import GROUPS
-from helpers.hostile_pickles import IN_FILE, REFUSE, UNCHANGED, Case
-from helpers.pytorch_samples import GOOD, VALUES, good_pth
+from helpers.hostile_files import GOOD, GROUPS, Case, good_pth
+from helpers.hostile_pickles import IN_FILE, REFUSE, UNCHANGED, VALUES
 
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.validation import UserError
