@@ -4,7 +4,6 @@ What builds a value is bytes that leave it on the stack. Nothing in the hostile 
 does harm where a reader does run it: it makes a file `marker` at most.
 """
 
-import functools
 import itertools
 import pickletools
 import struct
@@ -164,9 +163,8 @@ def with_good(storage: Storage, evil: bytes) -> bytes:
 
 def around(name: str, before: bytes, after: bytes, allowed: str = REFUSE) -> Attack:
     """A good state dict with something before and behind it."""
-    return Attack(
-        name, lambda storage: before + dict_of(good_items(storage)) + after, allowed
-    )
+    parts = before, after
+    return Attack(name, lambda x: dict_of(good_items(x)).join(parts), allowed)
 
 
 def behind(name: str, evil: bytes, allowed: str = REFUSE) -> Attack:
@@ -246,60 +244,48 @@ torch.cuda _rebuild_tensor_v2; torch Storage; torch ; collections ; collections 
 PYTHON = ("eval", "exec", "compile", "timeit", "run", "map")
 
 
-def foreign_globals() -> list[list[str]]:
-    names = FOREIGN.strip("\n").replace("\n", ";").split(";")
-    return [name.lstrip().split(" ", 1) for name in names]
-
-
-# --- Ways to get and use them
+# A reader may refuse these before it knows what they ask for.
+UNNAMED = ("from the stack", "in pieces")
 
 
 def short(value: bytes) -> bytes:
     return b"\x8c" + bytes([len(value)]) + value
 
 
-def from_stack(module: str, name: str) -> bytes:
-    return short(module.encode()) + short(name.encode()) + b"\x93"
-
-
-def in_pieces(module: str, name: str) -> bytes:
-    """A global whose module and name were remembered elsewhere."""
+def ways(module: str, name: str, a: bytes) -> dict[str, bytes]:
+    """Ways to get a global and to use it with an argument."""
+    function = global_(module, name)
+    called, kept = call(function, a), memorized(function, 902) + b"0"
+    stacked = short(module.encode()) + short(name.encode()) + b"\x93"
+    # Module and name were remembered elsewhere.
     parts = memorized(text(module), 900) + b"0" + memorized(text(name), 901) + b"0"
-    return parts + memo(900) + memo(901) + b"\x93"
-
-
-# From module, name and argument to a value.
-WAYS = {
-    "named": lambda m, n, a: global_(m, n),
-    "called": lambda m, n, a: call(global_(m, n), a),
-    "new object": lambda m, n, a: global_(m, n) + tuple_of(a) + b"\x81",
-    "with keywords": lambda m, n, a: global_(m, n) + tuple_of(a) + b"}\x92",
-    "object": lambda m, n, a: b"(" + global_(m, n) + a + b"o",
-    "instance": lambda m, n, a: b"(" + a + f"i{m}\n{n}\n".encode(),
-    "built": lambda m, n, a: global_(m, n) + dict_of({"x": a}) + b"b",
-    "remembered": lambda m, n, a: (
-        memorized(global_(m, n), 902) + b"0" + call(memo(902), a)
-    ),
-    "its result called": lambda m, n, a: call(call(global_(m, n), a), a),
-    "as an argument": lambda m, n, a: call(
-        GLOBALS["OrderedDict"], list_of(tuple_of(text("x"), call(global_(m, n), a)))
-    ),
-    "as state": lambda m, n, a: NO_HOOKS + call(global_(m, n), a) + b"b",
-    "as a persistent id": lambda m, n, a: call(global_(m, n), a) + b"Q",
-    "as a storage's type": lambda m, n, a: storage(6, "0", n, module=m),
-    # A reader may refuse these before it knows what they ask for.
-    "from the stack": lambda m, n, a: call(from_stack(m, n), a),
-    "in pieces": lambda m, n, a: call(in_pieces(m, n), a),
-}
-UNNAMED = ("from the stack", "in pieces")
+    pieces = parts + memo(900) + memo(901) + b"\x93"
+    pair = tuple_of(text("x"), called)
+    return {
+        "named": function,
+        "called": called,
+        "new object": function + tuple_of(a) + b"\x81",
+        "with keywords": function + tuple_of(a) + b"}\x92",
+        "object": b"(" + function + a + b"o",
+        "instance": b"(" + a + f"i{module}\n{name}\n".encode(),
+        "built": function + dict_of({"x": a}) + b"b",
+        "remembered": kept + call(memo(902), a),
+        "its result called": call(called, a),
+        "as an argument": call(GLOBALS["OrderedDict"], list_of(pair)),
+        "as state": NO_HOOKS + called + b"b",
+        "as a persistent id": called + b"Q",
+        "as a storage's type": storage(6, "0", name, module=module),
+        "from the stack": call(stacked, a),
+        "in pieces": call(pieces, a),
+    }
 
 
 def globals_called() -> Iterator[Attack]:
-    for i, (module, name) in enumerate(foreign_globals()):
+    foreign = FOREIGN.strip("\n").replace("\n", ";").split(";")
+    for i, (module, _, name) in enumerate(x.lstrip().partition(" ") for x in foreign):
         argument = "open('marker', 'w')" if name in PYTHON else "touch marker"
         # Each meets a third of the ways, and over three globals all are met.
-        for way in list(WAYS)[i % 3 :: 3]:
-            evil = WAYS[way](module, name, text(argument))
+        for way, evil in list(ways(module, name, text(argument)).items())[i % 3 :: 3]:
             says = "" if way in UNNAMED else f"{module}.{name}"
             yield beside(f"{module}.{name} {way}", evil, says=says)
 
@@ -330,52 +316,49 @@ SPECIAL = "__class__ __dict__ __reduce__ __setstate__ __init__ __getattr__ keys 
 SPECIAL += " __iter__ __len__ __code__ __globals__ __slots__ shape storage make dtype"
 STATE = dict_of({word: number(1) for word in SPECIAL.split()})
 
-MISUSES = {
-    "called": lambda value: value + b")R",
-    "called with 2**39": lambda value: call(value, number(2**39)),
-    "called with a list": lambda value: value + b"]R",
-    "made new": lambda value: value + b")\x81",
-    "made new with keywords": lambda value: value + b")}\x92",
-    "appended to": lambda value: value + b"Na",
-    "extended": lambda value: value + b"(NNe",
-    "given an item": lambda value: value + b"K\1Ns",
-    "given items": lambda value: value + b"(K\1Nu",
-    "given half an item": lambda value: value + b"(K\1u",
-    "added to": lambda value: value + b"(N\x90",
-    "as a persistent id": lambda value: value + b"Q",
-    "as a key": lambda value: b"}" + value + b"Ns",
-    "built": lambda value: value + STATE + b"b",
-    "built with slots": lambda value: value + tuple_of(NONE, STATE) + b"b",
-    "as state": lambda value: NO_HOOKS + value + b"b",
-    "as slots": lambda value: NO_HOOKS + tuple_of(value, value) + b"b",
-    **{
-        f"for a call of {name}": functools.partial(call, function)
-        for name, function in GLOBALS.items()
-    },
-    **{
-        f"listed for a call of {name}": lambda value, function=function: call(
-            function, list_of(value, value)
-        )
-        for name, function in GLOBALS.items()
-    },
-}
+
+def misuses(value: bytes) -> dict[str, bytes]:
+    told = {
+        "called": value + b")R",
+        "called with 2**39": call(value, number(2**39)),
+        "called with a list": value + b"]R",
+        "made new": value + b")\x81",
+        "made new with keywords": value + b")}\x92",
+        "appended to": value + b"Na",
+        "extended": value + b"(NNe",
+        "given an item": value + b"K\1Ns",
+        "given items": value + b"(K\1Nu",
+        "given half an item": value + b"(K\1u",
+        "added to": value + b"(N\x90",
+        "as a persistent id": value + b"Q",
+        "as a key": b"}" + value + b"Ns",
+        "built": value + STATE + b"b",
+        "built with slots": value + tuple_of(NONE, STATE) + b"b",
+        "as state": NO_HOOKS + value + b"b",
+        "as slots": NO_HOOKS + tuple_of(value, value) + b"b",
+    }
+    for name, function in GLOBALS.items():
+        told[f"for a call of {name}"] = call(function, value)
+    for name, function in GLOBALS.items():
+        told[f"listed for a call of {name}"] = call(function, list_of(value, value))
+    return told
+
+
 # A parameter is made of a tensor, or of another parameter.
 PARAMETER, TENSORS = "rebuild of parameters", ("tensor", "parameter")
 # These can't be right for any value.
 NEVER = ("called with a list", "given half an item", "added to", "as a persistent id")
 
 
-def misused(name: str, misuse: Callable[[bytes], bytes]) -> Callable[[Storage], bytes]:
-    return lambda storage: with_good(storage, misuse(values(storage)[name]))
-
-
 def admitted_misused() -> Iterator[Attack]:
-    for name in values(storage):
-        for use, misuse in MISUSES.items():
-            pickle = misused(name, misuse)
-            right = f"for a call of {PARAMETER}" == use and name in TENSORS
-            allowed = IN_FILE if right else REFUSE if use in NEVER else UNCHANGED
-            yield Attack(f"{name} {use}", pickle, allowed)
+    for name, use in itertools.product(values(storage), misuses(b"")):
+
+        def make(storage: Storage, name=name, use=use) -> bytes:
+            return with_good(storage, misuses(values(storage)[name])[use])
+
+        right = f"for a call of {PARAMETER}" == use and name in TENSORS
+        allowed = IN_FILE if right else REFUSE if use in NEVER else UNCHANGED
+        yield Attack(f"{name} {use}", make, allowed)
 
 
 def pairs() -> Iterator[Attack]:
@@ -416,10 +399,6 @@ def with_items(*items: tuple[bytes, Callable[[bytes], bytes]]):
     return make
 
 
-def itself(part: bytes) -> bytes:
-    return part
-
-
 def under(*keys: str) -> Callable[[bytes], bytes]:
     def nested(part: bytes) -> bytes:
         for key in reversed(keys):
@@ -443,25 +422,22 @@ def keys() -> Iterator[Attack]:
         "OrderedDict": GLOBALS["OrderedDict"],
     }
     for name, key in odd.items():
-        yield Attack(f"key {name}", with_items((key, itself)))
+        yield Attack(f"key {name}", with_items((key, under())))
     for key in ("a\nb", "\x1b[2J", "\0", "", ".", "..", "../x", "\ud800", "a" * 600):
-        pickle = with_items((text(key), itself))
+        pickle = with_items((text(key), under()))
         yield Attack(f"key {key[:9]!a}", pickle, IN_FILE)
     # Of two tensors whose names are joined to the same, none may get lost.
     collisions = {
-        "a dot in a key": [(text("net.bias"), itself)],
-        "a number and its text": [(number(1), itself), (text("1"), itself)],
-        "dots in two places": [
-            (text("a"), under("b.c")),
-            (text("a.b"), under("c")),
-        ],
+        "a dot in a key": [(text("net.bias"), under())],
+        "a number and its text": [(number(1), under()), (text("1"), under())],
+        "dots in two places": [(text("a"), under("b.c")), (text("a.b"), under("c"))],
         "dots in three places": [
             (text("a"), under("b", "c.d")),
             (text("a"), under("b.c", "d")),
             (text("a.b.c"), under("d")),
             (text("a.b"), under("c.d")),
         ],
-        "empty keys": [(text(""), under("")), (text("."), itself)],
+        "empty keys": [(text(""), under("")), (text("."), under())],
     }
     for name, items in collisions.items():
         yield Attack(f"equal names by {name}", with_items(*items))
@@ -719,9 +695,7 @@ def bombs() -> Iterator[Attack]:
         yield from attacks()
 
 
-# --- Storages and tensors
-
-# --- Storages
+# --- Storages that are not what a file can hold
 
 
 def persistent_id(
@@ -766,19 +740,10 @@ def persistent_ids() -> Iterator[Attack]:
     for device in ("cuda:0", "meta", "mps", "evil\n", "cpu:9999999999"):
         parts = (*usual[:3], text(device), usual[4])
         yield persistent_id(f"on {device!a}", *parts, allowed=IN_FILE)
-    for kind, size in {
-        "Double": 3,
-        "Half": 12,
-        "Byte": 24,
-        "Int": 6,
-        "Bool": 6,
-    }.items():
-        parts = (
-            usual[0],
-            global_("torch", f"{kind}Storage"),
-            *usual[2:4],
-            number(size),
-        )
+    sizes = {"Double": 3, "Half": 12, "Byte": 24, "Int": 6, "Bool": 6}
+    for kind, size in sizes.items():
+        kept = global_("torch", f"{kind}Storage")
+        parts = (usual[0], kept, *usual[2:4], number(size))
         # Six numbers of one byte are not 24 bytes.
         allowed = REFUSE if kind == "Bool" else IN_FILE
         yield persistent_id(f"of the same bytes as {kind}", *parts, allowed=allowed)
@@ -787,9 +752,8 @@ def persistent_ids() -> Iterator[Attack]:
         yield persistent_id(f"of type {kind}", *parts)
     view = tuple_of(text("0"), number(2), number(2))
     for odd in (view, text("0"), number(1), b"]", b"\x88"):
-        yield persistent_id(
-            f"with a view {odd[:9]!r}", *usual, view=odd, allowed=IN_FILE
-        )
+        name = f"with a view {odd[:9]!r}"
+        yield persistent_id(name, *usual, view=odd, allowed=IN_FILE)
 
 
 def two_kinds_of_one_storage() -> Iterator[Attack]:
