@@ -53,46 +53,37 @@ class Member(NamedTuple):
     stored: bytes | None = None
 
 
+# Fields of the header before a member, and of the one in the directory.
 _LOCAL = struct.Struct("<4s5H3I2H")
+_LOCAL_FIELDS = "magic version flags method time date crc compressed size".split()
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
+_CENTRAL_FIELDS = "made_by version flags method time date crc compressed size".split()
 _END = struct.Struct("<4s4H2IH")
 
 
 def _local(member: Member, start: int) -> bytes:
     stored = member.data if member.stored is None else member.stored
     padding = -(start + _LOCAL.size + len(member.name) + 4) % 64
-    fields = {
+    fields = dict.fromkeys(_LOCAL_FIELDS, 0) | {
         "magic": b"PK\3\4",
-        "version": 0,
         "flags": 0x808,
         "method": member.method,
-        "time": 0,
-        "date": 0,
-        "crc": 0,
-        "compressed": 0,
-        "size": 0,
         "name": member.name,
         "extra": struct.pack("<2sH", b"FB", padding) + b"Z" * padding,
         **member.local,
     }
     name, extra = fields.pop("name"), fields.pop("extra")
     header = _LOCAL.pack(*fields.values(), len(name), len(extra)) + name + extra
-    told = struct.pack(
-        "<4sIII", b"PK\7\x08", zlib.crc32(member.data), len(stored), len(member.data)
-    )
-    return header + stored + told
+    told = zlib.crc32(member.data), len(stored), len(member.data)
+    return header + stored + struct.pack("<4sIII", b"PK\7\x08", *told)
 
 
 def _central(member: Member, offset: int) -> bytes:
     stored = member.data if member.stored is None else member.stored
-    fields = {
-        "magic": b"PK\1\2",
-        "made_by": 0,
-        "version": 0,
+    fields = {"magic": b"PK\1\2"} | dict.fromkeys(_CENTRAL_FIELDS, 0)
+    fields |= {
         "flags": 0x808,
         "method": member.method,
-        "time": 0,
-        "date": 0,
         "crc": zlib.crc32(member.data),
         "compressed": len(stored),
         "size": len(member.data),

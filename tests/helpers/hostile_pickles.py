@@ -494,23 +494,17 @@ def known_operations() -> Iterator[Attack]:
         yield behind(f"{name} with ones", code + b"\xff" * 8, IN_FILE)
 
 
-WITH_LENGTH = {
-    "BINBYTES8": (b"\x8e", "<Q"),
-    "BINUNICODE8": (b"\x8d", "<Q"),
-    "BYTEARRAY8": (b"\x96", "<Q"),
-    "FRAME": (b"\x95", "<Q"),
-    "LONG4": (b"\x8b", "<I"),
-    "BINSTRING": (b"T", "<I"),
-    "BINBYTES": (b"B", "<I"),
-    "BINUNICODE": (b"X", "<I"),
-}
+LONG_LENGTHS = ("BINBYTES8", "BINUNICODE8", "BYTEARRAY8", "FRAME")
+LENGTHS = (*LONG_LENGTHS, "LONG4", "BINSTRING", "BINBYTES", "BINUNICODE")
 
 
 def lying_lengths() -> Iterator[Attack]:
+    codes = {opcode.name: code for code, opcode in KNOWN.items()}
     sizes = (2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63, 2**64 - 1)
-    for (name, (code, width)), size in itertools.product(WITH_LENGTH.items(), sizes):
+    for name, size in itertools.product(LENGTHS, sizes):
+        width = "<Q" if name in LONG_LENGTHS else "<I"
         if size < 256 ** struct.calcsize(width):
-            evil = code + struct.pack(width, size)
+            evil = codes[name] + struct.pack(width, size)
             yield beside(f"{name} of {size:#x}", evil)
             yield whole(f"{name} of {size:#x} at the end", PROTOCOL + evil)
     for name, code in {"LONG1": b"\x8a", "string": b"U", "bytes": b"C"}.items():

@@ -157,16 +157,9 @@ class Pixel(nn.Module):
 
 
 def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Kernels from N(0, 0.02), and all else far enough from zero to be missed.
+    """Draws kernels from N(0, 0.02), and all else far enough from zero to be missed.
 
     Kernels of one pixel sum over few numbers, and are drawn ten times as large.
-
-    Args:
-      network: Its weights and statistics are replaced.
-      seed: Of the draws.
-
-    Returns:
-      The network.
     """
     generator = torch.Generator().manual_seed(seed)
     for tensor in network.state_dict().values():

@@ -106,25 +106,15 @@ def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(
         np.testing.assert_array_equal(kernel, arrays["model.1.weight"])
 
 
-def test_same_networks_make_the_same_bytes(folder, run):
-    for epoch in ("1", "2"):
-        export_networks("run", "out", epoch=epoch)
-    for name in ("G_A.pth", "G_A.safetensors", "G_B.pth", "G_B.safetensors"):
-        first, second = (folder / f"out/{i}_net_{name}" for i in (1, 2))
-        assert first.read_bytes() == second.read_bytes()
-    other = (folder / "out/1_net_G_B.pth").read_bytes()
-    assert (folder / "out/1_net_G_A.pth").read_bytes() != other
-
-
-@pytest.mark.parametrize("mask, files, made", [(0o27, 0o640, 0o750), (0, 0o666, 0o777)])
-def test_modes_follow_the_umask(run, mask, files, made):
+@pytest.mark.parametrize("mask", [0o27, 0])
+def test_modes_follow_the_umask(run, mask):
     before = os.umask(mask)
     try:
         paths = export_networks("run", "out")
     finally:
         os.umask(before)
-    assert {os.stat(path).st_mode & 0o777 for path in paths} == {files}
-    assert os.stat("out").st_mode & 0o777 == made
+    assert {os.stat(path).st_mode & 0o777 for path in paths} == {0o666 & ~mask}
+    assert os.stat("out").st_mode & 0o777 == 0o777 & ~mask
 
 
 def test_weights_that_are_not_finite_are_written_as_they_are(run):
@@ -136,42 +126,42 @@ def test_weights_that_are_not_finite_are_written_as_they_are(run):
 
 
 UNET = {"generator": "unet"}
-OPTIONS = [
-    ({}, "--netG resnet_9blocks --ngf 64", "n_layers --n_layers_D 3 --ndf 64"),
-    (
-        {"num_blocks": 6, "num_filters": 32, "discriminator_layers": 2},
-        "--netG resnet_6blocks --ngf 32",
-        "n_layers --n_layers_D 2 --ndf 64",
-    ),
-    (
-        {**UNET, "num_blocks": 9, "discriminator_filters": 8},
-        "--netG unet_256 --ngf 64",
-        "n_layers --n_layers_D 3 --ndf 8",
-    ),
-    (
-        {**UNET, "num_downs": 7, "discriminator": "pixel"},
-        "--netG unet_128 --ngf 64",
-        "pixel --ndf 64",
-    ),
-    (
-        {"num_blocks": 7, "discriminator_norm": "layer"},
-        "(no --netG; its class with n_blocks=7) --ngf 64",
-        "n_layers --n_layers_D 3 --ndf 64 "
-        "(its discriminators with layer norm, which it has not)",
-    ),
-    (
-        {**UNET, "num_downs": 6, "num_filters": 1},
-        "(no --netG; its class with num_downs=6) --ngf 1",
-        "n_layers --n_layers_D 3 --ndf 64",
-    ),
-]
+OPTIONS = {
+    "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64": {},
+    "--netG resnet_6blocks --ngf 32 --netD n_layers --n_layers_D 2 --ndf 64": {
+        "num_blocks": 6,
+        "num_filters": 32,
+        "discriminator_layers": 2,
+    },
+    "--netG unet_256 --ngf 64 --netD n_layers --n_layers_D 3 --ndf 8": {
+        **UNET,
+        "num_blocks": 9,
+        "discriminator_filters": 8,
+    },
+    "--netG unet_128 --ngf 64 --netD pixel --ndf 64": {
+        **UNET,
+        "num_downs": 7,
+        "discriminator": "pixel",
+    },
+    "(no --netG; its class with n_blocks=7) --ngf 64 --netD n_layers --n_layers_D 3 "
+    "--ndf 64 (its discriminators with layer norm, which it has not)": {
+        "num_blocks": 7,
+        "discriminator_norm": "layer",
+    },
+    "(no --netG; its class with num_downs=6) --ngf 1 --netD pixel --ndf 64": {
+        **UNET,
+        "num_downs": 6,
+        "num_filters": 1,
+        "discriminator": "pixel",
+    },
+}
 
 
 def test_options_of_the_official_code_are_told():
-    for fields, net_g, net_d in OPTIONS:
+    for told, fields in OPTIONS.items():
         config, ending = Config(**fields), "--norm instance --no_dropout"
-        both = f"{net_g} --netD {net_d} {ending}"
-        assert options(config, ["G_A", "G_B", "D_A", "D_B"]) == both
+        assert options(config, ["G_A", "G_B", "D_A", "D_B"]) == f"{told} {ending}"
+        net_g, _, net_d = told.partition(" --netD ")
         assert options(config, ["G_B"]) == f"{net_g} {ending}"
         assert options(config, ["D_A"]) == f"--netD {net_d} {ending}"
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import tempfile
 
 import numpy as np
@@ -92,45 +93,35 @@ def test_direction_is_that_of_the_flag_or_the_name():
     assert files_told(*(f"--{name}={file}" for name, file in told.items())) == told
 
 
-# Files of a folder, the epoch, and those of them that are taken.
+# An epoch, the files of it that are taken, and others in their folder.
 FOLDERS = [
-    (
-        "latest_net_G_A.pth latest_net_D_B.pth 5_net_G_B.pth G_B.pth",
-        "latest",
-        {"generator_g": "latest_net_G_A.pth", "discriminator_x": "latest_net_D_B.pth"},
-    ),
-    (
-        "latest_net_G_A.pth 15_net_G_A.pth 5_net_G_B.pth",
-        "5",
-        {"generator_f": "5_net_G_B.pth"},
-    ),
-    (
-        "1_net_G_A.pt 1_net_G_B.safetensors 1_net_D_A.bin 1_net_D_B.PTH",
-        "1",
-        {"generator_g": "1_net_G_A.pt", "generator_f": "1_net_G_B.safetensors"},
-    ),
-    (
-        "1_net_G_A.safetensors 1_net_G_A.pt 1_net_G_A.pth",
-        "1",
-        {"generator_g": "1_net_G_A.pth"},
-    ),
-    ("1_net_D_A.pth", "1", {"discriminator_y": "1_net_D_A.pth"}),
+    ("latest", "latest_net_G_A.pth latest_net_D_B.pth", "5_net_G_B.pth G_B.pth"),
+    ("5", "5_net_G_B.pth", "latest_net_G_A.pth 15_net_G_A.pth"),
+    ("1", "1_net_G_A.pt 1_net_G_B.safetensors", "1_net_D_A.bin 1_net_D_B.PTH"),
+    ("1", "1_net_G_A.pth", "1_net_G_A.safetensors 1_net_G_A.pt"),
+    ("1", "1_net_D_A.pth", ""),
     # The generator of a test.
-    ("latest_net_G.pth", "latest", {"generator_g": "latest_net_G.pth"}),
-    (
-        "latest_net_G.pth latest_net_G_A.pt",
-        "latest",
-        {"generator_g": "latest_net_G_A.pt"},
-    ),
+    ("latest", "latest_net_G.pth", ""),
+    ("latest", "latest_net_G_A.pt", "latest_net_G.pth"),
 ]
+TAKEN_AS = {
+    "G": "generator_g",
+    "G_A": "generator_g",
+    "G_B": "generator_f",
+    "D_A": "discriminator_y",
+    "D_B": "discriminator_x",
+}
 
 
 def test_files_of_a_folder_are_told_by_their_names():
-    for i, (names, epoch, expected) in enumerate(FOLDERS):
-        for name in names.split():
+    for i, (epoch, taken, others) in enumerate(FOLDERS):
+        for name in (*taken.split(), *others.split()):
             write(f"{i}/{name}")
-        found = files_told(f"--checkpoint={i}", f"--epoch={epoch}")
-        assert found == {k: f"{i}/{v}" for k, v in expected.items()}
+        expected = {}
+        for name in taken.split():
+            theirs = name.partition("_net_")[2].partition(".")[0]
+            expected[TAKEN_AS[theirs]] = f"{i}/{name}"
+        assert files_told(f"--checkpoint={i}", f"--epoch={epoch}") == expected
 
 
 NAMES = {
@@ -166,14 +157,11 @@ def test_sizes_suit_the_generator_and_the_official_recipe(monkeypatch):
     configs = []
     monkeypatch.setattr(importing, "_write", lambda config, *_: configs.append(config))
     for architecture, size, expected in SIZES:
-        is_judge = architecture.kind == "patchgan"
-        name = "discriminator_x" if is_judge else "generator_g"
+        name = "discriminator_x" if architecture is PATCHGAN else "generator_g"
         import_networks({name: write("a.pth", state_dict(architecture))}, "run", size)
         assert (configs[-1].image_size, configs[-1].load_size) == expected
-    assert (configs[-1].discriminator_filters, configs[-1].discriminator_layers) == (
-        2,
-        2,
-    )
+    judge = (configs[-1].discriminator_filters, configs[-1].discriminator_layers)
+    assert judge == (2, 2)
 
 
 BAD_FLAGS = {
@@ -238,19 +226,18 @@ def test_folder_becomes_a_run_of_four_networks(capsys):
         write(f"maps/latest_net_{name}.pth", array)
     size = "--image_size=64"
     run("--checkpoint=maps", "--output=run", size, "--dataset=mine")
-    assert_holds("run", "generator_g", UNET, arrays["G_A"])
-    assert_holds("run", "generator_f", UNET, arrays["G_B"])
-    assert_holds("run", "discriminator_y", PIXEL, arrays["D_A"])
-    assert_holds("run", "discriminator_x", PIXEL, arrays["D_B"])
+    for theirs, kind in kinds.items():
+        assert_holds("run", TAKEN_AS[theirs], kind, arrays[theirs])
     config, fields = load_config("run"), {**UNET.fields(), **PIXEL.fields()}
     assert {name: getattr(config, name) for name in fields} == fields
     lines = capsys.readouterr().out.splitlines()
-    told = f"discriminator_y: {PIXEL.told()}, from maps/latest_net_D_A.pth"
-    assert lines[2] == told
     assert lines[1].startswith("generator_f (B2A): ")
-    told = "Imported to run, as a run on 'mine'. To use it:"
-    assert (len(lines), lines[4]) == (7, told)
-    assert lines[5] == "  python export.py --run_dir run --pictures FOLDER"
+    assert lines[2] == f"discriminator_y: {PIXEL.told()}, from maps/latest_net_D_A.pth"
+    assert "'mine'" in lines[4]
+    assert lines[5:] == [
+        "  python export.py --run_dir run --pictures FOLDER",
+        f"  python -m cyclegan_tf translate --run_dir run {PICTURES}",
+    ]
 
 
 def test_empty_folder_and_home_are_taken(folder, monkeypatch):
@@ -277,19 +264,16 @@ def test_empty_folder_that_is_here_or_linked_is_taken(folder, output, monkeypatc
     assert_holds(folder / "empty", "generator_g", RESNET, state_dict())
 
 
-@pytest.mark.parametrize(
-    "mask, folders, files", [(0o22, 0o755, 0o644), (0o77, 0o700, 0o600)]
-)
-def test_modes_are_those_of_other_files(mask, folders, files):
+@pytest.mark.parametrize("mask", [0o22, 0o77])
+def test_modes_are_those_of_other_files(mask):
     before = os.umask(mask)
     try:
         run(f"--checkpoint={write('a.pth')}", "--output=run")
     finally:
         os.umask(before)
-    for path in ("run", "run/checkpoints"):
-        assert os.stat(path).st_mode & 0o777 == folders
-    for path in RUN_FILES:
-        assert os.stat(f"run/{path}").st_mode & 0o777 == files
+    for path in ("run", "run/checkpoints", *(f"run/{file}" for file in RUN_FILES)):
+        mode = 0o777 if os.path.isdir(path) else 0o666
+        assert os.stat(path).st_mode & 0o777 == mode & ~mask
 
 
 # --- Failures half-way
@@ -434,12 +418,12 @@ def changed(architecture=RESNET, **arrays):
 def test_all_that_does_not_fit_is_told_at_once():
     ones = np.ones(3, np.float32)
     arrays = changed(model__18__bias=None, model__99__bias=ones, model__4__bias=ones)
-    write("a.pth", arrays)
+    write("b.pth", arrays)
     told = (
-        r"^a\.pth does not fit a resnet \(missing: model\.18\.bias; unexpected: "
-        r"model\.99\.bias; misshapen: model\.4\.bias \(3,\) instead of \(4,\)\)\.$"
+        "b.pth does not fit a resnet (missing: model.18.bias; unexpected: "
+        "model.99.bias; misshapen: model.4.bias (3,) instead of (4,))."
     )
-    refused(told, "--checkpoint=a.pth")
+    refused(f"^{re.escape(told)}$", "--checkpoint=b.pth")
     write("a.pth")
     write("b.pth", changed(PATCHGAN, model__5__bias=None))
     told = r"^b\.pth does not fit a patchgan \(missing: model\.5\.bias\)\.$"
@@ -461,20 +445,23 @@ def test_network_of_the_other_role_or_of_no_filters_is_refused():
 
 
 def test_two_networks_of_a_role_must_be_alike():
-    write("a.pth")
-    write("b.pth", state_dict(Architecture("resnet", 2, 2)))
-    told = (
-        r"^The two generators must be alike \(generator_g: resnet of 2 filters and 1 "
-        r"block; generator_f: resnet of 2 filters and 2 blocks\)\.$"
-    )
-    refused(told, "--generator_g=a.pth", "--generator_f=b.pth")
-    write("c.pth", state_dict(PATCHGAN))
-    write("d.pth", state_dict(PIXEL))
-    told = (
-        r"^The two discriminators must be alike \(discriminator_y: patchgan of 2 "
-        r"filters and 2 stride-2 layers; discriminator_x: pixel of 2 filters\)\.$"
-    )
-    refused(told, "--discriminator_y=c.pth", "--discriminator_x=d.pth")
+    for names, (one, other), told in (
+        (
+            ("generator_g", "generator_f"),
+            (RESNET, Architecture("resnet", 2, 2)),
+            ("resnet of 2 filters and 1 block", "resnet of 2 filters and 2 blocks"),
+        ),
+        (
+            ("discriminator_y", "discriminator_x"),
+            (PATCHGAN, PIXEL),
+            ("patchgan of 2 filters and 2 stride-2 layers", "pixel of 2 filters"),
+        ),
+    ):
+        write("a.pth", state_dict(one))
+        write("b.pth", state_dict(other))
+        both = f"{names[0]}: {told[0]}; {names[1]}: {told[1]}"
+        files = f"--{names[0]}=a.pth", f"--{names[1]}=b.pth"
+        refused(rf"^The two {names[0][:-2]}s must be alike \({both}\)", *files)
 
 
 def test_pictures_of_other_channels_are_refused():
@@ -504,27 +491,23 @@ def test_numbers_that_are_no_finite_floats_are_refused():
 
 
 def test_file_that_is_damaged_or_without_a_network_is_refused(folder):
-    write("a.pth", {f"layer.{i}.weight": np.ones(1, np.float32) for i in range(9)})
-    write("b.pth", {})
+    one, file = np.ones(1, np.float32), "--checkpoint=a.pth"
+    write("a.pth", {f"layer.{i}.weight": one for i in range(9)})
     names = ", ".join(f"layer.{i}.weight" for i in range(4))
-    told = f"^a.pth holds none of the official networks, but {names}.$"
-    refused(told, "--checkpoint=a.pth")
-    told = "^b.pth holds none of the official networks, but no tensor.$"
-    refused(told, "--checkpoint=b.pth")
+    refused(f"^a.pth holds none of the official networks, but {names}.$", file)
+    write("a.pth", {})
+    refused("^a.pth holds none of the official networks, but no tensor", file)
     data = pathlib.Path(write("a.pth")).read_bytes()
     (folder / "a.pth").write_bytes(data[:-100])
-    refused("^a.pth .*damaged", "--checkpoint=a.pth")
+    refused("^a.pth .*damaged", file)
     (folder / "a.pth").write_bytes(b"")
-    refused("^a.pth is neither a PyTorch nor", "--checkpoint=a.pth")
-
-
-@pytest.mark.parametrize("fitting", [True, False])
-def test_names_with_control_characters_are_told_in_a_line(fitting):
-    strange = {"a\nerror: \x1b[31m": np.ones(1, np.float32)}
-    write("a.pth", state_dict() | strange if fitting else strange)
-    with pytest.raises(UserError) as error:
-        import_networks({"generator_g": "a.pth"}, "run")
-    assert str(error.value).isprintable()
+    refused("^a.pth is neither a PyTorch nor", file)
+    strange = {"a\nerror: \x1b[31m": one}
+    for arrays in (strange, state_dict() | strange):
+        write("a.pth", arrays)
+        with pytest.raises(UserError) as error:
+            import_networks({"generator_g": "a.pth"}, "run")
+        assert str(error.value).isprintable()
 
 
 # --- What other programs make of a run of imported weights
@@ -553,55 +536,44 @@ def test_translate_takes_the_generator_that_is_there(folder):
 
 def test_directions_that_are_there_are_exported(tried, folder):
     write_pictures(folder / "pictures", 1)
-    fields = {"formats": ("keras",), "pictures": "pictures"}
+    fields = {"formats": ("keras",), "pictures": str(folder / "pictures")}
+
+    def refused(told, **more):
+        with nothing_changes(folder), pytest.raises(UserError, match=told):
+            carry_out(Request("run", **fields, **more))
+
     imported("discriminator_x")
-    with nothing_changes(folder), pytest.raises(UserError, match="holds no generator"):
-        carry_out(Request("run", **fields))
+    refused("holds no generator")
     os.rename("run", "judges")
-    imported("generator_f", "discriminator_x")
-    told = "does not hold generator_g; it holds generator_f"
-    with nothing_changes(folder), pytest.raises(UserError, match=told):
-        carry_out(Request("run", directions=("A2B", "B2A"), **fields))
-    carry_out(Request("run", **fields))
-    assert os.listdir("run/export/keras") == ["shapes_B2A.keras"]
+    imported("generator_f", "discriminator_x", dataset="not a data set")
+    refused("not hold generator_g; it holds generator_f", directions=("A2B", "B2A"))
+    (row,) = carry_out(Request("run", **fields))
+    assert row["path"] == "keras/not_a_data_set_B2A.keras"
+    assert '"step": 0' in (folder / "run/export/export.json").read_text()
     os.rename("run", "one")
     imported("generator_f", "generator_g")
-    carry_out(Request("run", **fields))
-    files = ["shapes_A2B.keras", "shapes_B2A.keras"]
-    assert sorted(os.listdir("run/export/keras")) == files
+    rows = carry_out(Request("run", **fields))
+    names = ["keras/shapes_A2B.keras", "keras/shapes_B2A.keras"]
+    assert sorted(row["path"] for row in rows) == names
 
 
 @pytest.mark.slow
 @pytest.mark.stack
-def test_exported_files_pass_as_those_of_a_run(folder, capsys):
-    imported("generator_f", dataset="not a data set")
+def test_exported_files_pass_as_those_of_a_run(folder):
+    imported("generator_f")
     write_pictures(folder / "pictures", 2)
-    request = Request("run", tflite_types=("float32",), pictures="pictures")
-    rows = carry_out(request)
-    signatures = ("translate_float", "translate", "serving_default")
-    version = "saved_model/not_a_data_set_B2A/1"
-    assert [row["path"] for row in rows] == [
-        *(f"{version}:{name}" for name in signatures),
-        "tflite/not_a_data_set_B2A_float32.tflite",
-        "keras/not_a_data_set_B2A.keras",
-    ]
+    rows = carry_out(Request("run", tflite_types=("float32",), pictures="pictures"))
     assert [row["problem"] for row in rows] == 5 * [None]
     assert max(row["max_error"] for row in rows if "float" in row["path"]) < 1e-4
-    record = (folder / "run/export/export.json").read_text()
-    assert '"step": 0' in record
-    assert "Exported version 1 to run/export" in capsys.readouterr().out
 
 
-def test_training_does_not_go_on_with_it(folder):
-    imported("generator_g", "generator_f", "discriminator_x", "discriminator_y")
-    told = "^.*run.* has networks only, no optimizers.* --initialize_from"
-    with nothing_changes(folder), pytest.raises(UserError, match=told) as error:
-        training.train(load_config("run"))
-    assert "\n" not in str(error.value)
-
-
-def test_training_refuses_it_before_it_looks_for_the_data_set():
-    imported("generator_g", dataset="weights of mine")
-    for refuses_it in (training.train, training.describe):
-        with pytest.raises(UserError, match="--initialize_from run.$"):
-            refuses_it(load_config("run"))
+def test_training_does_not_go_on_with_it_nor_looks_for_the_data_set(folder):
+    told = "^.*run.* has networks only, no optimizers.* --initialize_from run.$"
+    all_four = "generator_g", "generator_f", "discriminator_x", "discriminator_y"
+    for names in (("generator_g",), all_four):
+        imported(*names, dataset="weights of mine")
+        for refuses_it in (training.train, training.describe):
+            with nothing_changes(folder), pytest.raises(UserError, match=told) as error:
+                refuses_it(load_config("run"))
+            assert "\n" not in str(error.value)
+        os.rename("run", f"run of {len(names)}")

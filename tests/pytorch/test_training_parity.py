@@ -114,10 +114,7 @@ def weights_that_matter(network) -> dict[str, np.ndarray]:
 def departure(model: CycleGAN, networks, before) -> float:
     """How far apart weights are, relative to the way they came, at most.
 
-    Args:
-      model: Our training.
-      networks: PyTorch's, by their official names.
-      before: What `weights_that_matter` gave for each of them at the beginning.
+    `before` is what `weights_that_matter` gave for each network at the beginning.
     """
 
     def size(differences) -> float:
