@@ -13,15 +13,12 @@ from torch.nn import functional
 
 @dataclasses.dataclass
 class Recipe:
-    """What the paper sets, open to change so that tests can set it wrong."""
+    """What options change of the paper's recipe."""
 
     adversarial_loss: str = "least_squares"
     lambda_cycle: float = 10.0
     lambda_identity: float = 0.5
     learning_rate: float = 2e-4
-    beta_1: float = 0.5
-    epsilon: float = 1e-8
-    discriminator_weight: float = 0.5
 
 
 class TorchCycleGAN:
@@ -40,12 +37,8 @@ class TorchCycleGAN:
 
     def _optimizer(self, *names: str) -> torch.optim.Adam:
         parameters = [self.networks[name].parameters() for name in names]
-        return torch.optim.Adam(
-            itertools.chain(*parameters),
-            lr=self.recipe.learning_rate,
-            betas=(self.recipe.beta_1, 0.999),
-            eps=self.recipe.epsilon,
-        )
+        chained, rate = itertools.chain(*parameters), self.recipe.learning_rate
+        return torch.optim.Adam(chained, lr=rate, betas=(0.5, 0.999), eps=1e-8)
 
     def train_step(self, real_x: torch.Tensor, real_y: torch.Tensor) -> dict:
         """Trains the generators, then the discriminators, on one batch.
@@ -91,7 +84,7 @@ class TorchCycleGAN:
             name = f"discriminator_{domain}"
             loss = self._adversarial(name, real, True)
             loss = loss + self._adversarial(name, fake, False)
-            losses[f"disc_{domain}_loss"] = self.recipe.discriminator_weight * loss
+            losses[f"disc_{domain}_loss"] = 0.5 * loss
             losses[f"disc_{domain}_loss"].backward()
         self._discriminators.step()
         return losses

@@ -1,10 +1,8 @@
 """The official networks in PyTorch, written from their description: the oracle.
 
 The nesting of the modules and their places in each Sequential make the keys of the
-official files. All normalise each image for itself, unless asked otherwise.
+official files. All normalise each image for itself.
 """
-
-import functools
 
 import numpy as np
 import torch
@@ -16,33 +14,21 @@ torch.set_num_threads(1)
 # TensorFlow holds it as float32, in networks of double precision too.
 SLOPE = float(np.float32(0.2))
 
-NORMS = {
-    "instance": nn.InstanceNorm2d,
-    # Files of PyTorch 0.3 carry statistics, which training mode does not use.
-    "tracked": functools.partial(nn.InstanceNorm2d, track_running_stats=True),
-    "batch": nn.BatchNorm2d,
-}
-
-
-def _with_bias(norm: str) -> bool:
-    """Whether convolutions before the norm have a bias: batch norm has its own."""
-    return norm != "batch"
-
 
 class ResidualBlock(nn.Module):
     """Two reflect-padded 3x3 convolutions, added to what came in."""
 
-    def __init__(self, num_filters: int, norm: str, dropout: bool):
+    def __init__(self, num_filters: int, dropout: bool):
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(num_filters, num_filters, 3, bias=_with_bias(norm)),
-            NORMS[norm](num_filters),
+            nn.Conv2d(num_filters, num_filters, 3),
+            nn.InstanceNorm2d(num_filters),
             nn.ReLU(),
             *([nn.Dropout(0.5)] if dropout else []),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(num_filters, num_filters, 3, bias=_with_bias(norm)),
-            NORMS[norm](num_filters),
+            nn.Conv2d(num_filters, num_filters, 3),
+            nn.InstanceNorm2d(num_filters),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -53,48 +39,30 @@ class Resnet(nn.Module):
     """The residual generator."""
 
     def __init__(
-        self,
-        num_filters: int = 64,
-        num_blocks: int = 9,
-        channels: int = 3,
-        norm: str = "instance",
-        dropout: bool = False,
+        self, num_filters: int = 64, num_blocks: int = 9, dropout: bool = False
     ):
         super().__init__()
-        bias = _with_bias(norm)
         layers = [
             nn.ReflectionPad2d(3),
-            nn.Conv2d(channels, num_filters, 7, bias=bias),
-            NORMS[norm](num_filters),
+            nn.Conv2d(3, num_filters, 7),
+            nn.InstanceNorm2d(num_filters),
             nn.ReLU(),
         ]
         for width in (num_filters, 2 * num_filters):
             layers += [
-                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias),
-                NORMS[norm](2 * width),
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+                nn.InstanceNorm2d(2 * width),
                 nn.ReLU(),
             ]
-        for _ in range(num_blocks):
-            layers.append(ResidualBlock(4 * num_filters, norm, dropout))
+        layers += [ResidualBlock(4 * num_filters, dropout) for _ in range(num_blocks)]
+        up = {"stride": 2, "padding": 1, "output_padding": 1}
         for width in (4 * num_filters, 2 * num_filters):
             layers += [
-                nn.ConvTranspose2d(
-                    width,
-                    width // 2,
-                    3,
-                    stride=2,
-                    padding=1,
-                    output_padding=1,
-                    bias=bias,
-                ),
-                NORMS[norm](width // 2),
+                nn.ConvTranspose2d(width, width // 2, 3, **up),
+                nn.InstanceNorm2d(width // 2),
                 nn.ReLU(),
             ]
-        layers += [
-            nn.ReflectionPad2d(3),
-            nn.Conv2d(num_filters, channels, 7),
-            nn.Tanh(),
-        ]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(num_filters, 3, 7), nn.Tanh()]
         self.model = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -104,7 +72,7 @@ class Resnet(nn.Module):
 class UnetLevel(nn.Module):
     """Down, all that lies deeper, and up; joined to what came in, but at the top."""
 
-    def __init__(self, layers: list[nn.Module], outermost: bool):
+    def __init__(self, layers: list[nn.Module], outermost: bool = False):
         super().__init__()
         self.model = nn.Sequential(*layers)
         self.outermost = outermost
@@ -117,45 +85,29 @@ class UnetLevel(nn.Module):
 class Unet(nn.Module):
     """The U-Net generator, without dropout."""
 
-    def __init__(
-        self,
-        num_filters: int = 64,
-        num_downs: int = 8,
-        channels: int = 3,
-        norm: str = "instance",
-    ):
+    def __init__(self, num_filters: int = 64, num_downs: int = 8):
         super().__init__()
-        bias = _with_bias(norm)
         widths = [num_filters * min(2**i, 8) for i in range(num_downs)]
+        last = num_downs - 1
+        strided = {"stride": 2, "padding": 1}
 
         def down(level: int) -> nn.Module:
-            source = widths[level - 1] if level else channels
-            return nn.Conv2d(source, widths[level], 4, stride=2, padding=1, bias=bias)
+            source = widths[level - 1] if level else 3
+            return nn.Conv2d(source, widths[level], 4, **strided)
 
         def up(level: int) -> nn.Module:
-            joined = 1 if level == num_downs - 1 else 2
-            target = widths[level - 1] if level else channels
-            return nn.ConvTranspose2d(
-                joined * widths[level],
-                target,
-                4,
-                stride=2,
-                padding=1,
-                bias=bias or level == 0,
-            )
+            source = widths[level] if level == last else 2 * widths[level]
+            target = widths[level - 1] if level else 3
+            return nn.ConvTranspose2d(source, target, 4, **strided)
 
-        def norm_at(level: int) -> nn.Module:
-            return NORMS[norm](widths[level])
+        def norm(level: int) -> nn.Module:
+            return nn.InstanceNorm2d(widths[level])
 
-        last = num_downs - 1
-        block = UnetLevel(
-            [nn.LeakyReLU(SLOPE), down(last), nn.ReLU(), up(last), norm_at(last - 1)],
-            outermost=False,
-        )
+        layers = [nn.LeakyReLU(SLOPE), down(last), nn.ReLU(), up(last), norm(last - 1)]
+        block = UnetLevel(layers)
         for level in range(last - 1, 0, -1):
-            layers = [nn.LeakyReLU(SLOPE), down(level), norm_at(level), block]
-            layers += [nn.ReLU(), up(level), norm_at(level - 1)]
-            block = UnetLevel(layers, outermost=False)
+            layers = [nn.LeakyReLU(SLOPE), down(level), norm(level), block]
+            block = UnetLevel([*layers, nn.ReLU(), up(level), norm(level - 1)])
         layers = [down(0), block, nn.ReLU(), up(0), nn.Tanh()]
         self.model = UnetLevel(layers, outermost=True)
 
@@ -166,26 +118,17 @@ class Unet(nn.Module):
 class Patchgan(nn.Module):
     """The PatchGAN discriminator."""
 
-    def __init__(
-        self,
-        num_filters: int = 64,
-        num_layers: int = 3,
-        channels: int = 3,
-        norm: str = "instance",
-    ):
+    def __init__(self, num_filters: int = 64, num_layers: int = 3):
         super().__init__()
-        layers = [
-            nn.Conv2d(channels, num_filters, 4, stride=2, padding=1),
-            nn.LeakyReLU(SLOPE),
-        ]
+        layers = [nn.Conv2d(3, num_filters, 4, stride=2, padding=1)]
+        layers.append(nn.LeakyReLU(SLOPE))
         width = num_filters
         for i in range(1, num_layers + 1):
             before, width = width, num_filters * min(2**i, 8)
             stride = 2 if i < num_layers else 1
-            bias = _with_bias(norm)
             layers += [
-                nn.Conv2d(before, width, 4, stride=stride, padding=1, bias=bias),
-                NORMS[norm](width),
+                nn.Conv2d(before, width, 4, stride=stride, padding=1),
+                nn.InstanceNorm2d(width),
                 nn.LeakyReLU(SLOPE),
             ]
         layers.append(nn.Conv2d(width, 1, 4, stride=1, padding=1))
@@ -198,17 +141,15 @@ class Patchgan(nn.Module):
 class Pixel(nn.Module):
     """The 1x1 discriminator."""
 
-    def __init__(
-        self, num_filters: int = 64, channels: int = 3, norm: str = "instance"
-    ):
+    def __init__(self, num_filters: int = 64):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Conv2d(channels, num_filters, 1),
+            nn.Conv2d(3, num_filters, 1),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(num_filters, 2 * num_filters, 1, bias=_with_bias(norm)),
-            NORMS[norm](2 * num_filters),
+            nn.Conv2d(num_filters, 2 * num_filters, 1),
+            nn.InstanceNorm2d(2 * num_filters),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(2 * num_filters, 1, 1, bias=_with_bias(norm)),
+            nn.Conv2d(2 * num_filters, 1, 1),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -216,16 +157,9 @@ class Pixel(nn.Module):
 
 
 def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Kernels from N(0, 0.02), and all else far enough from zero to be missed.
+    """Draws kernels from N(0, 0.02), and all else far enough from zero to be missed.
 
     Kernels of one pixel sum over few numbers, and are drawn ten times as large.
-
-    Args:
-      network: Its weights and statistics are replaced.
-      seed: Of the draws.
-
-    Returns:
-      The network.
     """
     generator = torch.Generator().manual_seed(seed)
     for tensor in network.state_dict().values():
@@ -237,15 +171,20 @@ def randomize(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
+def norms(network: nn.Module) -> list[tuple[str, nn.Sequential, int]]:
+    """The Sequential of each instance norm, by name, and the norm's place in it."""
+    return [
+        (name, sequential, i)
+        for name, sequential in network.named_modules()
+        if isinstance(sequential, nn.Sequential)
+        for i, layer in enumerate(sequential)
+        if isinstance(layer, nn.InstanceNorm2d)
+    ]
+
+
 def cancelled_biases(network: nn.Module) -> set[str]:
     """Names of the biases that change nothing, since a norm follows."""
-    names = set()
-    for prefix, sequential in network.named_modules():
-        if isinstance(sequential, nn.Sequential):
-            for i, layer in enumerate(list(sequential)[1:]):
-                if isinstance(layer, nn.modules.instancenorm._InstanceNorm):
-                    names.add(f"{prefix}.{i}.bias")
-    return names
+    return {f"{name}.{i - 1}.bias" for name, _, i in norms(network)}
 
 
 def apply(network: nn.Module, images):

@@ -13,9 +13,9 @@ TOLERANCE = 1e-4
 
 SMALL = {
     "resnet": lambda **options: Resnet(num_filters=4, num_blocks=2, **options),
-    "unet": lambda **options: Unet(num_filters=4, num_downs=5, **options),
-    "patchgan": lambda **options: Patchgan(num_filters=4, **options),
-    "pixel": lambda **options: Pixel(num_filters=4, **options),
+    "unet": lambda: Unet(num_filters=4, num_downs=5),
+    "patchgan": lambda: Patchgan(num_filters=4),
+    "pixel": lambda: Pixel(num_filters=4),
 }
 
 # The official D_A judges what G_A makes: pictures of B, which is our Y.
@@ -45,28 +45,18 @@ def save_training(networks, folder: pathlib.Path, epoch: str = "latest") -> None
         torch.save(network.state_dict(), folder / f"{epoch}_net_{name}.pth")
 
 
-def imported(spec, network: torch.nn.Module, folder: pathlib.Path):
-    """Imports FILE or FILE#KEY.
-
-    Args:
-      spec: The file.
-      network: What the file should hold.
-      folder: Gets a run directory named `run`.
-
-    Returns:
-      The Keras network.
-    """
-    generators = (Resnet, Unet)
-    name = "generator_f" if isinstance(network, generators) else "discriminator_x"
-    import_networks({name: str(spec)}, str(folder / "run"))
-    return load_network(folder / "run", name)
+def role_of(network: torch.nn.Module) -> str:
+    """One of our networks that a network of PyTorch can be."""
+    is_generator = isinstance(network, (Resnet, Unet))
+    return "generator_f" if is_generator else "discriminator_x"
 
 
 def transferred(network: torch.nn.Module, folder: pathlib.Path):
-    """The Keras network with the weights of one in PyTorch, by a file."""
-    path = folder / "network.pth"
+    """The Keras network with the weights of one in PyTorch, by a file and a run."""
+    path, name = folder / "network.pth", role_of(network)
     torch.save(network.state_dict(), path)
-    return imported(path, network, folder)
+    import_networks({name: str(path)}, str(folder / "run"))
+    return load_network(folder / "run", name)
 
 
 def difference(ours, theirs: torch.nn.Module, *sides: int, seed: int = 0) -> float:

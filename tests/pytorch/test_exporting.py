@@ -1,111 +1,94 @@
-"""`python -m cyclegan_tf pytorch_export`: what it writes, by each flag."""
+"""`python -m cyclegan_tf pytorch_export`: what it writes and refuses."""
 
 import os
 import pathlib
-import re
+import shutil
 
 import numpy as np
 import pytest
-import torch
-from helpers.exporting_samples import file_names, saved_run
+from helpers.exporting_samples import file_names, nothing_changes, saved_run
 from helpers.official_files import (
-    PATCHGAN,
     PIXEL,
     RESNET,
-    UNET,
-    as_program,
     call,
+    files_end_at,
     imported,
+    refuses,
+    state_dict,
+    write,
 )
-from helpers.torch_networks import Patchgan, Pixel, Resnet, Unet
 
 from cyclegan_tf.commands import pytorch_export
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning.state import named_weights
+from cyclegan_tf.pytorch import exporting
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch.exporting import export_networks, options
+from cyclegan_tf.pytorch.importing import import_networks
 from cyclegan_tf.pytorch.networks import NETWORKS, of_config, to_ours
-from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.run_directory import newest_checkpoint, save_config
 from cyclegan_tf.training import checkpoints
+from cyclegan_tf.training.checkpoints import save_networks
+from cyclegan_tf.validation import UserError
 
-RUN = ["--run_dir=run", "--output=out"]
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory):
+    """A run of two ResNets, and their state dicts."""
+    folder = tmp_path_factory.mktemp("generators")
+    names = "generator_g", "generator_f"
+    return folder / "run", imported(RESNET, *names, run=str(folder / "run"))
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Tests work in a folder of their own."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
+@pytest.fixture
+def run(folder, generators):
+    """A copy of that run, named `run`; gives the state dicts."""
+    shutil.copytree(generators[0], folder / "run")
+    return generators[1]
 
 
 def read(path) -> dict[str, np.ndarray]:
     return {k: tensor.numpy() for k, tensor in pytorch_files.read(path).items()}
 
 
-def written(folder):
-    return file_names(pathlib.Path(folder))
+def refused(told, *args) -> None:
+    refuses(pytorch_export, told, "--run_dir=run", "--output=out", *args)
 
 
 # --- What is written
 
 
-def test_networks_of_a_training_are_written_under_the_official_names(folder, capsys):
-    model = saved_run(folder / "run", num_blocks=2)
-    capsys.readouterr()
-    paths = export_networks("run", "official/experiment")
+@pytest.mark.stack
+def test_networks_of_a_training_are_written_under_the_official_names(
+    model, folder, capsys
+):
+    paths = export_networks(model.config.run_dir, "official/experiment")
     names = [f"latest_net_{name}" for name in ("G_A", "G_B", "D_A", "D_B")]
     files = [f"{name}.{ending}" for name in names for ending in ("pth", "safetensors")]
     assert paths == [pathlib.Path("official/experiment", file) for file in files]
-    assert written("official") == {f"experiment/{file}" for file in files}
-    assert capsys.readouterr() == (
-        f"Wrote {', '.join(files)} to official/experiment\n"
-        "They fit the official code's options (no --netG; its class with n_blocks=2) "
-        "--ngf 4 --netD n_layers --n_layers_D 2 --ndf 4 --norm instance --no_dropout\n",
-        "",
-    )
+    assert file_names(folder) == {f"official/experiment/{file}" for file in files}
+    wrote, fits = capsys.readouterr().out.splitlines()
+    assert wrote == f"Wrote {', '.join(files)} to official/experiment"
+    assert fits.endswith(options(model.config, NETWORKS))
     for path in paths:
-        theirs = path.stem.removeprefix("latest_net_")
-        name = NETWORKS[theirs]
-        architecture = of_config(model.config, name)
-        ours = to_ours(architecture, read(path))
+        name = NETWORKS[path.stem.removeprefix("latest_net_")]
+        ours = to_ours(of_config(model.config, name), read(path))
         for key, variable in named_weights(model.networks[name]).items():
             np.testing.assert_array_equal(ours.pop(key), variable.numpy(), err_msg=key)
         assert not ours
 
 
-@pytest.mark.parametrize("ending", ["pth", "safetensors"])
-def test_imported_numbers_come_back_and_other_biases_are_zero(ending):
-    (arrays,) = imported(RESNET).values()
-    export_networks("run", "out", (ending,))
-    back = read(f"out/latest_net_G_A.{ending}")
-    assert (
-        list(back) == list(arrays) if ending == "pth" else back.keys() == arrays.keys()
-    )
-    for name, array in arrays.items():
-        cancelled = name.endswith("bias") and name != "model.18.bias"
-        np.testing.assert_array_equal(back[name], 0 * array if cancelled else array)
+def test_networks_that_a_run_holds_are_written_and_no_others(folder):
+    networks = {"generator_f": RESNET, "discriminator_x": PIXEL}
+    files = {k: write(f"{k}.pth", state_dict(a)) for k, a in networks.items()}
+    import_networks(files, "run", image_size=64)
+    export_networks("run", "out", ("pth",))
+    assert sorted(os.listdir("out")) == ["latest_net_D_B.pth", "latest_net_G_B.pth"]
 
 
-HELD = {
-    "generator_g": "G_A",
-    "generator_f": "G_B",
-    "discriminator_x": "D_B",
-    "discriminator_y": "D_A",
-}
-
-
-@pytest.mark.parametrize("name", HELD)
-def test_networks_that_a_run_holds_are_written_and_no_others(name):
-    kind = RESNET if name.startswith("generator") else PIXEL
-    imported(kind, name)
-    paths = export_networks("run", "out", ("pth",))
-    assert paths == [pathlib.Path(f"out/latest_net_{HELD[name]}.pth")]
-    assert written("out") == {f"latest_net_{HELD[name]}.pth"}
-
-
-def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(folder, monkeypatch):
-    arrays = imported(RESNET, "generator_g", "generator_f")
+def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(
+    folder, run, monkeypatch
+):
     load, later = checkpoints.load_network, []
 
     def load_after_a_save(*args, **kwargs):
@@ -116,145 +99,183 @@ def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(folder, monkeypa
         return load(*args, **kwargs)
 
     monkeypatch.setattr(checkpoints, "load_network", load_after_a_save)
-    first, second = export_networks("run", "out", ("pth",))
+    paths = export_networks("run", "out", ("pth",))
     assert newest_checkpoint("run").endswith("step-3")
-    for path, name in ((first, "generator_g"), (second, "generator_f")):
+    for path, arrays in zip(paths, run.values(), strict=True):
         kernel = read(path)["model.1.weight"]
-        np.testing.assert_array_equal(kernel, arrays[name]["model.1.weight"])
+        np.testing.assert_array_equal(kernel, arrays["model.1.weight"])
 
 
-TORCH = {
-    RESNET: lambda: Resnet(2, 1),
-    UNET: lambda: Unet(1, 5),
-    PATCHGAN: lambda: Patchgan(2, 2),
-    PIXEL: lambda: Pixel(2),
-}
-
-
-@pytest.mark.parametrize("architecture", TORCH, ids=lambda a: a.kind)
-def test_torch_loads_them_strictly_and_in_its_own_order(architecture):
-    imported(architecture)
-    (path,) = export_networks("run", "out", ("pth",))
-    loaded = torch.load(path, weights_only=True)
-    network = TORCH[architecture]()
-    assert list(loaded) == list(network.state_dict())
-    network.load_state_dict(loaded, strict=True)
-
-
-def test_same_networks_make_the_same_bytes(folder):
-    imported(RESNET, "generator_g", "generator_f")
-    for epoch in ("1", "2"):
-        export_networks("run", "out", epoch=epoch)
-    for name in ("G_A.pth", "G_A.safetensors", "G_B.pth", "G_B.safetensors"):
-        first, second = (folder / f"out/{i}_net_{name}" for i in (1, 2))
-        assert first.read_bytes() == second.read_bytes()
-    other = (folder / "out/1_net_G_B.pth").read_bytes()
-    assert (folder / "out/1_net_G_A.pth").read_bytes() != other
-
-
-@pytest.mark.parametrize("mask, files, made", [(0o27, 0o640, 0o750), (0, 0o666, 0o777)])
-def test_modes_follow_the_umask(mask, files, made):
-    imported()
+@pytest.mark.parametrize("mask", [0o27, 0])
+def test_modes_follow_the_umask(run, mask):
     before = os.umask(mask)
     try:
         paths = export_networks("run", "out")
     finally:
         os.umask(before)
-    assert [os.stat(path).st_mode & 0o777 for path in paths] == [files, files]
-    assert os.stat("out").st_mode & 0o777 == made
+    assert {os.stat(path).st_mode & 0o777 for path in paths} == {0o666 & ~mask}
+    assert os.stat("out").st_mode & 0o777 == 0o777 & ~mask
 
 
+def test_weights_that_are_not_finite_are_written_as_they_are(run):
+    arrays = to_ours(RESNET, run["generator_g"])
+    arrays["first_conv_kernel"] = arrays["first_conv_kernel"] * np.nan
+    save_networks("run", {"generator_g": arrays})
+    for path in export_networks("run", "out"):
+        assert np.isnan(read(path)["model.1.weight"]).all()
+
+
+UNET = {"generator": "unet"}
 OPTIONS = {
-    "the recipe": (
-        {},
-        "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64",
-    ),
-    "six blocks": (
-        {"num_blocks": 6, "num_filters": 32},
-        "--netG resnet_6blocks --ngf 32 --netD n_layers --n_layers_D 3 --ndf 64",
-    ),
-    "U-Net 256": (
-        {"generator": "unet", "discriminator_layers": 2, "num_blocks": 9},
-        "--netG unet_256 --ngf 64 --netD n_layers --n_layers_D 2 --ndf 64",
-    ),
-    "U-Net 128": (
-        {"generator": "unet", "num_downs": 7, "discriminator_filters": 8},
-        "--netG unet_128 --ngf 64 --netD n_layers --n_layers_D 3 --ndf 8",
-    ),
-    "other blocks": (
-        {"num_blocks": 7, "discriminator": "pixel"},
-        "(no --netG; its class with n_blocks=7) --ngf 64 --netD pixel --ndf 64",
-    ),
-    "other halvings": (
-        {"generator": "unet", "num_downs": 6, "num_filters": 1},
-        "(no --netG; its class with num_downs=6) --ngf 1 --netD n_layers "
-        "--n_layers_D 3 --ndf 64",
-    ),
-    "discriminators with layer norm": (
-        {"discriminator_norm": "layer"},
-        "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64 "
-        "(its discriminators with layer norm, which it has not)",
-    ),
+    "--netG resnet_9blocks --ngf 64 --netD n_layers --n_layers_D 3 --ndf 64": {},
+    "--netG resnet_6blocks --ngf 32 --netD n_layers --n_layers_D 2 --ndf 64": {
+        "num_blocks": 6,
+        "num_filters": 32,
+        "discriminator_layers": 2,
+    },
+    "--netG unet_256 --ngf 64 --netD n_layers --n_layers_D 3 --ndf 8": {
+        **UNET,
+        "num_blocks": 9,
+        "discriminator_filters": 8,
+    },
+    "--netG unet_128 --ngf 64 --netD pixel --ndf 64": {
+        **UNET,
+        "num_downs": 7,
+        "discriminator": "pixel",
+    },
+    "(no --netG; its class with n_blocks=7) --ngf 64 --netD n_layers --n_layers_D 3 "
+    "--ndf 64 (its discriminators with layer norm, which it has not)": {
+        "num_blocks": 7,
+        "discriminator_norm": "layer",
+    },
+    "(no --netG; its class with num_downs=6) --ngf 1 --netD pixel --ndf 64": {
+        **UNET,
+        "num_downs": 6,
+        "num_filters": 1,
+        "discriminator": "pixel",
+    },
 }
 
 
-@pytest.mark.parametrize("case", OPTIONS)
-def test_options_of_the_official_code_are_told(case):
-    fields, told = OPTIONS[case]
-    config, ending = Config(**fields), "--norm instance --no_dropout"
-    assert options(config, ["G_A", "G_B", "D_A", "D_B"]) == f"{told} {ending}"
-    generators, colon, discriminators = told.partition(" --netD")
-    assert options(config, ["G_B"]) == f"{generators} {ending}"
-    assert options(config, ["D_A"]) == f"--netD{discriminators} {ending}"
+def test_options_of_the_official_code_are_told():
+    for told, fields in OPTIONS.items():
+        config, ending = Config(**fields), "--norm instance --no_dropout"
+        assert options(config, ["G_A", "G_B", "D_A", "D_B"]) == f"{told} {ending}"
+        net_g, _, net_d = told.partition(" --netD ")
+        assert options(config, ["G_B"]) == f"{net_g} {ending}"
+        assert options(config, ["D_A"]) == f"--netD {net_d} {ending}"
 
 
-# --- Flags
-
-
-def test_flags_choose_formats_epoch_and_places(folder, monkeypatch, capsys):
-    imported()
-    capsys.readouterr()
+def test_flags_choose_formats_epoch_and_places(folder, run, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))
     args = ["--run_dir=~/run", "--output=~/out"]
     call(pytorch_export, *args, "--formats=safetensors, safetensors", "--epoch=200")
-    assert written("out") == {"200_net_G_A.safetensors"}
+    files = ["200_net_G_A.safetensors", "200_net_G_B.safetensors"]
+    assert sorted(os.listdir("out")) == files
     line = capsys.readouterr().out.splitlines()[0]
-    assert line == f"Wrote 200_net_G_A.safetensors to {folder}/out"
-    call(pytorch_export, *args, "--formats=pth", "--epoch=200")
+    assert line == f"Wrote {', '.join(files)} to {folder}/out"
     call(pytorch_export, *args)
-    files = {
-        f"{e}_net_G_A.{x}" for e in ("200", "latest") for x in ("pth", "safetensors")
-    }
-    assert written("out") == files
+    files += [f"latest_net_G_{x}.{e}" for x in "AB" for e in ("pth", "safetensors")]
+    assert sorted(os.listdir("out")) == files
 
 
-# --- As a program
+# --- What is refused
 
-COMMAND = "-m", "cyclegan_tf", "pytorch_export"
-
-
-def test_help_names_every_flag_without_tensorflow_and_torch(folder):
-    heavy = ("tensorflow", "keras", "torch")
-    result = as_program(folder, *COMMAND, "--help", without=heavy)
-    assert (result.returncode, result.stderr) == (0, "")
-    usage = "usage: python -m cyclegan_tf pytorch_export --run_dir RUN --output"
-    assert result.stdout.startswith(usage)
-    named = re.findall(r"^  --(\w+)", result.stdout, re.MULTILINE)
-    assert named == [*pytorch_export.FLAGS, "help"]
-    assert max(map(len, result.stdout.splitlines())) <= 88
-    result = as_program(folder, *COMMAND, *RUN, without=heavy)
-    told = "error: No configuration at run/config.json: No such file or directory.\n"
-    assert (result.returncode, result.stdout, result.stderr) == (1, "", told)
-    assert os.listdir() == []
+BAD_FLAGS = {
+    "`formats`.*'onnx'": ["--formats=pth,onnx"],
+    "`formats`.*''": ["--formats="],
+    r"`epoch`.*'\.\./x'": ["--epoch=../x"],
+    "`epoch`.*'a/'": ["--epoch=a/"],
+    "`epoch`.*''": ["--epoch="],
+    "out .*File name too long": [f"--epoch={250 * 'x'}"],
+    "--run_dir must be given": ["--run_dir="],
+    "--output must be given": ["--output="],
+    "No configuration at no/config.json": ["--run_dir=no"],
+    "file can't be written to: ": ["--output=file"],
+    "file/out can't be written to: ": ["--output=file/out"],
+}
 
 
-def test_program_exports_without_torch(folder):
-    imported()
-    result = as_program(folder, *COMMAND, *RUN)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == (
-        "Wrote latest_net_G_A.pth, latest_net_G_A.safetensors to out\n"
-        "They fit the official code's options (no --netG; its class with n_blocks=1) "
-        "--ngf 2 --norm instance --no_dropout\n"
+def test_bad_flags_are_refused(folder, run):
+    (folder / "file").write_text("mine")
+    for told, args in BAD_FLAGS.items():
+        refused(f"^{told}", *args)
+
+
+def test_files_that_are_there_are_not_written_over(folder, run):
+    for name in ("latest_net_G_B.safetensors", "latest_net_G_A.pth"):
+        (folder / "out").mkdir()
+        (folder / "out" / name).symlink_to("nowhere")
+        refused(f"^out/{name} exists already")
+        assert os.listdir("out") == [name]
+        shutil.rmtree("out")
+
+
+def test_generators_that_the_official_code_lacks_are_refused(folder, tiny):
+    (folder / "run").mkdir()
+    for told, fields in {
+        "at least 5 halvings; .*2": {"generator": "unet", "num_downs": 2},
+        "at least 5 halvings; .*4": {"generator": "unet", "num_downs": 4},
+        "no generator with output_skip": {"output_skip": True},
+        "no generator with upsampling": {"upsampling": "resize"},
+    }.items():
+        save_config(tiny(run_dir="run", **fields))
+        refused(f"^The official .*{told}")
+
+
+def test_run_without_networks_is_refused(folder, tiny):
+    (folder / "run").mkdir()
+    save_config(tiny(run_dir="run"))
+    refused("^run has no checkpoint yet.$")
+    save_networks("run", {"others": {"a": np.ones(1, np.float32)}})
+    refused("^run/checkpoints/step-0 holds no network.$")
+
+
+@pytest.mark.parametrize("file", ["step-0.index", "step-0.data-00000-of-00001"])
+def test_damaged_checkpoint_is_refused(folder, run, file):
+    path = folder / "run/checkpoints" / file
+    path.write_bytes(path.read_bytes()[:100])
+    refused("^Checkpoint run/checkpoints/step-0 is damaged ")
+
+
+def test_weights_of_another_configuration_are_refused(run, tiny):
+    save_config(tiny(run_dir="run", num_filters=3, num_blocks=2))
+    refused(
+        "does not match the configuration .missing: generator_g/block_2_conv_1_kern"
     )
-    assert written("out") == {"latest_net_G_A.pth", "latest_net_G_A.safetensors"}
+
+
+# --- Failures half-way
+
+
+def test_full_disk_leaves_nothing(run):
+    path = export_networks("run", "elsewhere", ("safetensors",))[0]
+    # In the first file, and in the second: a .pth is the larger one.
+    for more in (-100, 100):
+        with files_end_at(path.stat().st_size + more):
+            told = "^out can't be written to: File too large"
+            refused(told, "--formats=safetensors,pth")
+
+
+def test_what_can_not_be_read_back_is_not_put_there(run, monkeypatch):
+    def write_others(arrays, path):
+        others = {k: a + np.float32(1e-7) for k, a in arrays.items()}
+        pytorch_files.write_pth(others, path)
+
+    monkeypatch.setitem(exporting.FORMATS, "pth", write_others)
+    refused("^What was written can't be read back; is the disk")
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_failure_of_a_move_leaves_nothing(folder, run, monkeypatch, number):
+    replace, moves = pathlib.Path.replace, []
+
+    def fails_once(path, target):
+        moves.append(target)
+        if len(moves) == number:
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "replace", fails_once)
+    with nothing_changes(folder), pytest.raises(UserError, match="Input/output error"):
+        export_networks("run", "out")
