@@ -34,8 +34,3 @@ OTHER_VALUES = {name: _another(field) for name, field in FIELDS.items()} | {
 def refused(text: str):
     """Expects a UserError that holds a text."""
     return pytest.raises(UserError, match=re.escape(text))
-
-
-def refused_of(name: str, value):
-    """Expects a UserError that names a field, and then the value that it got."""
-    return pytest.raises(UserError, match=f"`{name}`.*{re.escape(str(value))}")
