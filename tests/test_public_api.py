@@ -28,6 +28,8 @@ def test_names_are_few_and_each_has_a_docstring():
     # A module of the same name would take its place once it is loaded.
     modules = {module.name for module in pkgutil.iter_modules(cg.__path__)}
     assert not modules & set(cg.__all__)
+    with pytest.raises(AttributeError, match="'tarin'"):
+        _ = cg.tarin
 
 
 def test_type_checkers_see_what_python_loads():
@@ -55,22 +57,14 @@ def test_importing_loads_nothing_and_presets_need_no_tensorflow():
     assert (done.stdout, done.stderr) == ("[]\nruns/demo False\n", "")
 
 
-def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'tarin'"):
-        _ = cg.tarin
-
-
 # --- Presets
 
 
-def test_preset_takes_fields_of_ones_own():
+def test_preset_takes_fields_of_ones_own_and_has_a_run_dir_of_its_data_set():
     for name, preset in PRESETS.items():
         config = cg.preset(name, run_dir="there", max_steps=7)
         expected = {**preset.values, "run_dir": "there", "max_steps": 7}
         assert config == preset.options(**expected), name
-
-
-def test_preset_on_another_data_set_has_a_run_dir_of_its_own():
     assert cg.preset("demo").run_dir == "runs/demo"
     assert cg.preset("unet", dataset="maps").run_dir == "runs/maps-unet"
 
@@ -138,9 +132,6 @@ def test_export_gives_files_that_load(model, tmp_path, tried):
     assert_near(made, direct(model.generator_g, picture(32, 32)))
     with pytest.raises(cg.UserError, match="`direction`.*'B2A'"):
         loaded.translate(picture(32, 32), direction="B2A")
-
-
-def test_what_is_no_model_is_refused_at_once(tmp_path):
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(cg.UserError, match=str(path)):
             cg.load(path)

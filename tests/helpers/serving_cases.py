@@ -1,6 +1,7 @@
 """What tests of the serving client share."""
 
 import dataclasses
+import functools
 import io
 import pathlib
 
@@ -33,11 +34,15 @@ class Served:
             pytest.skip(f"no real {protocol} server is named")
         return self.addresses[protocol]
 
+    @functools.cached_property
+    def _loaded(self):
+        return tf.saved_model.load(str(self.folder))
+
     def run(self, pictures: list[bytes]) -> list[bytes]:
         """What the SavedModel gives in Python."""
         if not self.folder:
             pytest.skip("the real server's SavedModel is not named")
-        signature = tf.saved_model.load(str(self.folder)).signatures["serving_default"]
+        signature = self._loaded.signatures["serving_default"]
         return list(signature(tf.constant(pictures))["image_bytes"].numpy())
 
 
