@@ -816,38 +816,11 @@ def of_pickles(attacks: Callable) -> Callable[[], Iterator[Case]]:
     return lambda: in_turns(attacks())
 
 
-GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
-    "foreign globals": of_pickles(pickles.globals_called),
-    "odd names": of_pickles(pickles.odd_names),
-    "admitted globals": of_pickles(pickles.admitted_misused),
-    "pairs": of_pickles(pickles.pairs),
-    "keys": of_pickles(pickles.keys),
-    "cycles": of_pickles(pickles.cycles),
-    "unknown operations": of_pickles(pickles.unknown_operations),
-    "known operations": of_pickles(pickles.known_operations),
-    "lying lengths": of_pickles(pickles.lying_lengths),
-    "memory and texts": of_pickles(pickles.memory_and_texts),
-    "starts and ends": of_pickles(pickles.starts_and_ends),
-    "bombs in pickles": of_pickles(pickles.bombs),
-    "persistent ids": of_pickles(pickles.persistent_ids),
-    "tensors": of_pickles(pickles.tensors),
-    "names in zips": names,
-    "members of zips": members,
-    "headers of zips": headers,
-    "ends of zips": ends,
-    "packed bombs": packed_bombs,
-    "overlapping members": overlapping,
-    "many members": many_members,
-    "shared storages": shared_storages,
-    "long pickles": long_pickles,
-    "stream pickles": stream_pickles,
-    "stream data": stream_data,
-    "safetensors headers": safetensors_headers,
-    "safetensors names": safetensors_names,
-    "safetensors fields": safetensors_fields,
-    "safetensors layouts": safetensors_layouts,
-    "truncations": truncations,
-    "flips": flips,
-    "splices": splices,
-    "other files": other_files,
+GROUPS = {attacks.__name__: of_pickles(attacks) for attacks in pickles.ATTACKS}
+GROUPS |= {
+    cases.__name__: cases
+    for cases in (names, members, headers, ends, packed_bombs, overlapping)
+    + (many_members, shared_storages, long_pickles, stream_pickles, stream_data)
+    + (safetensors_headers, safetensors_names, safetensors_fields)
+    + (safetensors_layouts, truncations, flips, splices, other_files)
 }

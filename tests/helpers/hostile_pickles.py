@@ -884,3 +884,8 @@ def sharing(storage: Storage, count: int, length: int, rows: int) -> bytes:
     view = ((rows, length // rows), (1, rows))
     parts = {f"{i}": tensor(memo(500), *view) for i in range(count)}
     return pickled(first + dict_of(parts))
+
+
+ATTACKS = (globals_called, odd_names, admitted_misused, pairs, keys, cycles)
+ATTACKS += (unknown_operations, known_operations, lying_lengths, memory_and_texts)
+ATTACKS += (starts_and_ends, bombs, persistent_ids, tensors)

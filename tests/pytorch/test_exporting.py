@@ -47,6 +47,13 @@ def run(folder, generators):
     return generators[1]
 
 
+@pytest.fixture
+def held(run, monkeypatch):
+    """That run, whose networks need not be read again."""
+    found = {"G_A": run["generator_g"], "G_B": run["generator_f"]}
+    monkeypatch.setattr(exporting, "_state_dicts", lambda config, run_dir: found)
+
+
 def read(path) -> dict[str, np.ndarray]:
     return {k: tensor.numpy() for k, tensor in pytorch_files.read(path).items()}
 
@@ -107,7 +114,7 @@ def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(
 
 
 @pytest.mark.parametrize("mask", [0o27, 0])
-def test_modes_follow_the_umask(run, mask):
+def test_modes_follow_the_umask(held, mask):
     before = os.umask(mask)
     try:
         paths = export_networks("run", "out")
@@ -166,7 +173,7 @@ def test_options_of_the_official_code_are_told():
         assert options(config, ["D_A"]) == f"--netD {net_d} {ending}"
 
 
-def test_flags_choose_formats_epoch_and_places(folder, run, monkeypatch, capsys):
+def test_flags_choose_formats_epoch_and_places(folder, held, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))
     args = ["--run_dir=~/run", "--output=~/out"]
     call(pytorch_export, *args, "--formats=safetensors, safetensors", "--epoch=200")
@@ -196,13 +203,13 @@ BAD_FLAGS = {
 }
 
 
-def test_bad_flags_are_refused(folder, run):
+def test_bad_flags_are_refused(folder, held):
     (folder / "file").write_text("mine")
     for told, args in BAD_FLAGS.items():
         refused(f"^{told}", *args)
 
 
-def test_files_that_are_there_are_not_written_over(folder, run):
+def test_files_that_are_there_are_not_written_over(folder, held):
     for name in ("latest_net_G_B.safetensors", "latest_net_G_A.pth"):
         (folder / "out").mkdir()
         (folder / "out" / name).symlink_to("nowhere")
@@ -248,7 +255,7 @@ def test_weights_of_another_configuration_are_refused(run, tiny):
 # --- Failures half-way
 
 
-def test_full_disk_leaves_nothing(run):
+def test_full_disk_leaves_nothing(held):
     path = export_networks("run", "elsewhere", ("safetensors",))[0]
     # In the first file, and in the second: a .pth is the larger one.
     for more in (-100, 100):
@@ -257,7 +264,7 @@ def test_full_disk_leaves_nothing(run):
             refused(told, "--formats=safetensors,pth")
 
 
-def test_what_can_not_be_read_back_is_not_put_there(run, monkeypatch):
+def test_what_can_not_be_read_back_is_not_put_there(held, monkeypatch):
     def write_others(arrays, path):
         others = {k: a + np.float32(1e-7) for k, a in arrays.items()}
         pytorch_files.write_pth(others, path)
@@ -267,7 +274,7 @@ def test_what_can_not_be_read_back_is_not_put_there(run, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_failure_of_a_move_leaves_nothing(folder, run, monkeypatch, number):
+def test_failure_of_a_move_leaves_nothing(folder, held, monkeypatch, number):
     replace, moves = pathlib.Path.replace, []
 
     def fails_once(path, target):

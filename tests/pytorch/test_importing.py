@@ -70,24 +70,18 @@ def files_told(*args):
 
 # --- Flags
 
-DIRECTIONS = [
-    ("generator_g", "a.pth"),
-    ("generator_g", "latest_net_G.pth"),
-    ("generator_g", "latest_net_G_A.pth"),
-    ("generator_f", "x/latest_net_G_B.pth"),
-    ("generator_f", "5_net_G_B.safetensors"),
-    ("generator_f", "all.pth#netG_B"),
-    ("generator_f", "5_net_G_B.pth#module"),
-    ("generator_g", "net_G_B/a.pth"),
-    ("generator_g", "net_G_Best.pth"),
-    ("generator_g", "net_G_B.pth", "--direction=A2B"),
-    ("generator_f", "net_G_A.pth", "--direction=B2A"),
-]
+A2B = "a.pth latest_net_G.pth latest_net_G_A.pth net_G_B/a.pth net_G_Best.pth"
+B2A = "x/latest_net_G_B.pth 5_net_G_B.safetensors all.pth#netG_B 5_net_G_B.pth#module"
 
 
 def test_direction_is_that_of_the_flag_or_the_name():
-    for name, file, *more in DIRECTIONS:
-        assert files_told(f"--checkpoint={file}", *more) == {name: file}
+    for name, files, other in (("generator_g", A2B, B2A), ("generator_f", B2A, A2B)):
+        for file in files.split():
+            assert files_told(f"--checkpoint={file}") == {name: file}
+        direction = "A2B" if name == "generator_g" else "B2A"
+        for file in other.split():
+            args = f"--checkpoint={file}", f"--direction={direction}"
+            assert files_told(*args) == {name: file}
     names = "generator_g", "generator_f", "discriminator_x", "discriminator_y"
     told = {name: f"{name}.pth" for name in names}
     assert files_told(*(f"--{name}={file}" for name, file in told.items())) == told
@@ -142,15 +136,8 @@ def test_data_set_is_told_from_the_name():
         assert dataset_of(file) == name
 
 
-SIZES = [
-    (RESNET, 0, (256, 286)),
-    (RESNET, 512, (512, 572)),
-    (RESNET, 100, (100, 111)),
-    (UNET, 0, (32, 35)),
-    (UNET, 64, (64, 71)),
-    (Architecture("unet", 1, 8), 0, (256, 286)),
-    (PATCHGAN, 0, (256, 286)),
-]
+SIZES = [(RESNET, 0, (256, 286)), (RESNET, 512, (512, 572)), (RESNET, 100, (100, 111))]
+SIZES += [(UNET, 0, (32, 35)), (UNET, 64, (64, 71)), (PATCHGAN, 0, (256, 286))]
 
 
 def test_sizes_suit_the_generator_and_the_official_recipe(monkeypatch):
@@ -256,12 +243,11 @@ def test_empty_folder_and_home_are_taken(folder, monkeypatch):
 
 @pytest.mark.parametrize("output", [".", "../link"])
 def test_empty_folder_that_is_here_or_linked_is_taken(folder, output, monkeypatch):
-    file = write(folder / "a.pth")
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("empty")
     monkeypatch.chdir(folder / "empty")
-    import_networks({"generator_g": file}, output)
-    assert_holds(folder / "empty", "generator_g", RESNET, state_dict())
+    import_networks({"generator_g": write(folder / "a.pth")}, output)
+    assert file_names(folder / "empty") == RUN_FILES
 
 
 @pytest.mark.parametrize("mask", [0o22, 0o77])
@@ -281,13 +267,13 @@ def test_modes_are_those_of_other_files(mask):
 
 def test_nothing_is_written_over(folder):
     (folder / "full").mkdir()
-    (folder / "full/.hidden").write_text("mine")
-    (folder / "file").write_text("mine")
-    (folder / "dangling").symlink_to("nowhere")
-    (folder / "looped").symlink_to("looped")
-    (folder / "linked").symlink_to("full")
+    for name in ("full/.hidden", "file"):
+        (folder / name).write_text("mine")
+    links = {"dangling": "nowhere", "looped": "looped", "linked": "full"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
     file = f"--checkpoint={write('a.pth')}"
-    for name in ("full", "file", "dangling", "looped", "linked"):
+    for name in ("full", "file", *links):
         refused(f"^{name} exists already", file, f"--output={name}")
     assert os.readlink("dangling") == "nowhere"
     for place, told in {
@@ -445,23 +431,19 @@ def test_network_of_the_other_role_or_of_no_filters_is_refused():
 
 
 def test_two_networks_of_a_role_must_be_alike():
-    for names, (one, other), told in (
-        (
-            ("generator_g", "generator_f"),
-            (RESNET, Architecture("resnet", 2, 2)),
-            ("resnet of 2 filters and 1 block", "resnet of 2 filters and 2 blocks"),
-        ),
-        (
-            ("discriminator_y", "discriminator_x"),
-            (PATCHGAN, PIXEL),
-            ("patchgan of 2 filters and 2 stride-2 layers", "pixel of 2 filters"),
-        ),
-    ):
-        write("a.pth", state_dict(one))
-        write("b.pth", state_dict(other))
-        both = f"{names[0]}: {told[0]}; {names[1]}: {told[1]}"
-        files = f"--{names[0]}=a.pth", f"--{names[1]}=b.pth"
-        refused(rf"^The two {names[0][:-2]}s must be alike \({both}\)", *files)
+    two_blocks = Architecture("resnet", 2, 2)
+    write("a.pth")
+    write("b.pth", state_dict(two_blocks))
+    write("c.pth", state_dict(PATCHGAN))
+    write("d.pth", state_dict(PIXEL))
+    told = f"generator_g: {RESNET.told()}; generator_f: {two_blocks.told()}"
+    told = rf"^The two generators must be alike \({told}\)"
+    refused(told, "--generator_g=a.pth", "--generator_f=b.pth")
+    told = f"discriminator_y: {PATCHGAN.told()}; discriminator_x: {PIXEL.told()}"
+    told = rf"^The two discriminators must be alike \({told}\)"
+    refused(told, "--discriminator_y=c.pth", "--discriminator_x=d.pth")
+    assert RESNET.told() == "resnet of 2 filters and 1 block"
+    assert PATCHGAN.told() == "patchgan of 2 filters and 2 stride-2 layers"
 
 
 def test_pictures_of_other_channels_are_refused():

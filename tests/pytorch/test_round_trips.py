@@ -187,7 +187,10 @@ def test_networks_are_picked_from_one_file_by_key(tmp_path):
 # --- From ours, and back
 
 
-@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+RARE = pytest.param(KINDS[1], marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[KINDS[0], RARE])
 def trained(request, tmp_path_factory):
     """A model with weights that are all far from zero, and the files of its export."""
     folder = tmp_path_factory.mktemp("trained")
