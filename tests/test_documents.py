@@ -183,6 +183,7 @@ def test_curves_of_runs_are_plotted_against_their_minutes(script, tmp_path, caps
 # --- The examples in the pages
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 @pytest.mark.usefixtures("few_shapes", "tried")
 def test_python_example_runs(tiny, tmp_path, monkeypatch):

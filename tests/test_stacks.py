@@ -18,7 +18,9 @@ from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training.checkpoints import Checkpoints
 
 ROOT = pathlib.Path(__file__).parents[1]
-pytestmark = pytest.mark.stack
+# The long run of the tests on the current stack, the usual one on that of addons.
+pytestmark = [pytest.mark.stack]
+LONG = pytest.mark.slow if samples.this_stack() == "current" else pytest.mark.stack
 IN_BOTH = pytest.mark.parametrize("stack", samples.STACKS)
 # What this stack wrote itself is read in the long run of the tests.
 OTHERS = pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_ten_steps_in_float64_lose_the_same_on_both_stacks(recipe):
         assert apart(ours, theirs) < 1e-9
 
 
+@LONG
 @OTHERS
 @RECIPES
 @pytest.mark.usefixtures("eagerly", "no_figures")

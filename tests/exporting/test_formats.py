@@ -105,6 +105,7 @@ def test_named_folder_is_what_files_are_tried_on(
 # --- TFLite files of other sizes and types
 
 
+@pytest.mark.slow
 def test_files_of_other_sizes_have_them_in_their_names(
     quick, tried, request_of, output, model
 ):

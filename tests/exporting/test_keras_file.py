@@ -44,6 +44,7 @@ def files(tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 def test_file_gives_the_same_in_a_process_that_knows_keras_only(
     files, tmp_path, random_images

@@ -68,7 +68,7 @@ def test_step_has_the_gradients_of_the_reference_step(
             assert relative_error(gradients[name], expected[name]) < 1e-5, name
 
 
-@pytest.mark.parametrize("pool_size", [0, 50])
+@pytest.mark.parametrize("pool_size", [50, pytest.param(0, marks=pytest.mark.slow)])
 def test_discriminators_see_more_pictures_and_their_fakes(
     tiny, random_images, pool_size
 ):
@@ -251,7 +251,9 @@ def in_float64():
         yield
 
 
-@pytest.mark.parametrize("loss", ["hinge", "wgan_gp"])
+@pytest.mark.parametrize(
+    "loss", ["wgan_gp", pytest.param("hinge", marks=pytest.mark.slow)]
+)
 def test_step_has_the_gradients_of_the_papers_losses_in_float64(
     tiny, random_images, in_float64, loss
 ):

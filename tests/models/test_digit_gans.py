@@ -166,7 +166,7 @@ def test_norm_of_two_replicas_is_that_of_the_whole_batch():
     ("name", "strategy"),
     [
         ("digits_dcgan", "single"),
-        ("digits_conditional", "single"),
+        pytest.param("digits_conditional", "single", marks=pytest.mark.slow),
         pytest.param("digits_dcgan", "cpu:2", marks=pytest.mark.slow),
         pytest.param("digits_conditional", "cpu:2", marks=pytest.mark.slow),
     ],

@@ -84,6 +84,7 @@ def test_weight_of_fooling_grows_from_none_to_all():
     assert found[1] == pytest.approx((1 - np.exp(-1)) / (1 + np.exp(-1)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_probe_tells_domains_apart_only_if_features_do():
     model = DomainInvariantClassifier(small())
     random = np.random.default_rng(0)

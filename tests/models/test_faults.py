@@ -40,7 +40,7 @@ def pair(random_images):
 
 
 @pytest.mark.usefixtures("eagerly")
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_update_that_is_not_finite_changes_nothing(tiny, pair, replicas):
     """One bad picture of two: of a replica of its own, if there are two."""
     config = tiny(batch_size=2, on_nonfinite="skip", average_decay=0.5)

@@ -264,6 +264,7 @@ def test_nothing_but_tests_imports_torch():
             assert "torch" not in name.split("."), path
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 def test_programs_import_and_export_without_pytorch(tmp_path):
     networks, command = training_networks(), ("-m", "cyclegan_tf")

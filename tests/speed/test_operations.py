@@ -93,6 +93,7 @@ def pictures() -> list[tf.Tensor]:
     return [tf.random.uniform((1, 32, 32, 3), -1, 1, seed=seed) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 def test_step_is_traced_once_into_few_operations_without_python(pictures):
     make_strategy("single")  # Another test's may have left optimizations out.
@@ -114,6 +115,7 @@ def test_step_is_traced_once_into_few_operations_without_python(pictures):
     assert kinds.count("ResourceApplyAdam") == variables
 
 
+@pytest.mark.slow
 @pytest.mark.stack
 def test_flops_of_a_step_are_those_of_its_passes(pictures):
     """Three times the forward passes, less what no gradient is wanted of."""

@@ -37,7 +37,7 @@ def shows_nothing(monkeypatch, no_figures):
 def whole_run(tmp_path_factory):
     """The configuration of a run of `tiny`: two epochs of 12 steps, with a log."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    fields = {"log_every_steps": 6, "save_every_steps": 100, "num_grid_images": 2}
+    fields = {"log_every_steps": 6, "save_every_steps": 7, "num_grid_images": 2}
     config = preset("tiny", run_dir=str(folder), **fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)

@@ -1,9 +1,5 @@
 """Evaluations during a training, and the best checkpoint."""
 
-import dataclasses
-import json
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +9,6 @@ from cyclegan_tf.exporting import translators
 from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
 from cyclegan_tf.training import train
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
-from cyclegan_tf.training.reporting import read_log
 
 
 @pytest.fixture(autouse=True)
@@ -22,58 +17,6 @@ def small(monkeypatch):
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 4)
     monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
-
-
-def evaluations(run_dir) -> dict[int, dict]:
-    log = read_log(pathlib.Path(run_dir) / "log.jsonl")
-    return {r["step"]: r for r in log if "A2B/cycle_error" in r}
-
-
-def tags(run_dir) -> set[str]:
-    found = set()
-    for path in (pathlib.Path(run_dir) / "tensorboard").iterdir():
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            found |= {value.tag for value in event.summary.value}
-    return found
-
-
-def weights(run_dir) -> list[np.ndarray]:
-    return load_network(run_dir, "generator_g").get_weights()
-
-
-@pytest.mark.usefixtures("no_figures")
-def test_training_is_evaluated_and_the_best_is_kept(whole_run, tmp_path, capsys):
-    config = dataclasses.replace(
-        whole_run,
-        run_dir=str(tmp_path / "run"),
-        evaluate_every_epochs=1,
-        keep_best="A2B/cycle_error",
-    )
-    train.train(config)
-    found = evaluations(config.run_dir)
-    assert [*found] == [12, 24]
-    errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
-    best = min(errors, key=errors.get)
-    path, kept = best_checkpoint(config.run_dir)
-    metric = {"metric": "A2B/cycle_error", "value": errors[best], "step": best}
-    assert kept == metric
-    assert pathlib.Path(f"{path}.index").exists()
-    record = json.loads((tmp_path / "run/evaluation.json").read_text())
-    spread = record["last_five_evaluations"]["A2B/cycle_error"]
-    assert spread["mean"] == pytest.approx(np.mean([*errors.values()]))
-    assert spread["count"] == 2
-    named = record["best_not_the_result"]["A2B/cycle_error"]
-    assert named == {"value": errors[best], "step": best}
-    assert (record["step"], record["pictures"]) == (24, {"A2B": 4, "B2A": 4})
-    assert (tmp_path / "run/evaluation.png").exists()
-    assert set(record["numbers"]) <= tags(config.run_dir)
-    printed = capsys.readouterr().out
-    assert "The judge (" in printed
-    assert f"best {errors[best]:.1f} at step {best}" in printed
-    # The same without evaluations ends with the same weights.
-    for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert evaluations(whole_run.run_dir) == {}
 
 
 @pytest.mark.usefixtures("no_figures", "counts_only")

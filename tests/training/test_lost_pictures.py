@@ -76,7 +76,7 @@ def test_training_ends_with_a_clear_error_when_all_pictures_are_lost(
 @pytest.mark.parametrize(
     ("precision", "norm"),
     [
-        ("float32", "layer"),
+        pytest.param("float32", "layer", marks=pytest.mark.slow),
         ("bfloat16", "instance"),
         pytest.param("float32", "instance", marks=pytest.mark.slow),
         pytest.param("bfloat16", "layer", marks=pytest.mark.slow),

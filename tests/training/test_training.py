@@ -14,7 +14,12 @@ from helpers.runs import tensors
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.quality import pictures
-from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
+from cyclegan_tf.run_directory import (
+    best_checkpoint,
+    load_config,
+    newest_checkpoint,
+    save_config,
+)
 from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
@@ -42,12 +47,16 @@ def iterations(run_dir) -> int:
 
 @pytest.mark.usefixtures("shows_nothing")
 def test_broken_run_ends_as_an_unbroken_one_to_the_bit(whole_run, tmp_path):
-    """Two epochs, broken off once within the first; only one of them shows pictures."""
-    broken = dataclasses.replace(whole_run, run_dir=str(tmp_path / "broken"))
-    for max_steps in (7, 0):
-        training.train(dataclasses.replace(broken, max_steps=max_steps))
+    """Killed after step 14, within an epoch; only one of both shows pictures."""
+    run = shutil.copytree(whole_run.run_dir, tmp_path / "broken")
+    for step in (21, 24):
+        for part in (run / "checkpoints").glob(f"step-{step}.*"):
+            part.unlink()
+    assert newest_checkpoint(run).endswith("step-14")
+    broken = dataclasses.replace(whole_run, run_dir=str(run))
+    training.train(broken)
     assert_same_tensors(broken, whole_run)
-    assert iterations(broken.run_dir) == 24
+    assert iterations(run) == 24
 
 
 def assert_same_tensors(config, other):
@@ -55,6 +64,62 @@ def assert_same_tensors(config, other):
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def evaluations(run_dir) -> dict[int, dict]:
+    log = read_log(pathlib.Path(run_dir) / "log.jsonl")
+    return {r["step"]: r for r in log if "A2B/cycle_error" in r}
+
+
+def tags(run_dir) -> set[str]:
+    found = set()
+    for path in (pathlib.Path(run_dir) / "tensorboard").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            found |= {value.tag for value in event.summary.value}
+    return found
+
+
+def weights(run_dir) -> list[np.ndarray]:
+    return load_network(run_dir, "generator_g").get_weights()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_training_is_evaluated_and_the_best_is_kept(
+    whole_run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(datasets.shapes, "NUM_TEST", 4)
+    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
+    config = dataclasses.replace(
+        whole_run,
+        run_dir=str(tmp_path / "run"),
+        evaluate_every_epochs=1,
+        keep_best="A2B/cycle_error",
+    )
+    training.train(config)
+    found = evaluations(config.run_dir)
+    assert [*found] == [12, 24]
+    errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
+    best = min(errors, key=errors.get)
+    path, kept = best_checkpoint(config.run_dir)
+    metric = {"metric": "A2B/cycle_error", "value": errors[best], "step": best}
+    assert kept == metric
+    assert pathlib.Path(f"{path}.index").exists()
+    record = json.loads((tmp_path / "run/evaluation.json").read_text())
+    spread = record["last_five_evaluations"]["A2B/cycle_error"]
+    assert spread["mean"] == pytest.approx(np.mean([*errors.values()]))
+    assert spread["count"] == 2
+    named = record["best_not_the_result"]["A2B/cycle_error"]
+    assert named == {"value": errors[best], "step": best}
+    assert (record["step"], record["pictures"]) == (24, {"A2B": 4, "B2A": 4})
+    assert (tmp_path / "run/evaluation.png").exists()
+    assert set(record["numbers"]) <= tags(config.run_dir)
+    printed = capsys.readouterr().out
+    assert "The judge (" in printed
+    assert f"best {errors[best]:.1f} at step {best}" in printed
+    # The same without evaluations ends with the same weights.
+    for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert evaluations(whole_run.run_dir) == {}
 
 
 @pytest.mark.slow
@@ -120,7 +185,7 @@ def test_pictures_are_made_with_the_averages(tiny):
     ("field", "before", "after"),
     [
         ("output_skip", False, True),
-        ("output_skip", True, False),
+        pytest.param("output_skip", True, False, marks=pytest.mark.slow),
         ("discriminator_norm", "instance", "layer"),
     ],
 )
