@@ -540,7 +540,6 @@ def test_directions_that_are_there_are_exported(tried, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.stack
 def test_exported_files_pass_as_those_of_a_run(folder):
     imported("generator_f")
     write_pictures(folder / "pictures", 2)

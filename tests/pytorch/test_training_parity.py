@@ -144,11 +144,11 @@ CASES = {
     ),
 }
 default, *others = CASES
+SLOW = [pytest.param(case, marks=pytest.mark.slow) for case in others]
 
 
-@pytest.mark.stack
 @pytest.mark.parametrize(
-    "case", [default, *(pytest.param(case, marks=pytest.mark.slow) for case in others)]
+    "case", [pytest.param(default, marks=pytest.mark.stack), *SLOW]
 )
 def test_ten_steps_of_the_official_recipe_agree_in_float64(case, tmp_path):
     generator, discriminator, fields = CASES[case]
