@@ -45,7 +45,12 @@ from cyclegan_tf.run_directory import save_config  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--kills", type=int, default=5, help="how often a run is killed")
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=5,
+        help="how often a run is killed, and half as often with two replicas",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
