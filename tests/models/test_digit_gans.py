@@ -1,6 +1,7 @@
 """DCGAN, the conditional and the controllable one: gradients, runs and refusals."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
 from cyclegan_tf.data import digits
-from cyclegan_tf.models import dcgan
+from cyclegan_tf.models import conditional, dcgan
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -246,6 +247,49 @@ def test_frechet_distance_is_of_the_judges_features(tmp_path):
     expected = distance(test, train)
     assert numbers["frechet_distance_of_real"] == pytest.approx(expected, rel=1e-2)
     assert f"{model.judge.accuracy:.1%}" in line
+
+
+def test_conditional_digits_are_as_many_of_each_label_and_judged_by_it(tmp_path):
+    model = ConditionalGAN(small("digits_conditional", run_dir=str(tmp_path)))
+    made, labels = model.sample(3)
+    np.testing.assert_array_equal(labels, np.repeat(np.arange(10), 3))
+    latent = tf.random.stateless_normal([30, 5], (0, 0))
+    expected = model.generate(latent, tf.constant(labels))
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+    made, labels = model.sample(conditional._MEASURED)
+    right = (model.judge.ask(made)[0] == labels).mean()
+    assert model.numbers()[0]["as_asked"] == pytest.approx(right)
+
+
+def test_controllable_numbers_by_hand(tmp_path):
+    """Digits 0 to 5 are asked for; the judge stands in for one that has learned."""
+    model = ControllableGAN(small("digits_controllable", run_dir=str(tmp_path)))
+    before = np.array([0, 7, 2, 9, 5, 5]), np.zeros((6, 4))
+    moves = np.arange(24.0).reshape(6, 4)
+    after = np.array([0, 1, 7, 3, 5, 5]), moves * [1, -1, 1, 1]
+    answers = iter([before, after])
+    judge = types.SimpleNamespace(ask=lambda made: next(answers), accuracy=0.5)
+    model.second_judge = judge
+    found, _ = model.numbers()
+    # Others before: 7, 9 and 5 (of 4); the first two became 1 and 3.
+    assert found["changed"] == pytest.approx(2 / 3)
+    others = moves[[1, 3, 4]].mean(axis=0)
+    assert found["moved"] == pytest.approx(others.mean())
+    assert found["moved_rotation"] == pytest.approx(others[0])
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.parametrize(
+    ("name", "kind"), [("digits_dcgan", DCGAN), ("digits_conditional", ConditionalGAN)]
+)
+def test_step_moves_both_networks(name, kind):
+    model = kind(small(name))
+    networks = model.generator, model.discriminator
+    before = [[w.numpy() for w in n.trainable_variables] for n in networks]
+    model.trained.train_step()
+    for network, old in zip(networks, before, strict=True):
+        pairs = zip(network.trainable_variables, old, strict=True)
+        assert any((weight.numpy() != past).any() for weight, past in pairs)
 
 
 def test_numbers_of_the_end_are_measured_once(tmp_path, monkeypatch):

@@ -95,6 +95,17 @@ def test_probe_tells_domains_apart_only_if_features_do():
     assert model.probed(same, 4 * other) > 0.85
 
 
+def test_numbers_are_the_shares_of_test_digits_told_right(monkeypatch):
+    monkeypatch.setattr(DomainInvariantClassifier, "probed", lambda *_: 0.75)
+    model = DomainInvariantClassifier(small())
+    found, _ = model.numbers()
+    for name, domain in zip(("source", "target"), digits.DOMAINS, strict=True):
+        test = digits.load("test", domain)
+        said = model.classifier(model.encoder(test.pictures)).numpy().argmax(axis=1)
+        assert found[name] == pytest.approx((said == test.labels).mean())
+    assert found["probe"] == 0.75
+
+
 def test_no_digit_is_of_both_domains():
     source, target = (digits.load("train", domain) for domain in digits.DOMAINS)
     assert (source.labels != target.labels).any()
