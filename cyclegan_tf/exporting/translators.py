@@ -224,11 +224,13 @@ def _of_keras_file(path: pathlib.Path) -> Translator:
         raise UserError(f"{path} can't be used: {reason}") from error
     if shape != ((None, None, None, 3),) * 2:
         raise UserError(f"{path} does not map images of any size to images.")
-    # Each convolution with a stride of 2 halves the picture.
+    # Each convolution with a stride of 2 halves the picture; in Keras 2 a transposed
+    # one, which doubles it, is a kind of it.
     halvings = sum(
         layer.strides == (2, 2)
         for layer in generator.layers
         if isinstance(layer, keras.layers.Conv2D)
+        and not isinstance(layer, keras.layers.Conv2DTranspose)
     )
     return _on_pixels(lambda images: translate(generator, images, 2**halvings))
 

@@ -182,8 +182,9 @@ def test_pictures_are_made_with_the_averages(tiny):
         for networks in (model.networks, model.shown_generators)
     )
     assert np.abs(np.subtract(trained, shown, dtype=int)).max() > 20
-    np.testing.assert_array_equal(translate["A2B"](real_x), shown)
-    np.testing.assert_array_equal(columns["fake_y"], shown)
+    # A graph may round a value between two levels to the other one.
+    for made in (translate["A2B"](real_x), columns["fake_y"]):
+        assert np.abs(np.subtract(made, shown, dtype=int)).max() <= 1
 
 
 @pytest.mark.parametrize(
