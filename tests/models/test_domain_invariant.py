@@ -84,6 +84,21 @@ def test_weight_of_fooling_grows_from_none_to_all():
     assert found[1] == pytest.approx((1 - np.exp(-1)) / (1 + np.exp(-1)), rel=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_fooling_weighs_as_much_as_the_training_has_come_along(monkeypatch):
+    model = DomainInvariantClassifier(small(num_steps=8, lambda_domain=2.0))
+    weights, gradients = [], model.gradients
+
+    def seen(source, labels, target, weight):
+        weights.append(float(weight))
+        return gradients(source, labels, target, weight)
+
+    monkeypatch.setattr(model, "gradients", seen)
+    for _ in range(2):
+        model.trained.train_step()
+    assert weights == pytest.approx([0, 2 * float(ramp(tf.constant(1 / 8)))])
+
+
 @pytest.mark.slow
 def test_probe_tells_domains_apart_only_if_features_do():
     model = DomainInvariantClassifier(small())
