@@ -61,7 +61,7 @@ def records(run_dir: pathlib.Path) -> list[dict]:
 @pytest.mark.parametrize("replicas", REPLICAS)
 def test_killed_run_ends_as_an_unbroken_one(tmp_path, replicas, pytestconfig):
     number = pytestconfig.getoption("kills") // replicas
-    steps = 50 * number
+    steps = max(500, 50 * number)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run(command(whole, replicas, steps), cwd=ROOT, check=True)
     chance, training = random.Random(replicas), command(broken, replicas, steps)
