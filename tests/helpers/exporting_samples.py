@@ -148,7 +148,7 @@ def refuses(request, told: str, unchanged) -> None:
 
 def program(folder, *command, without=()) -> subprocess.CompletedProcess:
     """Runs Python in a folder, where importing some packages fails."""
-    fakes = folder.parent / f"{folder.name} fakes"
+    fakes = folder.parent / f"{folder.name} without {' '.join(without)}"
     for name in without:
         (fakes / name).mkdir(parents=True, exist_ok=True)
         text = f"raise SystemExit('{name} was imported')"

@@ -1,11 +1,9 @@
 """Tiny networks of the official code in files, and programs that take them."""
 
 import contextlib
-import os
 import pathlib
 import resource
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from cyclegan_tf.pytorch.importing import import_networks
 from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes, to_ours
 from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.validation import UserError
+from helpers import exporting_samples
 from helpers.exporting_samples import nothing_changes
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -89,23 +88,7 @@ def refuses(program, told, *args) -> None:
 
 def as_program(folder, *args, without=("torch",)) -> subprocess.CompletedProcess:
     """Runs `python ARGS` in a folder, where some packages can't be imported."""
-    fakes = folder.parent / f"{folder.name} without {' '.join(without)}"
-    for name in without:
-        (fakes / name).mkdir(parents=True, exist_ok=True)
-        text = f"raise SystemExit('{name} was imported')\n"
-        (fakes / name / "__init__.py").write_text(text)
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    environment["PYTHONPATH"] = f"{fakes}{os.pathsep}{ROOT}"
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # The program must see to it.
-    return subprocess.run(
-        [sys.executable, *args],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return exporting_samples.program(folder, *args, without=without)
 
 
 @contextlib.contextmanager
