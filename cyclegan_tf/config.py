@@ -25,6 +25,16 @@ TFDS_CONFIGS = (
 )
 
 
+# Networks whose feature maps `projected` discriminators judge, with the side in pixels
+# of the pictures that each was trained on.
+FEATURE_NETWORKS = {
+    "efficientnet_lite0": 224,
+    "efficientnet_lite2": 260,
+    "mobilenet_v2": 224,
+    "efficientnet_b0": 224,
+}
+
+
 # What each direction of a training is called, with its generator.
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
