@@ -60,6 +60,6 @@ def _stages(generator: keras.Model) -> list[keras.Model]:
         end = generator.get_layer(name).output
         stages.append(keras.Model(start, end))
         start = end
-    skips = ends and type(generator.layers[-1]).__name__ == "OutputSkip"
+    skips = ends and "skip_conv" in names
     last = [images, start] if skips else start
     return [*stages, keras.Model(last, generator.outputs[0])]

@@ -113,7 +113,7 @@ def mean_step(measured: Measured) -> float:
 
 def _pictures(config: Config) -> list[tf.Tensor]:
     size = config.image_size, config.image_size, 3
-    shape = (config.pictures_per_step, *size)
+    shape = (config.batch_size, *size)
     return [tf.random.uniform(shape, -1, 1, seed=seed) for seed in (0, 1)]
 
 

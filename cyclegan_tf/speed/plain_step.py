@@ -104,10 +104,7 @@ def train_step(model, real_x, real_y):
 
 def does_all_of(config) -> bool:
     """Whether that step does what a configuration says: not what is ours alone."""
-    return (
-        config.discriminator_pictures == config.critic_steps == 1
-        and not config.lambda_r1
-    )
+    return config.discriminator != "projected" and config.output_activation == "tanh"
 
 
 def _distance(a, b):

@@ -18,10 +18,10 @@ def does_all_of(config: Config) -> bool:
     return (
         plain_step.does_all_of(config)
         and (config.generator, config.discriminator) == ("resnet", "patchgan")
-        and (config.upsampling, config.discriminator_norm) == ("transposed", "instance")
+        and config.upsampling == "transposed"
         and config.adversarial_loss != "wgan_gp"
         and config.precision == "float32"
-        and not config.output_skip
+        and not config.input_skip
     )
 
 
