@@ -76,7 +76,7 @@ class CycleGAN:
             self._loss_scale = loss_scale_of(config)
             names = GENERATOR_NAMES if config.average_decay else ()
             self._averages = {name: build_network(config, name) for name in names}
-        self._judges = [
+        self.judges = [
             on_images(heads, self._features)
             for heads in (self.discriminator_x, self.discriminator_y)
         ]
@@ -203,7 +203,7 @@ class CycleGAN:
         cycled_x = generator_f(fake_y, training=True)
         cycled_y = generator_g(fake_x, training=True)
 
-        judge_x, judge_y = self._judges
+        judge_x, judge_y = self.judges
         disc_real_x, disc_fake_x, disc_pool_x = self._judge(
             judge_x, real_x, fake_x, self.pools_x, 0
         )

@@ -141,7 +141,7 @@ def _beside(
 ) -> dict[str, Call]:
     """The other steps, where they do the same, and a generator's call."""
     calls = {}
-    if "plain" in others and plain_step.does_all_of(model.config):
+    if "plain" in others:
         step = tf.function(
             lambda x, y: plain_step.train_step(model, x, y), autograph=False
         )

@@ -16,12 +16,11 @@ from cyclegan_tf.speed import plain_step
 def does_all_of(config: Config) -> bool:
     """Whether that step does what a configuration says, but for the image pool."""
     return (
-        plain_step.does_all_of(config)
-        and (config.generator, config.discriminator) == ("resnet", "patchgan")
+        (config.generator, config.discriminator) == ("resnet", "patchgan")
         and config.upsampling == "transposed"
         and config.adversarial_loss != "wgan_gp"
         and config.precision == "float32"
-        and not config.input_skip
+        and (config.input_skip, config.output_activation) == (False, "tanh")
     )
 
 

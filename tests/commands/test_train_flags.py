@@ -116,12 +116,14 @@ OF_NETWORKS = {
     "num_filters": 6,
     "num_blocks": 3,
     "num_downs": 5,
-    "output_skip": False,
+    "input_skip": True,
+    "output_activation": "linear",
     "upsampling": "transposed",
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,
-    "discriminator_norm": "instance",
+    "feature_network": "mobilenet_v2",
+    "feature_weights": "weights.h5",
 }
 
 

@@ -43,8 +43,8 @@ def convolutions(compute, pair) -> int:
 @pytest.mark.parametrize(
     ("option", "fields"),
     [
-        ("recompute", {"num_blocks": 2, "output_skip": True}),
-        ("recompute", {"generator": "unet", "output_skip": True}),
+        ("recompute", {"num_blocks": 2, "input_skip": True}),
+        ("recompute", {"generator": "unet", "input_skip": True}),
         ("jit_compile", {"num_blocks": 2}),
     ],
 )
