@@ -40,8 +40,8 @@ def test_network_sees_pictures_of_its_side_in_minus_one_to_one(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EVALUATION_NETWORKS)
-def test_every_network_is_built_at_its_side(name, monkeypatch):
+@pytest.mark.parametrize("name", ["efficientnet_lite2", "inception_v3"])
+def test_network_with_random_weights_makes_features(name, monkeypatch):
     if name.startswith("efficientnet_lite"):
         monkeypatch.setattr(pretrained, "weights_file", lambda *_: None)
         monkeypatch.setattr(pretrained, "_load_efficientnet_lite", lambda *_: None)

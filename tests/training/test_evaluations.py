@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import types
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.config_values import refused
 
+from cyclegan_tf import validation
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.quality import protocol
 from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
@@ -52,6 +55,17 @@ def test_wishes_that_cannot_be_met_are_refused(tiny, fields, told):
     every = {} if "needs `eval" in told else {"evaluate_every_epochs": 1}
     with refused(told):
         tiny(**{**every, **fields})
+
+
+def test_evaluations_by_the_network_of_the_discriminators_are_refused():
+    fields = {"discriminator": "projected", "feature_network": "mobilenet_v2"}
+    config = types.SimpleNamespace(**fields, keep_best="", evaluate_every_epochs=1)
+    for name, is_refused in (("mobilenet_v2", True), ("efficientnet_lite2", False)):
+        config.evaluation_features = name
+        with refused("such as efficientnet_lite2.") if is_refused else nullcontext():
+            validation._check_evaluation(config)
+    config.evaluation_features, config.evaluate_every_epochs = "mobilenet_v2", 0
+    validation._check_evaluation(config)
 
 
 def test_too_few_pictures_are_told_before_anything_is_written(
