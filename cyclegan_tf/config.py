@@ -35,6 +35,10 @@ FEATURE_NETWORKS = {
 }
 
 
+# Networks whose features evaluations compare, in the same way.
+EVALUATION_NETWORKS = {**FEATURE_NETWORKS, "inception_v3": 299}
+
+
 # What each direction of a training is called, with its generator.
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
@@ -263,9 +267,21 @@ class Config(Speed, Faults, DataFaults):
     evaluate_every_epochs: int = knob(
         0,
         _RUN,
-        "epochs between two evaluations by a judge, which is trained first; one more "
-        "at the end; 0: none",
+        "epochs between two evaluations; one more at the end; 0: none",
         minimum=0,
+        changeable=True,
+    )
+    evaluation_features: str = knob(
+        "efficientnet_lite2",
+        _RUN,
+        "network that ImageNet taught, whose features evaluations compare",
+        choices=tuple(EVALUATION_NETWORKS),
+        changeable=True,
+    )
+    evaluation_weights: str = knob(
+        "",
+        _RUN,
+        "file of its weights; empty: from Keras, or from its package",
         changeable=True,
     )
     keep_best: str = knob(

@@ -160,7 +160,33 @@ def check_strategy(strategy: str) -> None:
         )
 
 
+def check_features(config, features: str) -> None:
+    """Refuses to measure a run by the network that its discriminators stand on.
+
+    Generators that were taught to please its features would please the numbers too.
+
+    Args:
+      config: The run's `Config`.
+      features: Name of the network whose features are compared.
+
+    Raises:
+      UserError: it is the same; another is named.
+    """
+    # Plain attributes, once `Config` has these two fields.
+    projected = getattr(config, "discriminator", "") == "projected"
+    if projected and features == getattr(config, "feature_network", ""):
+        other = (
+            "efficientnet_lite0" if features.endswith("lite2") else "efficientnet_lite2"
+        )
+        raise UserError(
+            f"The discriminators of this run stand on {features}, so its features say "
+            f"nothing of how good it is. Measure with another network, such as {other}."
+        )
+
+
 def _check_evaluation(config) -> None:
+    if config.evaluate_every_epochs:
+        check_features(config, config.evaluation_features)
     metric = config.keep_best.rpartition("/")[2]
     if not config.keep_best:
         return

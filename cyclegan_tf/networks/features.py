@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from cyclegan_tf.config import FEATURE_NETWORKS
+from cyclegan_tf.config import EVALUATION_NETWORKS, FEATURE_NETWORKS
 from cyclegan_tf.pytorch import files
 from cyclegan_tf.validation import UserError
 
@@ -60,7 +60,7 @@ def features(name: str, weights: str = "") -> Features:
     """A pretrained network with its weights, not trainable.
 
     Args:
-      name: One of `FEATURE_NETWORKS`.
+      name: One of `EVALUATION_NETWORKS`.
       weights: File of its weights; empty: an installed package, or Keras, has them.
 
     Raises:
@@ -77,7 +77,7 @@ def features(name: str, weights: str = "") -> Features:
     for model in both:
         model.trainable = False
     marked = f"{name}-{digest(both[1].get_weights())}"
-    return Features(marked, FEATURE_NETWORKS[name], *both)
+    return Features(marked, EVALUATION_NETWORKS[name], *both)
 
 
 def map_channels(name: str) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ class CycleGANRun:
         return [_initialized(self.model)] if self.model.config.initialize_from else []
 
     def views(self) -> Views:
-        """What is shown while it trains; trains a judge first if need be."""
+        """What is shown while it trains."""
         return Views(
             functools.partial(pictures.grid_pictures, self.model, self._data),
             functools.partial(_checked, self.model, self._data),
@@ -148,13 +148,19 @@ def _won(model: CycleGAN) -> list[str]:
 def _evaluation(
     model: CycleGAN, data: datasets.UnpairedData
 ) -> Callable[[], Evaluation] | None:
-    """What evaluates the model as it is then; trains a judge first if need be."""
+    """What evaluates the model as it is then."""
     config = model.config
     if not config.evaluate_every_epochs:
         return None
     run_dir = pathlib.Path(config.run_dir)
-    evaluator, judge = protocol.of_data(data, config.picture_size)
-    print(report.judge_line(judge), flush=True)
+    wanted = config.evaluation_features, config.evaluation_weights
+    asked = wanted != (Config.evaluation_features, Config.evaluation_weights)
+    extractor, line = protocol.find_extractor(*wanted, asked, "evaluation_weights")
+    if line and config.keep_best and metrics.needs_features(config.keep_best):
+        raise UserError(f"`keep_best` {config.keep_best} can't be measured. {line}")
+    evaluator, probe = protocol.of_data(data, config.picture_size, extractor)
+    for told in [line] if line else report.features_lines(evaluator, probe):
+        print(told, flush=True)
 
     def evaluate() -> Evaluation:
         made = pictures.of_test_pictures(data, pictures.translators_of(model))
@@ -164,7 +170,7 @@ def _evaluation(
         # A PSNR of equals is no number of JSON.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
         records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
-        about = {"run_dir": str(run_dir), "step": model.step, "judge": judge}
+        about = {"run_dir": str(run_dir), "step": model.step, "probe": probe}
         protocol.write(run_dir, evaluator, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         kept = None

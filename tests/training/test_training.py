@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.exporting_samples import saved_run
+from helpers.quality_samples import PIXELS
 from helpers.runs import tensors
 
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.quality import pictures
+from cyclegan_tf.quality import pictures, protocol
 from cyclegan_tf.run_directory import (
     best_checkpoint,
     load_config,
@@ -95,34 +96,37 @@ def test_training_is_evaluated_and_the_best_is_kept(
     whole_run, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(datasets.shapes, "NUM_TEST", 4)
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
+    monkeypatch.setitem(protocol.EXTRACTORS, "mobilenet_v2", lambda weights: PIXELS)
     config = dataclasses.replace(
         whole_run,
         run_dir=str(tmp_path / "run"),
         evaluate_every_epochs=1,
-        keep_best="A2B/cycle_error",
+        evaluation_features="mobilenet_v2",
+        keep_best="A2B/kernel_distance",
     )
     training.train(config)
     found = evaluations(config.run_dir)
     assert [*found] == [12, 24]
-    errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
+    name = "A2B/kernel_distance/pixels/4-vs-6"
+    errors = {step: record[name] for step, record in found.items()}
     best = min(errors, key=errors.get)
     path, kept = best_checkpoint(config.run_dir)
-    metric = {"metric": "A2B/cycle_error", "value": errors[best], "step": best}
+    metric = {"metric": "A2B/kernel_distance", "value": errors[best], "step": best}
     assert kept == metric
     assert pathlib.Path(f"{path}.index").exists()
     record = json.loads((tmp_path / "run/evaluation.json").read_text())
-    spread = record["last_five_evaluations"]["A2B/cycle_error"]
+    spread = record["last_five_evaluations"][name]
     assert spread["mean"] == pytest.approx(np.mean([*errors.values()]))
     assert spread["count"] == 2
-    named = record["best_not_the_result"]["A2B/cycle_error"]
+    named = record["best_not_the_result"][name]
     assert named == {"value": errors[best], "step": best}
     assert (record["step"], record["pictures"]) == (24, {"A2B": 4, "B2A": 4})
     assert (tmp_path / "run/evaluation.png").exists()
     assert set(record["numbers"]) <= tags(config.run_dir)
     printed = capsys.readouterr().out
-    assert "The judge (" in printed
-    assert f"best {errors[best]:.1f} at step {best}" in printed
+    assert "Distances and domain by pixels." in printed
+    assert "The linear probe is right on " in printed
+    assert f"best {errors[best]:.4f} at step {best}" in printed
     # The same without evaluations ends with the same weights.
     for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
         np.testing.assert_array_equal(a, b)
