@@ -20,6 +20,9 @@ ORDER = {
     "commands": 7,
 }
 
+# These read files of PyTorch and know no network: lower wings may use them.
+READERS = {"pytorch.files": 1, "pytorch.containers": 1, "pytorch.pickles": 1}
+
 
 def imported_by(path: pathlib.Path) -> set[str]:
     """What a file imports, at any depth: modules, and names in them."""
@@ -49,14 +52,17 @@ def wing(module: str) -> str:
     return module.rpartition(".")[0]
 
 
+def level(module: str) -> int:
+    return READERS.get(module, ORDER[wing(module)])
+
+
 def test_imports_point_down_or_stay_in_the_wing():
     assert {wing(module) for module in OURS} == set(ORDER)
     wrong = [
         f"{module} imports {imported}"
         for module, names in OURS.items()
         for imported in names
-        if wing(imported) != wing(module)
-        and ORDER[wing(imported)] >= ORDER[wing(module)]
+        if wing(imported) != wing(module) and level(imported) >= level(module)
     ]
     assert wrong == []
 

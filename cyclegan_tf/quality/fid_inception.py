@@ -1,0 +1,224 @@
+"""The Inception network of published FIDs, with weights from a file.
+
+Published FIDs compare features of the Inception that Google published on 2015-12-05.
+Beside weights, a max pool in its last block makes it differ from Keras' InceptionV3.
+Geometry, names of weights and `legacy_pytorch` are those of pytorch-fid
+(github.com/mseitzer/pytorch-fid), `clean` is that of clean-fid
+(github.com/GaParmar/clean-fid).
+"""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from cyclegan_tf.learning.state import mismatches
+from cyclegan_tf.pytorch import files
+from cyclegan_tf.quality.features import Extractor
+from cyclegan_tf.quality.judge import digest
+from cyclegan_tf.validation import UserError, check_choice
+
+_SIDE = 299
+_EPSILON = 0.001
+
+# Tells the file from that of torchvision's InceptionV3, which has 1,000.
+_NUM_CLASSES = 1008
+
+# Filters, size, strides and padding of the first convolutions.
+_STEM = {
+    "Conv2d_1a_3x3": (32, 3, 2, "valid"),
+    "Conv2d_2a_3x3": (32, 3, 1, "valid"),
+    "Conv2d_2b_3x3": (64, 3, 1, "same"),
+    "Conv2d_3b_1x1": (80, 1, 1, "valid"),
+    "Conv2d_4a_3x3": (192, 3, 1, "valid"),
+}
+
+# The branches of a block: filters and size of each convolution; two sizes, by letter,
+# are two convolutions side by side.
+_DOUBLE = ((64, 1), (96, 3), (96, 3))
+_A = {"1x1": ((64, 1),), "5x5": ((48, 1), (64, 5)), "3x3dbl": _DOUBLE}
+_B = {"3x3": ((384, 3),), "3x3dbl": _DOUBLE}
+_C128, _C160, _C192 = (
+    {
+        "1x1": ((192, 1),),
+        "7x7": ((n, 1), (n, (1, 7)), (192, (7, 1))),
+        "7x7dbl": ((n, 1), (n, (7, 1)), (n, (1, 7)), (n, (7, 1)), (192, (1, 7))),
+    }
+    for n in (128, 160, 192)
+)
+_D = {
+    "3x3": ((192, 1), (320, 3)),
+    "7x7x3": ((192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)),
+}
+_FORK = (384, {"a": (1, 3), "b": (3, 1)})
+_E = {
+    "1x1": ((320, 1),),
+    "3x3": ((384, 1), _FORK),
+    "3x3dbl": ((448, 1), (384, 3), _FORK),
+}
+
+_POOLS = {"average": keras.layers.AveragePooling2D, "max": keras.layers.MaxPooling2D}
+
+# Branches, pool, and filters of the convolution after it; 0: none, and strides 2.
+_BLOCKS = {
+    "5b": (_A, "average", 32),
+    "5c": (_A, "average", 64),
+    "5d": (_A, "average", 64),
+    "6a": (_B, "max", 0),
+    "6b": (_C128, "average", 192),
+    "6c": (_C160, "average", 192),
+    "6d": (_C160, "average", 192),
+    "6e": (_C192, "average", 192),
+    "7a": (_D, "max", 0),
+    "7b": (_E, "average", 192),
+    "7c": (_E, "max", 192),
+}
+
+# What a convolution has in a state dict.
+_PARTS = (
+    "conv.weight",
+    "bn.weight",
+    "bn.bias",
+    "bn.running_mean",
+    "bn.running_var",
+)
+
+
+def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
+    """The extractor of published FIDs.
+
+    Args:
+      path: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid.
+      mode: How pictures are resized and scaled, a key of `MODES`.
+
+    Returns:
+      An extractor called `fid-DIGEST-MODE`, from uint8 [number, height, width, 3] to
+      float32 [number, 2048].
+
+    Raises:
+      UserError: the file is missing, damaged, or of another network.
+    """
+    check_choice("mode", mode, MODES)
+    path, model, to_input = pathlib.Path(path).expanduser(), network(), MODES[mode]
+    convolutions = [a for a in model.layers if isinstance(a, keras.layers.Conv2D)]
+    shapes = {"fc.weight": (_NUM_CLASSES, 2048)}
+    for layer in convolutions:
+        height, width, inputs, filters = layer.kernel.shape
+        shapes |= {f"{layer.name}.{part}": (filters,) for part in _PARTS}
+        shapes[f"{layer.name}.conv.weight"] = (filters, inputs, height, width)
+    arrays = _arrays(path, files.read(path), shapes)
+    for layer in convolutions:
+        layer.set_weights(_folded(*(arrays[f"{layer.name}.{part}"] for part in _PARTS)))
+
+    def of(pictures: np.ndarray) -> np.ndarray:
+        return model(to_input(pictures), training=False).numpy()
+
+    in_order = [arrays[name] for name in sorted(arrays)]
+    return Extractor(f"fid-{digest(in_order)}-{mode}", of)
+
+
+def clean(pictures: np.ndarray) -> np.ndarray:
+    """Input as clean-fid makes it: Pillow's bicubic filter in floats, (x - 128) / 128.
+
+    Args:
+      pictures: uint8 [number, height, width, 3].
+
+    Returns:
+      float32 [number, 299, 299, 3] in [-1, 127 / 128].
+    """
+    resized = np.empty((len(pictures), _SIDE, _SIDE, 3), np.float32)
+    for i, channel in np.ndindex(len(pictures), 3):
+        image = Image.fromarray(pictures[i, :, :, channel].astype(np.float32))
+        resized[i, :, :, channel] = image.resize(
+            (_SIDE, _SIDE), Image.Resampling.BICUBIC
+        )
+    return (resized.clip(0, 255) - 128) / 128
+
+
+def legacy_pytorch(pictures: np.ndarray) -> tf.Tensor:
+    """Input as pytorch-fid makes it: bilinear without antialias, 2 x / 255 - 1.
+
+    Args:
+      pictures: uint8 [number, height, width, 3].
+
+    Returns:
+      float32 [number, 299, 299, 3] in [-1, 1].
+    """
+    return tf.image.resize(pictures, (_SIDE, _SIDE), "bilinear") / 127.5 - 1.0
+
+
+MODES: dict[str, Callable] = {"clean": clean, "legacy_pytorch": legacy_pytorch}
+
+
+# --- The network
+
+
+def network() -> keras.Model:
+    """The network up to its last pooling, with random weights.
+
+    Its batch norms are part of its 94 convolutions, which have a state dict's names.
+
+    Returns:
+      A model from float32 [batch, 299, 299, 3] in [-1, 1] to [batch, 2048].
+    """
+    inputs = x = keras.Input((_SIDE, _SIDE, 3))
+    for name, settings in _STEM.items():
+        x = _convolve(x, name, *settings)
+        if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
+            x = keras.layers.MaxPooling2D(3, 2)(x)
+    for place, settings in _BLOCKS.items():
+        x = _block(x, f"Mixed_{place}.branch", *settings)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def _block(x, name: str, branches: dict, pool: str, pool_filters: int):
+    last = (1, "same") if pool_filters else (2, "valid")
+    outputs = []
+    for branch, (*steps, (filters, sizes)) in branches.items():
+        y, number = x, f"_{len(steps) + 1}" if steps else ""
+        for i, step in enumerate(steps, start=1):
+            y = _convolve(y, f"{name}{branch}_{i}", *step, 1, "same")
+        for letter, size in (sizes if isinstance(sizes, dict) else {"": sizes}).items():
+            last_name = f"{name}{branch}{number}{letter}"
+            outputs.append(_convolve(y, last_name, filters, size, *last))
+    # In TensorFlow, averages at the border are of the pixels that are there.
+    y = _POOLS[pool](3, *last)(x)
+    if pool_filters:
+        y = _convolve(y, f"{name}_pool", pool_filters, 1, 1, "same")
+    return keras.layers.Concatenate()([*outputs, y])
+
+
+def _convolve(x, name: str, filters: int, size, strides: int, padding: str):
+    return keras.layers.Conv2D(
+        filters, size, strides, padding, activation="relu", name=name
+    )(x)
+
+
+# --- Weights
+
+
+def _arrays(path, found: dict[str, files.Tensor], shapes) -> dict[str, np.ndarray]:
+    """The weights as float32; refused if they do not fit."""
+    wrong = mismatches(shapes, {n: t.shape for n, t in found.items() if n in shapes})
+    if wrong:
+        raise UserError(
+            f"{path} holds no weights of FID's Inception: {wrong}. Fetch "
+            "pt_inception-2015-12-05-6726825d.pth of pytorch-fid."
+        )
+    with np.errstate(over="ignore"):
+        arrays = {name: found[name].numpy().astype(np.float32) for name in shapes}
+    for name, array in arrays.items():
+        least = 0 if name.endswith("running_var") else -np.inf
+        if not np.isfinite(array).all() or array.min() < least:
+            raise UserError(f"{path} is damaged: {name} has impossible values.")
+    return arrays
+
+
+def _folded(kernel, gamma, beta, mean, variance) -> list[np.ndarray]:
+    """Kernel and bias of a convolution with its batch norm, in TensorFlow's order."""
+    scale = gamma / np.sqrt(variance.astype(np.float64) + _EPSILON)
+    return [kernel.transpose(2, 3, 1, 0) * scale, beta - mean * scale]
