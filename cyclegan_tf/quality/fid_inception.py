@@ -4,16 +4,19 @@ Published FIDs compare features of the Inception that Google published on 2015-1
 Beside weights, a max pool in its last block makes it differ from Keras' InceptionV3.
 Geometry, names of weights and `legacy_pytorch` are those of pytorch-fid
 (github.com/mseitzer/pytorch-fid), `clean` is that of clean-fid
-(github.com/GaParmar/clean-fid).
+(github.com/GaParmar/clean-fid); names in Google's graph are those that torch-fidelity
+converts (github.com/toshas/torch-fidelity).
 """
 
 import os
 import pathlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from PIL import Image
 
 from cyclegan_tf.learning.state import mismatches
@@ -78,26 +81,28 @@ _BLOCKS = {
     "7c": (_E, "max", 192),
 }
 
-# What a convolution has in a state dict.
-_PARTS = (
-    "conv.weight",
-    "bn.weight",
-    "bn.bias",
-    "bn.running_mean",
-    "bn.running_var",
-)
+# What a convolution has in a state dict, and in Google's graph.
+_PARTS = {
+    "conv.weight": "conv2d_params",
+    "bn.weight": "batchnorm/gamma",
+    "bn.bias": "batchnorm/beta",
+    "bn.running_mean": "batchnorm/moving_mean",
+    "bn.running_var": "batchnorm/moving_variance",
+}
+_LAYER = re.compile(r"Mixed_(..)\.branch(.*?)(?:_(.+))?")
 
 
 def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
     """The extractor of published FIDs.
 
     Args:
-      path: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid.
+      path: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid; or, with a name that
+        ends in `.pb`, Google's `classify_image_graph_def.pb`.
       mode: How pictures are resized and scaled, a key of `MODES`.
 
     Returns:
       An extractor called `fid-DIGEST-MODE`, from uint8 [number, height, width, 3] to
-      float32 [number, 2048].
+      float32 [number, 2048]. The digest is of the weights, whichever file has them.
 
     Raises:
       UserError: the file is missing, damaged, or of another network.
@@ -110,7 +115,9 @@ def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
         height, width, inputs, filters = layer.kernel.shape
         shapes |= {f"{layer.name}.{part}": (filters,) for part in _PARTS}
         shapes[f"{layer.name}.conv.weight"] = (filters, inputs, height, width)
-    arrays = _arrays(path, files.read(path), shapes)
+    is_graph = path.suffix == ".pb"
+    found = _read_graph(path, shapes) if is_graph else files.read(path)
+    arrays = _arrays(path, found, shapes)
     for layer in convolutions:
         layer.set_weights(_folded(*(arrays[f"{layer.name}.{part}"] for part in _PARTS)))
 
@@ -207,7 +214,8 @@ def _arrays(path, found: dict[str, files.Tensor], shapes) -> dict[str, np.ndarra
     if wrong:
         raise UserError(
             f"{path} holds no weights of FID's Inception: {wrong}. Fetch "
-            "pt_inception-2015-12-05-6726825d.pth of pytorch-fid."
+            "pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or "
+            "classify_image_graph_def.pb of Google's inception-2015-12-05.tgz."
         )
     with np.errstate(over="ignore"):
         arrays = {name: found[name].numpy().astype(np.float32) for name in shapes}
@@ -222,3 +230,63 @@ def _folded(kernel, gamma, beta, mean, variance) -> list[np.ndarray]:
     """Kernel and bias of a convolution with its batch norm, in TensorFlow's order."""
     scale = gamma / np.sqrt(variance.astype(np.float64) + _EPSILON)
     return [kernel.transpose(2, 3, 1, 0) * scale, beta - mean * scale]
+
+
+def _read_graph(path: pathlib.Path, names: Iterable[str]) -> dict[str, files.Tensor]:
+    """The weights in Google's graph, with names and axes of a state dict."""
+    try:
+        graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no TensorFlow graph"
+        raise UserError(f"{path} can't be read: {reason}.") from error
+    constants = {node.name: node.attr["value"].tensor for node in graph.node}
+    theirs = {name: constants.get(_name_in_graph(name)) for name in names}
+    return {
+        name: _tensor(path, constant)
+        for name, constant in theirs.items()
+        if constant is not None and constant.dtype == tf.float32.as_datatype_enum
+    }
+
+
+def _tensor(path: pathlib.Path, constant) -> files.Tensor:
+    shape = [dimension.size for dimension in constant.tensor_shape.dim]
+    axes = (3, 2, 0, 1) if len(shape) == 4 else tuple(reversed(range(len(shape))))
+
+    def numpy() -> np.ndarray:
+        try:
+            return tf.make_ndarray(constant).transpose(axes)
+        except ValueError as error:
+            raise UserError(f"{path} is damaged.") from error
+
+    return files.Tensor(tuple(shape[i] for i in axes), np.dtype(np.float32), numpy)
+
+
+def _name_in_graph(name: str) -> str:
+    """Such as `mixed_4/tower/conv_1/conv2d_params`.
+
+    A block's first branch of several convolutions is `tower`, the second `tower_1`, the
+    one after the pool `tower_2`; a fork is `mixed` in them.
+    """
+    if name == "fc.weight":
+        return "softmax/weights"
+    layer, kind, part = name.rsplit(".", 2)
+    if layer in _STEM:
+        place = _numbered("conv", [*_STEM].index(layer))
+    else:
+        block, branch, number = _LAYER.fullmatch(layer).groups()
+        place = _numbered("mixed", [*_BLOCKS].index(block)) + "/"
+        towers = [b for b, steps in _BLOCKS[block][0].items() if len(steps) > 1]
+        if number == "pool":
+            place += "tower_2/conv"
+        elif not number:
+            place += "conv"
+        else:
+            place += _numbered("tower", towers.index(branch))
+            is_fork = number[-1] in "ab"
+            i = "ab".index(number[-1]) if is_fork else int(number) - 1
+            place += ("/mixed/" if is_fork else "/") + _numbered("conv", i)
+    return f"{place}/{_PARTS[f'{kind}.{part}']}"
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}_{number}" if number else name
