@@ -172,9 +172,7 @@ def check_features(config, features: str) -> None:
     Raises:
       UserError: it is the same; another is named.
     """
-    # Plain attributes, once `Config` has these two fields.
-    projected = getattr(config, "discriminator", "") == "projected"
-    if projected and features == getattr(config, "feature_network", ""):
+    if config.discriminator == "projected" and features == config.feature_network:
         other = (
             "efficientnet_lite0" if features.endswith("lite2") else "efficientnet_lite2"
         )
