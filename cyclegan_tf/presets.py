@@ -134,7 +134,7 @@ PRESETS = {
         "7.6 and 5.0 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
     "limits": Preset(
-        values={**_DEMO, "dataset": "shapes_upside_down"},
+        values={**_DEMO, "input_skip": False, "dataset": "shapes_upside_down"},
         record="Where CycleGAN fails: animals are to be turned upside down. `python "
         "train.py --preset limits`. 2 to 8 minutes on one shared CPU core; error 1.5 "
         "times that of doing nothing, of a change of colour 0.35 times.",

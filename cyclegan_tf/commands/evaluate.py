@@ -11,7 +11,12 @@ import pathlib
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import DIRECTIONS, EVALUATION_NETWORKS, Config
+from cyclegan_tf.config import (
+    DIRECTIONS,
+    EVALUATION_FEATURES,
+    EVALUATION_NETWORKS,
+    Config,
+)
 from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice, check_features
@@ -42,11 +47,19 @@ FLAGS = {
     "features": (
         Config.evaluation_features,
         "network that ImageNet taught, whose features tell domains and distances: "
-        + ", ".join(EVALUATION_NETWORKS),
+        + ", ".join(EVALUATION_NETWORKS)
+        + "; or the Inception of published FIDs, whose file must be given: fid "
+        "(resized as clean-fid does) or fid_legacy (as pytorch-fid does)",
     ),
     "feature_weights": (
         "",
         "file of its weights; empty: from Keras, or from its package",
+    ),
+    "reference": (
+        "half",
+        "real pictures that distances are measured to: half (of the training "
+        "pictures), train (all of these), or test (all test pictures, as published "
+        "FIDs have it); of folders, train and test are all of --real",
     ),
     "subset_size": (
         0,
@@ -106,6 +119,7 @@ def run(values: flags.FlagValues) -> None:
         loss = load_config(values.run_dir).adversarial_loss
         problems += detectors.discriminator_won(log, loss)
     about |= {"probe": probe, "seed": values.seed, "checkpoint": values.checkpoint}
+    about["reference"] = values.reference
     # What a training wrote there is not replaced by numbers of another model.
     place = values.output or ("." if values.model else values.run_dir) or "."
     folder = pathlib.Path(os.path.expanduser(place))
@@ -123,7 +137,8 @@ def run(values: flags.FlagValues) -> None:
 
 def check_flags(values: flags.FlagValues) -> None:
     """Refuses values out of range, and flags that do not go together."""
-    check_choice("features", values.features, EVALUATION_NETWORKS)
+    check_choice("features", values.features, EVALUATION_FEATURES)
+    check_choice("reference", values.reference, ("half", "train", "test"))
     check_choice("direction", values.direction, DIRECTIONS)
     for name in ("subset_size", "num_pictures", "size", "seed"):
         if values[name].value < 0:
@@ -208,6 +223,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
         _extractor(values),
         values.subset_size,
         values.seed,
+        values.reference,
     )
     made = pictures.of_test_pictures(
         data, generators, values.num_pictures, directions=directions
@@ -231,7 +247,13 @@ def _of_folders(values: flags.FlagValues) -> tuple:
     if values.paired:
         truth = folders.matched(fakes, real, "real picture")
     evaluator, probe = protocol.of_folders(
-        all_inputs, real, size, _extractor(values), values.subset_size, values.seed
+        all_inputs,
+        real,
+        size,
+        _extractor(values),
+        values.subset_size,
+        values.seed,
+        values.reference,
     )
 
     def some(domain):

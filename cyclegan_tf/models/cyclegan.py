@@ -228,11 +228,11 @@ class CycleGAN:
             "total_cycle_loss": total_cycle_loss,
             "identity_g_loss": identity_g_loss,
             "identity_f_loss": identity_f_loss,
-            "total_gen_g_loss": self._total(
-                gen_g_loss, total_cycle_loss, identity_g_loss, fake_y, cycled_y
+            "total_gen_g_loss": total(
+                gen_g_loss, total_cycle_loss, identity_g_loss, *self._outside(fake_y)
             ),
-            "total_gen_f_loss": self._total(
-                gen_f_loss, total_cycle_loss, identity_f_loss, fake_x, cycled_x
+            "total_gen_f_loss": total(
+                gen_f_loss, total_cycle_loss, identity_f_loss, *self._outside(fake_x)
             ),
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
             + self._penalty(judge_x, real_x, fake_x, 2),
@@ -240,12 +240,10 @@ class CycleGAN:
             + self._penalty(judge_y, real_y, fake_y, 3),
         }
 
-    def _total(self, adversarial, cycle, identity, fake, cycled) -> tf.Tensor:
-        """A generator's total loss, with what its images cost outside of [-1, 1]."""
-        if self.config.output_activation == "tanh":
-            return total(adversarial, cycle, identity)
-        outside = [range_loss(x, self.config.lambda_range) for x in (fake, cycled)]
-        return total(adversarial, cycle, identity, *outside)
+    def _outside(self, fake) -> list[tf.Tensor]:
+        """What fakes cost outside of [-1, 1]; the cycle loss draws cycled images in."""
+        linear = self.config.output_activation == "linear"
+        return [range_loss(fake, self.config.lambda_range)] if linear else []
 
     def _judge(self, discriminator, real, fake, pools, domain: int):
         """Logits of real images, of fakes, and of the fakes that it learns from itself.

@@ -34,13 +34,13 @@ class Reference:
     Attributes:
       moments: Of the features of one half.
       features: Those features, for the kernel distance.
-      others: The other half.
-      checkerboard: Of some of these; see `detectors.checkerboard`.
+      others: The other half; None if all are the reference.
+      checkerboard: Of some real pictures; see `detectors.checkerboard`.
     """
 
     moments: distances.Moments
     features: np.ndarray
-    others: Domain
+    others: Domain | None
     checkerboard: float
 
 
@@ -60,7 +60,8 @@ class Evaluator:
     """Measures translations into one or two domains, all by the same protocol.
 
     Args:
-      targets: Real pictures by direction, all of one size: the two halves.
+      targets: Real pictures by direction, all of one size: the reference, and others
+        (None: nothing is said of real pictures).
       extractor: Of features; None leaves out distances and the domain, and diversity is
         that of thumbnails.
       source: Half of the real pictures of X, where A2B is the only direction: the probe
@@ -89,7 +90,8 @@ class Evaluator:
         self._features = extractor or Extractor("thumbnails", thumbnails)
         self._subset_size, self._seed = subset_size, seed
         for direction, pair in targets.items():
-            where, number = f"The target of {direction}", min(map(len, pair))
+            where = f"The target of {direction}"
+            number = min(len(domain) for domain in pair if domain is not None)
             check_enough(where, "pictures in a half", number, subset_size)
         self._references = {
             direction: self._reference(direction, *domains)
@@ -103,11 +105,14 @@ class Evaluator:
             self._learned = f"probe-{len(real['B2A'])}-{len(real['A2B'])}"
         self._constant, self._latest = {}, {}
 
-    def _reference(self, direction: str, half: Domain, other: Domain) -> Reference:
+    def _reference(
+        self, direction: str, half: Domain, other: Domain | None
+    ) -> Reference:
         features = self._features_of(half, f"Real pictures, {direction}")
         moments = distances.Moments()
         moments.add(features)
-        some = np.stack([other.read(i) for i in range(min(len(other), 64))])
+        shown = half if other is None else other
+        some = np.stack([shown.read(i) for i in range(min(len(shown), 64))])
         return Reference(moments, features, other, detectors.checkerboard(some))
 
     def _features_of(self, domain: Domain, what: str) -> np.ndarray:
@@ -173,6 +178,8 @@ class Evaluator:
             )
             columns["doing_nothing"] = self._measured(nothing)
         others = self._references[made.direction].others
+        if others is None:
+            return columns
         number = min(len(others), len(made.outputs))
         chosen = np.linspace(0, len(others) - 1, number).round().astype(int)
         real = Translations(

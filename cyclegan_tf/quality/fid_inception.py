@@ -31,6 +31,11 @@ _EPSILON = 0.001
 # Tells the file from that of torchvision's InceptionV3, which has 1,000.
 _NUM_CLASSES = 1008
 
+_FETCH = (
+    "Fetch pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or "
+    "classify_image_graph_def.pb of Google's inception-2015-12-05.tgz."
+)
+
 # Filters, size, strides and padding of the first convolutions.
 _STEM = {
     "Conv2d_1a_3x3": (32, 3, 2, "valid"),
@@ -108,6 +113,8 @@ def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
       UserError: the file is missing, damaged, or of another network.
     """
     check_choice("mode", mode, MODES)
+    if not path:
+        raise UserError(f"FID's Inception needs a file, `feature_weights`. {_FETCH}")
     path, model, to_input = pathlib.Path(path).expanduser(), network(), MODES[mode]
     convolutions = [a for a in model.layers if isinstance(a, keras.layers.Conv2D)]
     shapes = {"fc.weight": (_NUM_CLASSES, 2048)}
@@ -213,9 +220,7 @@ def _arrays(path, found: dict[str, files.Tensor], shapes) -> dict[str, np.ndarra
     wrong = mismatches(shapes, {n: t.shape for n, t in found.items() if n in shapes})
     if wrong:
         raise UserError(
-            f"{path} holds no weights of FID's Inception: {wrong}. Fetch "
-            "pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or "
-            "classify_image_graph_def.pb of Google's inception-2015-12-05.tgz."
+            f"{path} holds no weights of FID's Inception: {wrong}. {_FETCH}"
         )
     with np.errstate(over="ignore"):
         arrays = {name: found[name].numpy().astype(np.float32) for name in shapes}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cyclegan_tf.config import EVALUATION_NETWORKS
 from cyclegan_tf.data.datasets import Domain, UnpairedData, resized
-from cyclegan_tf.quality import detectors, metrics, report
+from cyclegan_tf.quality import detectors, fid_inception, metrics, report
 from cyclegan_tf.quality.evaluation import Evaluator, check_enough, halves
 from cyclegan_tf.quality.features import Extractor, of_network
 from cyclegan_tf.quality.pictures import Translations, first
@@ -14,7 +14,9 @@ from cyclegan_tf.validation import UserError
 
 # What makes each kind of features, from the file of its weights; empty: no file.
 EXTRACTORS: dict[str, Callable[[str], Extractor]] = {
-    name: functools.partial(of_network, name) for name in EVALUATION_NETWORKS
+    **{name: functools.partial(of_network, name) for name in EVALUATION_NETWORKS},
+    "fid": functools.partial(fid_inception.load, mode="clean"),
+    "fid_legacy": functools.partial(fid_inception.load, mode="legacy_pytorch"),
 }
 
 
@@ -47,15 +49,18 @@ def of_data(
     extractor: Extractor | None,
     subset_size: int = 0,
     seed: int = 0,
+    reference: str = "half",
 ) -> tuple[Evaluator, dict]:
     """The evaluator of a data set, both directions.
 
     Args:
-      data: Training pictures, of which one half is the reference, and test pictures.
+      data: Training pictures and test pictures.
       image_size: Side of the pictures that are evaluated.
       extractor: See `Evaluator`.
       subset_size: See `Evaluator`.
       seed: Of the subsets.
+      reference: Distances are measured to one `half` of the training pictures, to all
+        of them (`train`), or to all test pictures (`test`), as published FIDs are.
 
     Returns:
       The evaluator, and what is told of its probe (`report.describe_probe`).
@@ -66,11 +71,20 @@ def of_data(
     if data.without_pictures:
         missing = " and ".join(data.without_pictures)
         raise UserError(f"An evaluation needs test pictures: {missing} has none.")
-    x, y = (halves(resized(d, image_size)) for d in (data.train_x, data.train_y))
+    train, test = (
+        [resized(domain, image_size) for domain in domains]
+        for domains in ((data.train_x, data.train_y), (data.test_x, data.test_y))
+    )
+    if reference == "half":
+        x, y = map(halves, train)
+    else:
+        sides = (train, test) if reference == "train" else (test, train)
+        x, y = zip(*sides, strict=True)
     evaluator = Evaluator(
         {"A2B": y, "B2A": x}, extractor, subset_size=subset_size, seed=seed
     )
-    return evaluator, _described(evaluator, data.test_x, data.test_y)
+    # The probe is tried on pictures that it has not learned from.
+    return evaluator, _described(evaluator, *(train if reference == "test" else test))
 
 
 def of_folders(
@@ -80,6 +94,7 @@ def of_folders(
     extractor: Extractor | None,
     subset_size: int,
     seed: int,
+    reference: str = "half",
 ) -> tuple[Evaluator, dict]:
     """The evaluator of one direction of folders, called A2B; see `of_data`.
 
@@ -91,13 +106,17 @@ def of_folders(
       extractor: See `Evaluator`.
       subset_size: See `Evaluator`.
       seed: Of the subsets.
+      reference: As for `of_data`; `train` and `test` are all of `real`.
     """
     y, x = halves(resized(real, size)), (None, None)
     if inputs is not None:
         check_enough("`input`", "pictures", len(inputs))
         x = halves(resized(inputs, size))
+    other = y[1]
+    if reference != "half":
+        y = resized(real, size), None
     evaluator = Evaluator({"A2B": y}, extractor, x[0], subset_size, seed)
-    return evaluator, _described(evaluator, x[1], y[1])
+    return evaluator, _described(evaluator, x[1], other)
 
 
 def _described(evaluator: Evaluator, test_x: Domain | None, test_y: Domain) -> dict:

@@ -53,8 +53,8 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         )
         if model.config.output_activation == "linear":
             outside = model.config.lambda_range
-            total_gen_g_loss += outside * (_outside(fake_y) + _outside(cycled_y))
-            total_gen_f_loss += outside * (_outside(fake_x) + _outside(cycled_x))
+            total_gen_g_loss += outside * _outside(fake_y)
+            total_gen_f_loss += outside * _outside(fake_x)
         if from_pool:
             disc_fake_x = d_x(from_pool("x", tf.stop_gradient(fake_x)), training=True)
             disc_fake_y = d_y(from_pool("y", tf.stop_gradient(fake_y)), training=True)

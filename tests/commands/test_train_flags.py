@@ -123,7 +123,6 @@ OF_NETWORKS = {
     "discriminator_filters": 7,
     "discriminator_layers": 1,
     "feature_network": "mobilenet_v2",
-    "feature_weights": "weights.h5",
 }
 
 

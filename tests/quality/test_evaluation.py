@@ -106,6 +106,37 @@ def test_numbers_are_those_of_the_parts(evaluator):
     assert model["diversity"] == pytest.approx(ratio, rel=1e-4)
 
 
+@pytest.mark.parametrize(("reference", "number"), [("train", 48), ("test", PICTURES)])
+def test_distances_are_measured_to_the_reference_that_is_asked_for(reference, number):
+    held = data()
+    evaluator, told = protocol.of_data(held, 32, COLOURS, reference=reference)
+    targets = held.train_y if reference == "train" else held.test_y
+    real = COLOURS(array(targets))
+    assert len(real) == number
+    outputs = array(drawn(5, 1, PICTURES))
+    expected = distances.Moments(), distances.Moments()
+    expected[0].add(COLOURS(outputs))
+    expected[1].add(real)
+    found = evaluator.numbers(Translations("A2B", array(drawn(2, 0, 12)), outputs))
+    (name,) = (n for n in found if n.startswith("A2B/frechet_distance/"))
+    assert name.endswith(f"/{PICTURES}-vs-{number}")
+    assert found[name]["model"] == pytest.approx(
+        distances.frechet_distance(*expected), rel=1e-4
+    )
+    # The probe learned from the reference, and is tried on the others.
+    assert told["pictures"]["x"] == (PICTURES if reference == "train" else 48)
+
+
+def test_all_pictures_of_a_folder_can_be_the_reference():
+    inputs, real = drawn(0, 0, 20), drawn(1, 1, 21)
+    args = inputs, real, 32, COLOURS, 0, 0
+    evaluator, told = protocol.of_folders(*args, "test")
+    found = evaluator.numbers(Translations("A2B", array(inputs), array(inputs)))
+    (name,) = (n for n in found if n.startswith("A2B/kernel_distance/"))
+    assert name.endswith("/20-vs-21") and found[name]["real"] is None
+    assert told["accuracy"]["x"] > 0.9
+
+
 def test_probe_is_described_and_turned_round_for_the_other_direction(prepared):
     evaluator, told = prepared
     assert told["accuracy"]["x"] > 0.9 and told["accuracy"]["y"] > 0.9

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.config_values import refused
 
-from cyclegan_tf.config import EVALUATION_NETWORKS
+from cyclegan_tf.config import EVALUATION_FEATURES
 from cyclegan_tf.networks import features as pretrained
 from cyclegan_tf.quality import features, protocol
 from cyclegan_tf.quality.features import Extractor
@@ -55,7 +55,7 @@ def test_network_with_random_weights_makes_features(name, monkeypatch):
 
 
 def test_weights_that_cannot_be_had_are_a_line_unless_they_are_needed(monkeypatch):
-    assert protocol.EXTRACTORS.keys() == EVALUATION_NETWORKS.keys()
+    assert tuple(protocol.EXTRACTORS) == EVALUATION_FEATURES
     monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
     found, line = protocol.find_extractor("efficientnet_lite2", "", needed=False)
     assert found is None and "\n" not in line
