@@ -114,8 +114,8 @@ PRESETS = {
             **_PROJECTED,
             "num_steps": 2200,
         },
-        record="Zebras in minutes: discriminators on features that ImageNet taught, 128 "
-        "px. `python train.py --preset quick`. 2,200 steps, on 2 CPU cores of an AMD "
+        record="Zebras in minutes, 128 px: discriminators on features that ImageNet "
+        "taught. `python train.py --preset quick`. 2,200 steps, on 2 CPU cores of an AMD "
         "EPYC 38 minutes beside other work, 1.7 GB; one seed: stripes on nearly every "
         "horse, on 9 of 20 next to nowhere else; some zebras turn into horses.",
     ),
@@ -131,15 +131,15 @@ PRESETS = {
     "demo": Preset(
         values=_DEMO,
         record="Stripes on and off drawn bodies at 64 px, learned sooner. "
-        "`python train.py --preset demo`. 2.5 minutes on 2 CPU cores; error to the truth "
-        "13.2 and 7.8 levels of 255, of doing nothing 29.0 and 27.2.",
+        "`python train.py --preset demo`. 2.5 minutes on 2 CPU cores; error to the "
+        "truth 13.2 and 7.8 levels of 255, of doing nothing 29.0 and 27.2.",
     ),
     "limits": Preset(
         values={**_DEMO, "input_skip": False, "dataset": "shapes_upside_down"},
         record="Where CycleGAN fails: animals are to be turned upside down. `python "
         "train.py --preset limits`. 2 to 8 minutes on one shared CPU core; with the "
-        "demo's recipe of November 2026 an error of 1.5 times that of doing nothing, of "
-        "a change of colour 0.35 times.",
+        "demo's recipe of November 2026 an error of 1.5 times that of doing nothing, "
+        "of a change of colour 0.35 times.",
         baseline={"dataset": "shapes_colour"},
     ),
     **FAMILY_PRESETS,
