@@ -115,9 +115,9 @@ PRESETS = {
             "num_steps": 2200,
         },
         record="Zebras in minutes, 128 px: discriminators on features that ImageNet "
-        "taught. `python train.py --preset quick`. 2,200 steps, on 2 CPU cores of an AMD "
-        "EPYC 38 minutes beside other work, 1.7 GB; one seed: stripes on nearly every "
-        "horse, on 9 of 20 next to nowhere else; some zebras turn into horses.",
+        "taught. `python train.py --preset quick`. 2,200 steps, on 2 CPU cores of an "
+        "AMD EPYC 38 minutes beside other work, 1.7 GB; one seed: stripes on nearly "
+        "every horse, on 9 of 20 next to nowhere else; some zebras become horses.",
     ),
     "quick256": Preset(
         values={
