@@ -63,9 +63,8 @@ def test_gradients_are_those_without_the_option(tiny, pair, option, fields):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", ["recompute", "jit_compile"])
-def test_two_replicas_train_as_one_device(tiny, random_images, option):
-    config = tiny(batch_size=2, pool_size=0, **{option: True})
+def test_two_replicas_that_recompute_train_as_one_device(tiny, random_images):
+    config = tiny(batch_size=2, pool_size=0, recompute=True)
     x, y = (random_images(2, 32, 32, 3, seed=seed) for seed in (0, 1))
     one = CycleGAN(config, 10)
     two = CycleGAN(config, 10, make_strategy("cpu:2"))
