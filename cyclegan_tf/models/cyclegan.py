@@ -76,10 +76,8 @@ class CycleGAN:
             self._loss_scale = loss_scale_of(config)
             names = GENERATOR_NAMES if config.average_decay else ()
             self._averages = {name: build_network(config, name) for name in names}
-        self.judges = [
-            on_images(heads, self._features)
-            for heads in (self.discriminator_x, self.discriminator_y)
-        ]
+        discriminators = self.discriminator_x, self.discriminator_y
+        self.judges = [on_images(d, self._features) for d in discriminators]
         self.start_averages()
         self._generators = self.generator_g, self.generator_f
         if config.recompute:
@@ -216,6 +214,8 @@ class CycleGAN:
         cycle_x_loss = cycle_loss(real_x, cycled_x, config.lambda_cycle)
         cycle_y_loss = cycle_loss(real_y, cycled_y, config.lambda_cycle)
         total_cycle_loss = cycle_x_loss + cycle_y_loss
+        range_g_loss = range_loss(fake_y, config.lambda_range)
+        range_f_loss = range_loss(fake_x, config.lambda_range)
         identity_g_loss = identity_f_loss = tf.zeros_like(gen_g_loss)
         if identity:
             lambda_identity = config.lambda_identity * config.identity_every_steps
@@ -229,21 +229,16 @@ class CycleGAN:
             "identity_g_loss": identity_g_loss,
             "identity_f_loss": identity_f_loss,
             "total_gen_g_loss": total(
-                gen_g_loss, total_cycle_loss, identity_g_loss, *self._outside(fake_y)
+                gen_g_loss, total_cycle_loss, identity_g_loss, range_g_loss
             ),
             "total_gen_f_loss": total(
-                gen_f_loss, total_cycle_loss, identity_f_loss, *self._outside(fake_x)
+                gen_f_loss, total_cycle_loss, identity_f_loss, range_f_loss
             ),
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
             + self._penalty(judge_x, real_x, fake_x, 2),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
             + self._penalty(judge_y, real_y, fake_y, 3),
         }
-
-    def _outside(self, fake) -> list[tf.Tensor]:
-        """What fakes cost outside of [-1, 1]; the cycle loss draws cycled images in."""
-        linear = self.config.output_activation == "linear"
-        return [range_loss(fake, self.config.lambda_range)] if linear else []
 
     def _judge(self, discriminator, real, fake, pools, domain: int):
         """Logits of real images, of fakes, and of the fakes that it learns from itself.
