@@ -1,4 +1,4 @@
-"""What a discriminator pays for being steep: R1, and WGAN-GP's penalty."""
+"""Gradient penalties of discriminators: R1, and WGAN-GP's."""
 
 from collections.abc import Callable
 

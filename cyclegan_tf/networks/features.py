@@ -221,7 +221,12 @@ def _of_keras(name: str, weights: str | None):
     make, scale, names = _KERAS[name]
     source = "imagenet" if weights == "" else None
     try:
-        network = make(include_top=False, weights=source, input_shape=(None, None, 3))
+        with warnings.catch_warnings():
+            # MobileNetV2 warns that its weights are of 224 px, as they should be.
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined")
+            network = make(
+                include_top=False, weights=source, input_shape=(None, None, 3)
+            )
     except Exception as error:  # noqa: BLE001 (Keras raises a bare Exception)
         raise UserError(
             f"The weights of {name} can't be fetched ({_first_line(error)}). Fetch "
