@@ -36,6 +36,8 @@ class TutorialCycleGAN:
         self.generator_g, self.generator_f = _resnet(config), _resnet(config)
         self.discriminator_x = _patchgan(config)
         self.discriminator_y = _patchgan(config)
+        self.judges = self.discriminator_x, self.discriminator_y
+        self.networks = {name: getattr(self, name) for name in NETWORKS}
         self._optimizers = {}
         for name in NETWORKS:
             adam = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)

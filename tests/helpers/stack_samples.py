@@ -42,7 +42,6 @@ RECIPES = {
         "output_activation": "linear",
         "upsampling": "resize",
         "average_decay": 0.9,
-        "adversarial_loss": "hinge",
         "beta_2": 0.99,
     },
 }
