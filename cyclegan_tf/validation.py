@@ -85,18 +85,20 @@ def _check_learning(config) -> None:
         )
     if config.learning_rate == 0:
         raise UserError("`learning_rate` must be above 0. Received: 0.")
-    if config.beta_1 >= 1:
-        raise UserError(f"`beta_1` must be below 1. Received: {config.beta_1}.")
-    if config.average_decay >= 1:
+    for name in ("beta_1", "beta_2", "average_decay"):
+        if (value := getattr(config, name)) >= 1:
+            raise UserError(f"`{name}` must be below 1. Received: {value}.")
+    if config.discriminator == "projected" and config.adversarial_loss == "wgan_gp":
         raise UserError(
-            f"`average_decay` must be below 1. Received: {config.average_decay}."
+            "`discriminator` projected needs an `adversarial_loss` such as hinge: its "
+            "heads have spectral norms. Received: wgan_gp."
         )
     if config.adversarial_loss == "wgan_gp" and config.pool_size:
         raise UserError(
             "`adversarial_loss` wgan_gp needs `pool_size` 0: a critic measures how far "
             f"the present fakes are. Received: {config.pool_size}."
         )
-    if config.total_epochs == 0:
+    if config.total_epochs == 0 and not config.num_steps:
         raise UserError("`num_epochs` + `num_decay_epochs` must be at least 1.")
     if config.seed >= 2**31:
         raise UserError(f"`seed` must be below 2**31. Received: {config.seed}.")
@@ -158,7 +160,31 @@ def check_strategy(strategy: str) -> None:
         )
 
 
+def check_features(config, features: str) -> None:
+    """Refuses to measure a run by the network that its discriminators stand on.
+
+    Generators that were taught to please its features would please the numbers too.
+
+    Args:
+      config: The run's `Config`.
+      features: Name of the network whose features are compared.
+
+    Raises:
+      UserError: it is the same; another is named.
+    """
+    if config.discriminator == "projected" and features == config.feature_network:
+        other = (
+            "efficientnet_lite0" if features.endswith("lite2") else "efficientnet_lite2"
+        )
+        raise UserError(
+            f"The discriminators of this run stand on {features}, so its features say "
+            f"nothing of how good it is. Measure with another network, such as {other}."
+        )
+
+
 def _check_evaluation(config) -> None:
+    if config.evaluate_every_epochs:
+        check_features(config, config.evaluation_features)
     metric = config.keep_best.rpartition("/")[2]
     if not config.keep_best:
         return

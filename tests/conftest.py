@@ -53,14 +53,6 @@ def pytest_addoption(parser):
     )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def judges(tmp_path_factory):
-    """Judges are kept here, and not in the user's folder."""
-    folder = tmp_path_factory.mktemp("cache")
-    os.environ["XDG_CACHE_HOME"] = str(folder)
-    return folder / "cyclegan_tf"
-
-
 @pytest.fixture(autouse=True)
 def fixed_seed():
     """Weights are the same in each run of a test."""

@@ -42,14 +42,13 @@ def test_controllable_presets_fit_the_generator_that_they_need():
 
 
 def test_official_presets_have_no_option_that_is_not_official():
-    ours = {"output_skip", "upsampling", "average_decay", "discriminator_pictures"}
-    ours |= {"test_size", "discriminator_learning_rate", "discriminator_norm"}
-    ours |= {"lambda_r1"}
+    ours = {"input_skip", "output_activation", "upsampling", "average_decay"}
+    ours |= {"test_size", "discriminator_learning_rate", "beta_2", "num_steps"}
     assert PRESETS["horse2zebra"].config == Config()
     for name in ("unet", "horse2zebra64", "shapes64", "tiny"):
         assert not ours & set(PRESETS[name].values), name
     for name in ("quick", "quick256", "demo"):
-        assert PRESETS[name].values["output_skip"], name
+        assert PRESETS[name].values["input_skip"], name
 
 
 def test_default_run_dir_is_named_by_preset_and_data():

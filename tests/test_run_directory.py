@@ -63,10 +63,17 @@ def test_bad_field_or_value_of_a_config_file_is_told(tmp_path):
         '{"seed": -1}': "`seed` must be at least 0. Received: -1.",
         '{"seed": "1"}': "`seed` must be int. Received: '1'.",
         '{"beta_1": NaN}': "`beta_1` must be a finite number. Received: nan.",
+        '{"lambda_r1": 0.2}': "it uses `lambda_r1`, which",
     }.items():
         (tmp_path / "config.json").write_text(content)
         with refused(told):
             load_config(tmp_path)
+
+
+def test_field_that_went_is_read_where_it_changed_nothing(tmp_path):
+    went = '{"lambda_r1": 0.0, "critic_steps": 1, "output_skip": false, "seed": 4}'
+    (tmp_path / "config.json").write_text(went)
+    assert load_config(tmp_path).seed == 4
 
 
 # --- Differences

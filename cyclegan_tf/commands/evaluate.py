@@ -11,16 +11,20 @@ import pathlib
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.config import (
+    DIRECTIONS,
+    EVALUATION_FEATURES,
+    EVALUATION_NETWORKS,
+    Config,
+)
 from cyclegan_tf.process import without_native_messages
-from cyclegan_tf.quality.metrics import FEATURES
 from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.validation import UserError, check_choice, check_features
 
 SUMMARY = (
     "Says how good translations are: whether they change domain, look like the target, "
     "keep the picture, and what goes wrong; each number beside that of doing nothing "
-    "and of real pictures. A judge is trained once for a data set and kept."
+    "and of real pictures."
 )
 
 FLAGS = {
@@ -40,10 +44,22 @@ FLAGS = {
         "test pictures of the same name in both domains, or in --input and --real, "
         "belong together: errors to the truth",
     ),
-    "features": ("judge", "what distances compare: judge, or inception (InceptionV3)"),
+    "features": (
+        Config.evaluation_features,
+        "network that ImageNet taught, whose features tell domains and distances: "
+        + ", ".join(EVALUATION_NETWORKS)
+        + "; or the Inception of published FIDs, whose file must be given: fid "
+        "(resized as clean-fid does) or fid_legacy (as pytorch-fid does)",
+    ),
     "feature_weights": (
         "",
-        "file of weights for InceptionV3(include_top=False); empty: Keras fetches them",
+        "file of its weights; empty: from Keras, or from its package",
+    ),
+    "reference": (
+        "half",
+        "real pictures that distances are measured to: half (of the training "
+        "pictures), train (all of these), or test (all test pictures, as published "
+        "FIDs have it); of folders, train and test are all of --real",
     ),
     "subset_size": (
         0,
@@ -51,7 +67,7 @@ FLAGS = {
     ),
     "num_pictures": (0, "the first so many test pictures of a domain; 0: all"),
     "size": (0, "side that pictures of folders are resized to; 0: their own, to 256"),
-    "seed": (0, "of the judge and of the subsets"),
+    "seed": (0, "of the subsets"),
     "data_dir": ("", "where tfds keeps its data sets; empty: as in the run"),
     "output": (
         "",
@@ -93,23 +109,23 @@ def run(values: flags.FlagValues) -> None:
         from cyclegan_tf.quality import detectors, metrics, protocol, report
         from cyclegan_tf.training.reporting import read_log
     if values.run_dir:
-        evaluator, judge, made, about = _of_run(values)
+        evaluator, probe, made, about = _of_run(values)
     else:
-        evaluator, judge, made, about = _of_folders(values)
+        evaluator, probe, made, about = _of_folders(values)
     numbers, problems = protocol.evaluate(evaluator, made)
     log = []
     if values.run_dir and not values.model:
         log = read_log(pathlib.Path(values.run_dir) / LOG_FILE)
         loss = load_config(values.run_dir).adversarial_loss
         problems += detectors.discriminator_won(log, loss)
-    about |= {"judge": judge, "seed": values.seed, "checkpoint": values.checkpoint}
+    about |= {"probe": probe, "seed": values.seed, "checkpoint": values.checkpoint}
+    about["reference"] = values.reference
     # What a training wrote there is not replaced by numbers of another model.
     place = values.output or ("." if values.model else values.run_dir) or "."
     folder = pathlib.Path(os.path.expanduser(place))
     paths = protocol.write(folder, evaluator, made, numbers, problems, about, log)
-    if judge:
-        print(report.judge_line(judge))
-    print(f"Distances by {evaluator.extractor.name}: no FID, see the page on quality.")
+    for line in report.features_lines(evaluator, probe):
+        print(line)
     print(metrics.table(numbers))
     told = metrics.spread_table(*metrics.last_five(log))
     if told:
@@ -121,7 +137,8 @@ def run(values: flags.FlagValues) -> None:
 
 def check_flags(values: flags.FlagValues) -> None:
     """Refuses values out of range, and flags that do not go together."""
-    check_choice("features", values.features, FEATURES)
+    check_choice("features", values.features, EVALUATION_FEATURES)
+    check_choice("reference", values.reference, ("half", "train", "test"))
     check_choice("direction", values.direction, DIRECTIONS)
     for name in ("subset_size", "num_pictures", "size", "seed"):
         if values[name].value < 0:
@@ -147,15 +164,24 @@ def check_flags(values: flags.FlagValues) -> None:
             "Give --run_dir, with or without --model; or --model with --input and "
             f"--real; or --fake with --real. Received: {named}. See --help."
         )
-    if given == {"fake", "real"} and values.features == "judge":
-        raise UserError(
-            "Without --input there is no other domain to train a judge on: give "
-            "--input, or --features inception."
-        )
     if values.paired and given == {"fake", "real"}:
         raise UserError("`paired` needs --input.")
-    if values.feature_weights and values.features != "inception":
-        raise UserError("`feature_weights` is for --features inception.")
+
+
+def _extractor(values: flags.FlagValues):
+    """The features that the flags name; none, and a line, where nobody asked for them.
+
+    Raises:
+      UserError: a flag asks for them, and they can't be had.
+    """
+    from cyclegan_tf.quality import protocol
+
+    asked = values["features"].present or bool(values.feature_weights)
+    wanted = values.features, values.feature_weights
+    found, line = protocol.find_extractor(*wanted, needed=asked)
+    if line:
+        print(line)
+    return found
 
 
 def _of_run(values: flags.FlagValues) -> tuple:
@@ -166,6 +192,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
     from cyclegan_tf.training.checkpoint_files import networks_in
 
     config = load_config(values.run_dir)
+    check_features(config, values.features)
     if values.data_dir:
         config = dataclasses.replace(config, data_dir=values.data_dir)
 
@@ -190,18 +217,18 @@ def _of_run(values: flags.FlagValues) -> tuple:
     if values.paired:
         true_y, true_x = folders.paired(data)
         data = dataclasses.replace(data, true_y=true_y, true_x=true_x)
-    evaluator, judge = protocol.of_data(
+    evaluator, probe = protocol.of_data(
         data,
         config.picture_size,
-        values.features,
-        values.feature_weights,
+        _extractor(values),
         values.subset_size,
         values.seed,
+        values.reference,
     )
     made = pictures.of_test_pictures(
         data, generators, values.num_pictures, directions=directions
     )
-    return evaluator, judge, made, about
+    return evaluator, probe, made, about
 
 
 def _of_folders(values: flags.FlagValues) -> tuple:
@@ -219,14 +246,14 @@ def _of_folders(values: flags.FlagValues) -> tuple:
         inputs = folders.matched(fakes, inputs, "input")
     if values.paired:
         truth = folders.matched(fakes, real, "real picture")
-    evaluator, judge = protocol.of_folders(
+    evaluator, probe = protocol.of_folders(
         all_inputs,
         real,
         size,
-        values.features,
-        values.feature_weights,
+        _extractor(values),
         values.subset_size,
         values.seed,
+        values.reference,
     )
 
     def some(domain):
@@ -245,4 +272,4 @@ def _of_folders(values: flags.FlagValues) -> tuple:
             "A2B", some(inputs), some(fakes), truth=some(truth)
         )
     about = {n: values[n].value for n in ("model", "fake", "real", "input")}
-    return evaluator, judge, [made], {**about, "size": size}
+    return evaluator, probe, [made], {**about, "size": size}

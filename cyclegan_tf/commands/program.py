@@ -137,6 +137,10 @@ def _usage(flag: flags.Flag) -> str:
 def entry(left: str, right: str) -> str:
     """A flag and its text, in two columns of an 88 column page."""
     text = textwrap.fill(right, 88, initial_indent=" " * 26, subsequent_indent=" " * 26)
+    if len(left) > 86:
+        # Choices that fill more than a line.
+        left = textwrap.fill(left.replace("|", "| "), 86, subsequent_indent=" " * 26)
+        left = left.replace("| ", "|")
     if len(left) > 22:
         return f"  {left}\n{text}"
     return f"  {left:<24}{text.lstrip()}"

@@ -16,9 +16,9 @@ from cyclegan_tf.data.datasets import Domain, UnpairedData
 from cyclegan_tf.process import num_cores
 
 
-def steps_per_epoch(num_x: int, num_y: int, pictures_per_step: int) -> int:
+def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:
     """Steps that show every picture of the longer domain at least once."""
-    return -(-max(num_x, num_y) // pictures_per_step)
+    return -(-max(num_x, num_y) // batch_size)
 
 
 def picture_index(
@@ -33,7 +33,7 @@ def picture_index(
     Args:
       seed: Seed of the run.
       domain: 0 for X, 1 for Y.
-      position: Pictures of a domain seen before, step * pictures_per_step + place.
+      position: Pictures of a domain seen before, step * batch_size + place.
       num_pictures: Pictures in this domain.
       epoch_size: Pictures of a domain shown in an epoch.
 
@@ -95,7 +95,7 @@ def batches_of(
 
 def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
     """Names of the pictures that a step trains on, those of X first; from step 0."""
-    number = config.pictures_per_step
+    number = config.batch_size
     epoch_size = number * steps_per_epoch(len(data.train_x), len(data.train_y), number)
     return [
         pictures.names[
@@ -123,11 +123,11 @@ def training_batches(
       num_steps: The step after the last one.
 
     Returns:
-      An iterable of (real_x, real_y), float32 [pictures_per_step / replicas,
+      An iterable of (real_x, real_y), float32 [batch_size / replicas,
       image_size, image_size, 3] in [-1, 1], on the GPU if there is one, distributed if
       there are several replicas.
     """
-    number, pair = config.pictures_per_step, _picture_pair(data, config)
+    number, pair = config.batch_size, _picture_pair(data, config)
     batches = batches_of(pair, number, strategy, start_step, num_steps)
     gpus = tf.config.list_logical_devices("GPU")
     if gpus and strategy.num_replicas_in_sync == 1:
@@ -141,7 +141,7 @@ def _picture_pair(data: UnpairedData, config: Config):
     """From a position to one augmented picture of each domain."""
     domains = (data.train_x, data.train_y)
     size = config.image_size
-    number = config.pictures_per_step
+    number = config.batch_size
     epoch_size = number * steps_per_epoch(len(data.train_x), len(data.train_y), number)
 
     def read(domain: int, position) -> np.ndarray:

@@ -15,7 +15,7 @@ from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
 from cyclegan_tf.networks.layers import (
     DoublingConvolution2D,
-    OutputSkip,
+    LinearOutput,
     ReflectionPadding2D,
 )
 from cyclegan_tf.networks.norms import is_instance_normalization
@@ -91,10 +91,8 @@ def portable(generator: keras.Model) -> keras.Model:
     ops = stacks.operations()
 
     def output(layer: keras.layers.Layer, x):
-        if isinstance(layer, OutputSkip):
-            image, change = x
-            towards = ops.tanh(change)
-            return image + towards - ops.abs(towards) * image
+        if isinstance(layer, LinearOutput):
+            return ops.minimum(ops.maximum(x, -1.0), 1.0)
         if isinstance(layer, ReflectionPadding2D):
             sides = (layer.padding, layer.padding)
             return ops.pad(x, ((0, 0), sides, sides, (0, 0)), mode="reflect")

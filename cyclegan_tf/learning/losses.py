@@ -80,14 +80,13 @@ def generator_loss(adversarial_loss: Callable, disc_fake: tf.Tensor) -> tf.Tenso
 
     Args:
       adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
-      disc_fake: Logits of the fakes.
+      disc_fake: Logits of the fakes: a map, or a list of maps.
 
     Returns:
       A scalar.
     """
-    if adversarial_loss is hinge:
-        return wasserstein(disc_fake, True)
-    return adversarial_loss(disc_fake, True)
+    loss = wasserstein if adversarial_loss is hinge else adversarial_loss
+    return _mean_over_maps(loss, disc_fake, True)
 
 
 def discriminator_loss(
@@ -100,15 +99,35 @@ def discriminator_loss(
 
     Args:
       adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
-      disc_real: Logits of real images.
-      disc_fake: Logits of fakes.
+      disc_real: Logits of real images: a map, or a list of maps.
+      disc_fake: Logits of fakes, alike.
 
     Returns:
       A scalar.
     """
-    real = adversarial_loss(disc_real, True)
-    fake = adversarial_loss(disc_fake, False)
+    real = _mean_over_maps(adversarial_loss, disc_real, True)
+    fake = _mean_over_maps(adversarial_loss, disc_fake, False)
     return (1.0 if adversarial_loss in (hinge, wasserstein) else 0.5) * (real + fake)
+
+
+def _mean_over_maps(adversarial_loss: Callable, logits, is_real: bool) -> tf.Tensor:
+    """A loss of one map of logits, or its mean over the maps of several heads."""
+    found = [adversarial_loss(part, is_real) for part in tf.nest.flatten(logits)]
+    return tf.add_n(found) / len(found) if len(found) > 1 else found[0]
+
+
+def range_loss(images: tf.Tensor, lambda_range: float) -> tf.Tensor:
+    """lambda_range * mean(max(0, |images| - 1)**2): what lies outside of [-1, 1].
+
+    Args:
+      images: What a generator with a `linear` output makes in training.
+      lambda_range: Weight.
+
+    Returns:
+      A scalar, at least 0.
+    """
+    outside = tf.nn.relu(tf.abs(images) - 1)
+    return lambda_range * tf.reduce_mean(tf.square(outside))
 
 
 def cycle_loss(real: tf.Tensor, cycled: tf.Tensor, lambda_cycle: float) -> tf.Tensor:

@@ -1,50 +1,8 @@
-"""What a discriminator pays for being steep: R1, and WGAN-GP's penalty."""
+"""Gradient penalties of discriminators: R1, and WGAN-GP's."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import tensorflow as tf
-
-from cyclegan_tf.config import Config
-
-# Updates between two of R1, each of so many times the weight (arXiv 1912.04958, B).
-R1_EVERY_UPDATES = 8
-
-
-def penalty(
-    config: Config,
-    discriminator: Callable,
-    real: tf.Tensor,
-    fakes: Sequence[tf.Tensor],
-    update: tf.Tensor,
-    seed: tf.Tensor,
-) -> tf.Tensor:
-    """What a configuration adds to a discriminator's loss, weighted.
-
-    Args:
-      config: With `lambda_r1`, R1 in every eighth update with eight times the weight;
-        with the loss `wgan_gp`, `interpolation_penalty` in all.
-      discriminator: From images to logits.
-      real: Float tensor [batch, height, width, channels].
-      fakes: Of the same shape when joined along the batch.
-      update: Updates of the discriminator so far, an integer scalar.
-      seed: Integer tensor [2].
-
-    Returns:
-      A scalar, at least 0.
-    """
-    total = tf.zeros((), real.dtype)
-    if config.lambda_r1:
-        weight = config.lambda_r1 * R1_EVERY_UPDATES
-        total += tf.cond(
-            update % R1_EVERY_UPDATES == 0,
-            lambda: weight * gradient_penalty(discriminator, real),
-            lambda: tf.zeros((), real.dtype),
-        )
-    if config.adversarial_loss == "wgan_gp":
-        fakes = tf.stop_gradient(tf.concat(fakes, axis=0))
-        slope = interpolation_penalty(discriminator, real, fakes, seed)
-        total += config.lambda_gradient * slope
-    return total
 
 
 def gradient_penalty(discriminator: Callable, real: tf.Tensor) -> tf.Tensor:

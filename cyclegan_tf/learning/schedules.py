@@ -51,19 +51,16 @@ def schedules_of(
     """The schedule of each network's optimizer.
 
     Args:
-      config: Rates, epochs, and `critic_steps`, the discriminators' updates in a step.
+      config: Rates, and epochs; or `num_steps`, half of them constant.
       generators: Names.
       discriminators: Names.
       steps_per_epoch: Steps in an epoch.
     """
-    epochs = config.num_epochs, config.num_decay_epochs
-    generators_rate = config.learning_rate
-    rate = config.discriminator_learning_rate or generators_rate
-    updates = steps_per_epoch * config.critic_steps
-    made = {
-        name: ConstantThenLinearDecay(generators_rate, *epochs, steps_per_epoch)
-        for name in generators
-    }
-    return made | {
-        name: ConstantThenLinearDecay(rate, *epochs, updates) for name in discriminators
-    }
+    length = config.num_epochs, config.num_decay_epochs, steps_per_epoch
+    if config.num_steps:
+        constant = config.num_steps // 2
+        length = constant, config.num_steps - constant, 1
+    rate = config.discriminator_learning_rate or config.learning_rate
+    rates = dict.fromkeys(generators, config.learning_rate)
+    rates |= dict.fromkeys(discriminators, rate)
+    return {name: ConstantThenLinearDecay(r, *length) for name, r in rates.items()}

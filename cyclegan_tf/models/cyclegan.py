@@ -19,13 +19,14 @@ from cyclegan_tf.learning.losses import (
     discriminator_loss,
     generator_loss,
     identity_loss,
+    range_loss,
     total,
 )
-from cyclegan_tf.learning.penalties import penalty
+from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.replicas import of_one_replica
 from cyclegan_tf.learning.schedules import schedules_of
 from cyclegan_tf.learning.state import State, state_of
-from cyclegan_tf.networks.discriminators import DISCRIMINATORS
+from cyclegan_tf.networks.discriminators import DISCRIMINATORS, features_of, on_images
 from cyclegan_tf.networks.generators import GENERATORS
 from cyclegan_tf.networks.precision import computing_in
 from cyclegan_tf.networks.recomputing import recomputing
@@ -44,7 +45,8 @@ class CycleGAN:
       strategy: A tf.distribute strategy; the current one if None.
 
     Raises:
-      UserError: the batch does not divide by the strategy's replicas.
+      UserError: the batch does not divide by the strategy's replicas, or there are no
+        weights for the network that `projected` discriminators stand on.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class CycleGAN:
                 self.generator_f = build_network(config, "generator_f")
                 self.discriminator_x = build_network(config, "discriminator_x")
                 self.discriminator_y = build_network(config, "discriminator_y")
+                self._features = features_of(config)
             self.optimizers = make_optimizers(
-                self.networks, self._schedules, config.beta_1
+                self.networks, self._schedules, config.beta_1, config.beta_2
             )
             self._loss_scale = loss_scale_of(config)
             names = GENERATOR_NAMES if config.average_decay else ()
             self._averages = {name: build_network(config, name) for name in names}
+        discriminators = self.discriminator_x, self.discriminator_y
+        self.judges = [on_images(d, self._features) for d in discriminators]
         self.start_averages()
         self._generators = self.generator_g, self.generator_f
         if config.recompute:
@@ -120,9 +125,8 @@ class CycleGAN:
         """Trains the four networks on one batch of each domain.
 
         Args:
-          real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1], where batch
-            is the configuration's `pictures_per_step`; with several replicas one such
-            batch each, as the strategy's datasets give them.
+          real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1]; with
+            several replicas each one's part, as the strategy's datasets give them.
           real_y: As many images of Y.
           identity: Whether this step has an identity loss; see `identity_every_steps`.
 
@@ -140,21 +144,12 @@ class CycleGAN:
         return losses
 
     def _replica_step(self, real_x, real_y, identity):
-        parts = [tf.split(real, self.config.critic_steps) for real in (real_x, real_y)]
-        *earlier, last = zip(*parts, strict=True)
-        for batch in earlier:
-            losses, gradients = self._compute(*batch, DISCRIMINATOR_NAMES, False)
-            update(self.optimizers, gradients, losses, self._loss_scale)
-        losses, gradients = self._compute(*last, NETWORKS, identity)
+        losses, gradients = self._compute(real_x, real_y, identity)
         update(self.optimizers, gradients, losses, self._loss_scale)
         return sum_over_replicas(losses)
 
     def compute_gradients(
-        self,
-        real_x: tf.Tensor,
-        real_y: tf.Tensor,
-        names: tuple[str, ...] = NETWORKS,
-        identity: bool = True,
+        self, real_x: tf.Tensor, real_y: tf.Tensor, identity: bool = True
     ):
         """The losses of a batch and the gradients of the four networks.
 
@@ -165,7 +160,6 @@ class CycleGAN:
         Args:
           real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
           real_y: As many images of Y.
-          names: The networks to train, all or `DISCRIMINATOR_NAMES`.
           identity: Whether there is an identity loss.
 
         Returns:
@@ -189,9 +183,8 @@ class CycleGAN:
             (generators_loss, GENERATOR_NAMES),
             (discriminators_loss, DISCRIMINATOR_NAMES),
         ):
-            if set(group) <= set(names):
-                trained = {k: self.networks[k].trainable_variables for k in group}
-                gradients |= tape.gradient(loss, trained, output_gradients=scale)
+            trained = {k: self.networks[k].trainable_variables for k in group}
+            gradients |= tape.gradient(loss, trained, output_gradients=scale)
         return losses, gradients
 
     def _losses(self, real_x, real_y, identity: bool) -> dict[str, tf.Tensor]:
@@ -203,23 +196,17 @@ class CycleGAN:
         adversarial, config = self._adversarial_loss, self.config
         identity = identity and config.lambda_identity > 0
         generator_g, generator_f = self._generators
-        shown_x, shown_y, more_x, more_y = real_x, real_y, [], []
-        if config.discriminator_pictures > 1:
-            batch = real_x.shape[0] // config.discriminator_pictures
-            real_x, real_y = real_x[:batch], real_y[:batch]
-            # Pictures for the discriminators, from which generators do not learn.
-            more_x = [generator_f(shown_y[batch:], training=True)]
-            more_y = [generator_g(shown_x[batch:], training=True)]
         fake_y, same_y = _fake_and_same(generator_g, real_x, real_y, identity)
         fake_x, same_x = _fake_and_same(generator_f, real_y, real_x, identity)
         cycled_x = generator_f(fake_y, training=True)
         cycled_y = generator_g(fake_x, training=True)
 
+        judge_x, judge_y = self.judges
         disc_real_x, disc_fake_x, disc_pool_x = self._judge(
-            self.discriminator_x, shown_x, fake_x, more_x, self.pools_x, 0
+            judge_x, real_x, fake_x, self.pools_x, 0
         )
         disc_real_y, disc_fake_y, disc_pool_y = self._judge(
-            self.discriminator_y, shown_y, fake_y, more_y, self.pools_y, 1
+            judge_y, real_y, fake_y, self.pools_y, 1
         )
 
         gen_g_loss = generator_loss(adversarial, disc_fake_y)
@@ -227,6 +214,8 @@ class CycleGAN:
         cycle_x_loss = cycle_loss(real_x, cycled_x, config.lambda_cycle)
         cycle_y_loss = cycle_loss(real_y, cycled_y, config.lambda_cycle)
         total_cycle_loss = cycle_x_loss + cycle_y_loss
+        range_g_loss = range_loss(fake_y, config.lambda_range)
+        range_f_loss = range_loss(fake_x, config.lambda_range)
         identity_g_loss = identity_f_loss = tf.zeros_like(gen_g_loss)
         if identity:
             lambda_identity = config.lambda_identity * config.identity_every_steps
@@ -239,35 +228,42 @@ class CycleGAN:
             "total_cycle_loss": total_cycle_loss,
             "identity_g_loss": identity_g_loss,
             "identity_f_loss": identity_f_loss,
-            "total_gen_g_loss": total(gen_g_loss, total_cycle_loss, identity_g_loss),
-            "total_gen_f_loss": total(gen_f_loss, total_cycle_loss, identity_f_loss),
+            "total_gen_g_loss": total(
+                gen_g_loss, total_cycle_loss, identity_g_loss, range_g_loss
+            ),
+            "total_gen_f_loss": total(
+                gen_f_loss, total_cycle_loss, identity_f_loss, range_f_loss
+            ),
             "disc_x_loss": discriminator_loss(adversarial, disc_real_x, disc_pool_x)
-            + self._penalty(self.discriminator_x, shown_x, [fake_x, *more_x], 2),
+            + self._penalty(judge_x, real_x, fake_x, 2),
             "disc_y_loss": discriminator_loss(adversarial, disc_real_y, disc_pool_y)
-            + self._penalty(self.discriminator_y, shown_y, [fake_y, *more_y], 3),
+            + self._penalty(judge_y, real_y, fake_y, 3),
         }
 
-    def _judge(self, discriminator, real, fake, more, pools, domain: int):
+    def _judge(self, discriminator, real, fake, pools, domain: int):
         """Logits of real images, of fakes, and of the fakes that it learns from itself.
 
         Generators learn by the fakes alone, so these have a call of their own: what
         is in a call goes through all of its backward passes.
         """
         disc_fake = discriminator(fake, training=True)
-        if not pools and not more:
+        if not pools:
             return discriminator(real, training=True), disc_fake, disc_fake
-        fakes = tf.stop_gradient(tf.concat([fake, *more], axis=0))
-        if pools:
-            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            fakes = pools[tf.get_static_value(replica)].query(fakes, self._seed(domain))
-        both = discriminator(tf.concat([real, fakes], axis=0), training=True)
-        disc_real, disc_pool = tf.split(both, 2)
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        pool = pools[tf.get_static_value(replica)]
+        shown = pool.query(tf.stop_gradient(fake), self._seed(domain))
+        both = discriminator(tf.concat([real, shown], axis=0), training=True)
+        parts = [tf.split(logits, 2) for logits in tf.nest.flatten(both)]
+        disc_real, disc_pool = zip(*parts, strict=True)
         return disc_real, disc_fake, disc_pool
 
-    def _penalty(self, discriminator, real, fakes, number: int):
-        updates = self.optimizers["discriminator_x"].iterations
-        seed = self._seed(number)
-        return penalty(self.config, discriminator, real, fakes, updates, seed)
+    def _penalty(self, discriminator, real, fake, number: int):
+        """What `wgan_gp` adds to a critic's loss."""
+        if self.config.adversarial_loss != "wgan_gp":
+            return tf.zeros((), real.dtype)
+        fake, seed = tf.stop_gradient(fake), self._seed(number)
+        steep = interpolation_penalty(discriminator, real, fake, seed)
+        return self.config.lambda_gradient * steep
 
     def _seed(self, number: int) -> tf.Tensor:
         """Seed of what is drawn in an update: 0, 1 for pools, 2, 3 for penalties."""
@@ -282,6 +278,9 @@ class CycleGAN:
         averaged = {averages.saved_as(k): v for k, v in self._averages.items()}
         optimizers = {name: adam.variables for name, adam in self.optimizers.items()}
         state = state_of(self.networks | averaged, optimizers, pools)
+        if self._features:
+            # Frozen weights are not saved, but named: a run goes on with the same ones.
+            state["features"] = {self._features.name: tf.Variable(0, trainable=False)}
         return state | (self._loss_scale.state() if self._loss_scale else {})
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.networks.layers import (
-    OutputSkip,
+    LinearOutput,
     ReflectionPadding2D,
     convolution,
     doubling_convolution,
@@ -28,7 +28,8 @@ def resnet(
     channels: int = 3,
     name: str = "resnet",
     *,
-    output_skip: bool = False,
+    input_skip: bool = False,
+    output_activation: str = "tanh",
     upsampling: str = "transposed",
 ) -> keras.Model:
     """The residual generator (arXiv 1703.10593, section 7.2; Johnson et al. 2016).
@@ -42,9 +43,9 @@ def resnet(
       num_blocks: Residual blocks; the paper takes 6 at 128 px and 9 at 256 px.
       channels: Channels of the images.
       name: Name of the model.
-      output_skip: The last convolution moves the input towards white or black
-        (`OutputSkip`), in place of tanh; its weights start half as large. Ours, not the
-        paper's.
+      input_skip: The last convolution also sees the input, by a kernel of its own that
+        is added, so that a copy is one linear map. Ours, not the paper's.
+      output_activation: `tanh`, or `linear` (`LinearOutput`); ours too.
       upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
 
     Returns:
@@ -65,9 +66,8 @@ def resnet(
         x = doubling_convolution(x, filters, 3, f"up_{i}_conv", upsampling=upsampling)
         x = _norm_relu(x, f"up_{i}")
     x = ReflectionPadding2D(3, name="last_pad")(x)
-    deviation = 0.01 if output_skip else 0.02
-    x = convolution(x, channels, 7, "last_conv", use_bias=True, deviation=deviation)
-    x = _output(inputs, x, output_skip)
+    x = convolution(x, channels, 7, "last_conv", use_bias=True)
+    x = _output(inputs, x, input_skip, output_activation)
     return keras.Model(inputs, x, name=name)
 
 
@@ -77,7 +77,8 @@ def unet(
     channels: int = 3,
     name: str = "unet",
     *,
-    output_skip: bool = False,
+    input_skip: bool = False,
+    output_activation: str = "tanh",
     upsampling: str = "transposed",
 ) -> keras.Model:
     """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
@@ -91,7 +92,8 @@ def unet(
       num_downs: Halvings; 8 is U-Net 256, 7 is U-Net 128.
       channels: Channels of the images.
       name: Name of the model.
-      output_skip: As for `resnet`; the last convolution starts as the others.
+      input_skip: As for `resnet`.
+      output_activation: As for `resnet`.
       upsampling: As for `resnet`.
 
     Returns:
@@ -109,7 +111,7 @@ def unet(
     x = doubling_convolution(
         x, channels, 4, "last_conv", upsampling=upsampling, use_bias=True
     )
-    x = _output(inputs, x, output_skip)
+    x = _output(inputs, x, input_skip, output_activation)
     return keras.Model(inputs, x, name=name)
 
 
@@ -137,11 +139,15 @@ def _unet_down(inputs, widths: list[int]):
     return x, skips
 
 
-def _output(inputs, x, output_skip: bool):
-    if output_skip:
-        return OutputSkip(name="last_skip", dtype=full_precision())([inputs, x])
-    tanh = keras.layers.Activation("tanh", name="last_tanh", dtype=full_precision())
-    return tanh(x)
+def _output(inputs, x, input_skip: bool, activation: str):
+    precise = full_precision()
+    if input_skip:
+        y = ReflectionPadding2D(3, name="skip_pad")(inputs)
+        y = convolution(y, x.shape[-1], 7, "skip_conv")
+        x = keras.layers.Add(name="last_add")([x, y])
+    if activation == "linear":
+        return LinearOutput(name="last_linear", dtype=precise)(x)
+    return keras.layers.Activation("tanh", name="last_tanh", dtype=precise)(x)
 
 
 def _norm_relu(x, name: str):
@@ -150,7 +156,8 @@ def _norm_relu(x, name: str):
 
 
 def _options(config: Config) -> dict:
-    return {"output_skip": config.output_skip, "upsampling": config.upsampling}
+    names = "input_skip", "output_activation", "upsampling"
+    return {name: getattr(config, name) for name in names}
 
 
 GENERATORS = {

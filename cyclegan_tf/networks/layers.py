@@ -138,24 +138,18 @@ class ResizeConvolution2D(DoublingConvolution2D):
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
-class OutputSkip(keras.layers.Layer):
-    """Moves each value of an image towards 1 or -1, as far as a change says.
+class LinearOutput(keras.layers.Layer):
+    """Leaves values as they are in training, and cuts them to [-1, 1] otherwise.
 
-    (1 - |t|) * image + t, where t = tanh(change). A change of 0 leaves the image as it
-    is, so a generator begins as a copy; one above 0 lightens, one below darkens, and
-    the result stays in [-1, 1]. Its slope at 0 is 1 - image upwards and 1 + image
-    downwards: black can be lightened and white darkened as fast as any value, where
-    tanh(atanh(image) + change) hardly moves them. Ours; both were measured (see the
-    page on quality). Only tanh, |t|, products and sums: int8 files know these.
+    In place of tanh, which saturates: where it has painted black, it hardly hears that
+    it should not. What lies outside costs `range_loss`.
 
-    Maps [image, change], both [batch, height, width, channels], to that shape.
+    Maps [batch, height, width, channels] to that shape.
     """
 
-    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Moves a batch of images in [-1, 1] by changes of any size."""
-        image, change = inputs
-        towards = tf.tanh(change)
-        return image + towards - tf.abs(towards) * image
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Cuts a batch of images, unless in training."""
+        return inputs if training else tf.clip_by_value(inputs, -1.0, 1.0)
 
 
 def convolution(
@@ -167,7 +161,6 @@ def convolution(
     strides: int = 1,
     zero_padding: int = 0,
     use_bias: bool = False,
-    deviation: float = 0.02,
     dtype: str | None = None,
 ):
     """A convolution that pads with zeros on all four sides.
@@ -180,7 +173,6 @@ def convolution(
       strides: 1, or 2 to halve even sides.
       zero_padding: Rows and columns of zeros added at each side.
       use_bias: False before a norm, which would cancel the bias.
-      deviation: Of the normal distribution that the weights start from.
       dtype: In which it computes; the present policy's if None.
 
     Returns:
@@ -195,7 +187,7 @@ def convolution(
         strides=strides,
         padding="valid",
         use_bias=use_bias,
-        kernel_initializer=_weights(deviation),
+        kernel_initializer=_weights(),
         name=name,
         dtype=dtype,
     )(x)
@@ -251,6 +243,6 @@ def residual_block(x, name: str):
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
-def _weights(deviation: float = 0.02) -> keras.initializers.Initializer:
+def _weights() -> keras.initializers.Initializer:
     # One object a layer: Keras warns when layers share an unseeded initializer.
-    return keras.initializers.RandomNormal(mean=0.0, stddev=deviation)
+    return keras.initializers.RandomNormal(mean=0.0, stddev=0.02)

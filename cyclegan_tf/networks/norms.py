@@ -1,4 +1,4 @@
-"""Norms of the networks, by the names that a configuration gives them."""
+"""The norm of the networks."""
 
 import keras
 import tensorflow as tf
@@ -87,17 +87,3 @@ def instance_normalization(
 def is_instance_normalization(layer: keras.layers.Layer) -> bool:
     """Whether `instance_normalization` made a layer, on either stack."""
     return type(layer).__name__ == InstanceNormalization.__name__
-
-
-def _layer_norm(name: str) -> keras.layers.Layer:
-    return keras.layers.LayerNormalization(
-        axis=(1, 2, 3), epsilon=NORM_EPSILON, scale=False, center=False, name=name
-    )
-
-
-# Each makes a layer of a name, without scale and offset. `layer` (arXiv 1607.06450)
-# takes one mean and one variance an image: channels keep their sizes.
-NORMS = {
-    "instance": instance_normalization,
-    "layer": _layer_norm,
-}

@@ -3,6 +3,7 @@
 Chen et al., "Training deep nets with sublinear memory cost" (arXiv 1604.06174).
 """
 
+import re
 from collections.abc import Callable
 
 import keras
@@ -50,7 +51,7 @@ def _stages(generator: keras.Model) -> list[keras.Model]:
     takes the images, if their values go into the output.
     """
     names = [layer.name for layer in generator.layers]
-    blocks = [name for name in names if name.endswith("_add")]
+    blocks = [name for name in names if re.fullmatch(r"block_\d+_add", name)]
     ends = ["down_2_relu", *blocks[_BLOCKS - 1 :: _BLOCKS], "up_1_relu"]
     if "first_conv" not in names:  # A U-Net: its skips cross all stages.
         ends = []
@@ -60,6 +61,6 @@ def _stages(generator: keras.Model) -> list[keras.Model]:
         end = generator.get_layer(name).output
         stages.append(keras.Model(start, end))
         start = end
-    skips = ends and type(generator.layers[-1]).__name__ == "OutputSkip"
+    skips = ends and "skip_conv" in names
     last = [images, start] if skips else start
     return [*stages, keras.Model(last, generator.outputs[0])]

@@ -56,9 +56,13 @@ def export_networks(
             f"The official U-Net has at least {MIN_HALVINGS} halvings; this run's has "
             f"{config.num_downs}."
         )
-    if config.output_skip or config.upsampling != "transposed":
-        name = "output_skip" if config.output_skip else "upsampling resize"
-        raise UserError(f"The official code has no generator with {name}.")
+    for name, here in (
+        ("input_skip", config.input_skip),
+        ("output_activation linear", config.output_activation == "linear"),
+        ("upsampling resize", config.upsampling == "resize"),
+    ):
+        if here:
+            raise UserError(f"The official code has no generator with {name}.")
     found = _state_dicts(config, run_dir)
     state_dicts = {f"{epoch}_net_{theirs}": found[theirs] for theirs in found}
     folder = pathlib.Path(os.path.expanduser(output))
@@ -69,6 +73,8 @@ def export_networks(
     _write(state_dicts, formats, folder)
     print(f"Wrote {', '.join(path.name for path in files)} to {folder}")
     print(f"They fit the official code's options {options(config, found)}")
+    if config.discriminator == "projected":
+        print("Its discriminators are projected: the official code has no such.")
     return files
 
 
@@ -81,9 +87,12 @@ def options(config: Config, networks: Iterable[str]) -> str:
         if config.discriminator == "patchgan":
             kind = f"n_layers --n_layers_D {config.discriminator_layers}"
         told.append(f"--netD {kind} --ndf {config.discriminator_filters}")
-        if config.discriminator_norm == "layer":
-            told.append("(its discriminators with layer norm, which it has not)")
     return " ".join([*told, "--norm instance --no_dropout"])
+
+
+def _is_projected(config: Config, name: str) -> bool:
+    """Whether a network is a discriminator of a kind that the official code lacks."""
+    return config.discriminator == "projected" and name.startswith("discriminator")
 
 
 def _of_generators(config: Config) -> str:
@@ -112,7 +121,7 @@ def _state_dicts(config: Config, run_dir: str) -> dict[str, dict[str, np.ndarray
             raise UserError(f"{checkpoint} holds no network.")
         state_dicts = {}
         for theirs, name in NETWORKS.items():
-            if name in held:
+            if name in held and not _is_projected(config, name):
                 network = checkpoints.load_network(run_dir, name, checkpoint)
                 weights = {k: v.numpy() for k, v in named_weights(network).items()}
                 architecture = pytorch_networks.of_config(config, name)

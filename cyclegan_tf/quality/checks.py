@@ -1,4 +1,4 @@
-"""What is looked at after each epoch, without a judge: the truth, and what goes wrong.
+"""What is looked at after each epoch: the truth, and what goes wrong.
 
 A few test pictures are enough for these; `evaluation.py` has the numbers that one
 quotes.
@@ -54,7 +54,7 @@ def told(errors: dict[str, float]) -> str:
 def problems(model: CycleGAN, data: UnpairedData) -> list[str]:
     """What goes wrong, in words, by the limits of `detectors.DETECTORS`.
 
-    Diversity is that of thumbnails here, and of the judge's features in an evaluation.
+    Diversity is that of thumbnails here, and of a network's features in an evaluation.
 
     Args:
       model: Its two generators are asked for a few test pictures.

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from cyclegan_tf.quality import corruptions, likeness
-from cyclegan_tf.quality.pictures import Translations
+from cyclegan_tf.quality import likeness
+from cyclegan_tf.quality.pictures import Translations, slightly_blurred
 
 _MIN_SIDE = 16
 
@@ -107,10 +107,10 @@ def hidden(real: np.ndarray, cycled: np.ndarray, cycled_blurred: np.ndarray) -> 
     Args:
       real: Inputs.
       cycled: Brought back from the fakes.
-      cycled_blurred: Brought back from `corruptions.slightly_blurred` fakes.
+      cycled_blurred: Brought back from `slightly_blurred` fakes.
     """
     jump = likeness.error(cycled_blurred, real) - likeness.error(cycled, real)
-    price = likeness.error(corruptions.slightly_blurred(real), real).mean()
+    price = likeness.error(slightly_blurred(real), real).mean()
     return float(jump.mean() / max(price, 0.1))
 
 

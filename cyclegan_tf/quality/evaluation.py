@@ -1,7 +1,7 @@
 """Evaluation: all numbers of a direction, beside those of doing nothing and of reality.
 
 Each domain's training pictures are cut into two halves. One half is the reference: the
-judge learns from it, and distances are measured to it. The other half is *real against
+probe learns from it, and distances are measured to it. The other half is *real against
 real*: what a perfect translation would get, on as many pictures as are translated.
 """
 
@@ -11,18 +11,19 @@ import numpy as np
 
 from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.learning import distances
+from cyclegan_tf.networks.features import digest
 from cyclegan_tf.process import progress_bar
-from cyclegan_tf.quality import detectors, likeness, metrics
-from cyclegan_tf.quality.features import Extractor, check_finite, of_judge
-from cyclegan_tf.quality.judge import Judge, digest
+from cyclegan_tf.quality import detectors, likeness, metrics, probe
+from cyclegan_tf.quality.features import Extractor, thumbnails
 from cyclegan_tf.quality.pictures import Translations
 from cyclegan_tf.validation import UserError
 
 _MIN_PICTURES = 4
 _MAX_SUBSET = 50
 _MAX_REFERENCE = 2000
+_MAX_LATEST = 6
 
-# The judge gives log-odds of Y.
+# The probe gives log-odds of Y.
 _SIGN = {"A2B": 1, "B2A": -1}
 
 
@@ -33,13 +34,13 @@ class Reference:
     Attributes:
       moments: Of the features of one half.
       features: Those features, for the kernel distance.
-      others: The other half.
-      checkerboard: Of some of these; see `detectors.checkerboard`.
+      others: The other half; None if all are the reference.
+      checkerboard: Of some real pictures; see `detectors.checkerboard`.
     """
 
     moments: distances.Moments
     features: np.ndarray
-    others: Domain
+    others: Domain | None
     checkerboard: float
 
 
@@ -59,12 +60,19 @@ class Evaluator:
     """Measures translations into one or two domains, all by the same protocol.
 
     Args:
-      targets: Real pictures by direction, all of one size: the two halves.
-      judge: Tells Y from X; None leaves out what it would say.
-      extractor: Of features; None for those of the judge.
+      targets: Real pictures by direction, all of one size: the reference, and others
+        (None: nothing is said of real pictures).
+      extractor: Of features; None leaves out distances and the domain, and diversity is
+        that of thumbnails.
+      source: Half of the real pictures of X, where A2B is the only direction: the probe
+        learns from them. None: there is no probe with one direction.
       subset_size: Pictures of each side in a subset of the kernel distance; 0: half of
         the smaller side, at most 50.
       seed: Of the subsets.
+
+    Attributes:
+      extractor: As given.
+      probe: Tells Y from X; None without an extractor, or without both domains.
 
     Raises:
       UserError: there are too few pictures for the distances.
@@ -73,40 +81,52 @@ class Evaluator:
     def __init__(
         self,
         targets: dict[str, tuple[Domain, Domain]],
-        judge: Judge | None,
-        extractor: Extractor | None = None,
+        extractor: Extractor | None,
+        source: Domain | None = None,
         subset_size: int = 0,
         seed: int = 0,
     ):
-        self.judge = judge
-        self._features_are_the_judges = extractor is None
-        self.extractor = extractor or of_judge(judge)
+        self.extractor, self.probe = extractor, None
+        self._features = extractor or Extractor("thumbnails", thumbnails)
         self._subset_size, self._seed = subset_size, seed
-        check_targets(targets, subset_size)
+        for direction, pair in targets.items():
+            where = f"The target of {direction}"
+            number = min(len(domain) for domain in pair if domain is not None)
+            check_enough(where, "pictures in a half", number, subset_size)
         self._references = {
             direction: self._reference(direction, *domains)
             for direction, domains in targets.items()
         }
-        self._constant, self._input_log_odds = {}, {}
+        real = {name: held.features for name, held in self._references.items()}
+        if source is not None:
+            real["B2A"] = self._features_of(source, "Real pictures, source")
+        if extractor and len(real) == 2:
+            self.probe = probe.fit(real["B2A"], real["A2B"])
+            self._learned = f"probe-{len(real['B2A'])}-{len(real['A2B'])}"
+        self._constant, self._latest = {}, {}
 
-    def _reference(self, direction: str, half: Domain, other: Domain) -> Reference:
-        moments, features = distances.Moments(), []
-        number = min(len(half), _MAX_REFERENCE)
+    def _reference(
+        self, direction: str, half: Domain, other: Domain | None
+    ) -> Reference:
+        features = self._features_of(half, f"Real pictures, {direction}")
+        moments = distances.Moments()
+        moments.add(features)
+        shown = half if other is None else other
+        some = np.stack([shown.read(i) for i in range(min(len(shown), 64))])
+        return Reference(moments, features, other, detectors.checkerboard(some))
+
+    def _features_of(self, domain: Domain, what: str) -> np.ndarray:
+        """Features of the pictures of a domain, of very many the first 2,000."""
+        number, found = min(len(domain), _MAX_REFERENCE), []
         bar = progress_bar(
-            total=number, desc=f"Real pictures, {direction}", unit="picture",
-            leave=False, delay=1,
-        )  # fmt: skip
+            total=number, desc=what, unit="picture", leave=False, delay=1
+        )
         with bar:
             for start in range(0, number, 64):
-                pictures = [half.read(i) for i in range(start, min(start + 64, number))]
-                for batch in self.extractor.batches(np.stack(pictures)):
-                    moments.add(batch)
-                    features.append(batch)
-                bar.update(len(pictures))
-        some = np.stack([other.read(i) for i in range(min(len(other), 64))])
-        return Reference(
-            moments, np.concatenate(features), other, detectors.checkerboard(some)
-        )
+                places = range(start, min(start + 64, number))
+                found.append(self._features(np.stack([domain.read(i) for i in places])))
+                bar.update(len(places))
+        return np.concatenate(found)
 
     def numbers(self, made: Translations) -> dict[str, dict[str, float | None]]:
         """All numbers of a direction.
@@ -119,19 +139,24 @@ class Evaluator:
           UserError: there are too few pictures, or features that are not finite.
         """
         number = len(made.outputs)
-        _check_enough(made.direction, "outputs", number, self._subset_size)
+        check_enough(made.direction, "outputs", number, self._subset_size)
         held = [p for p in (made.inputs, made.targets, made.truth) if p is not None]
         key = made.direction, number, len(held), digest(held)
         if key not in self._constant:
             # The same however often a training is evaluated.
             self._constant[key] = self._of_others(made)
         columns = {"model": self._measured(made), **self._constant[key]}
+        features = self.extractor.name if self.extractor else ""
         against = f"{number}-vs-{self._references[made.direction].moments.count}"
         protocols = {
-            "judge": of_judge(self.judge).name if self.judge else "",
-            "features": f"{self.extractor.name}/{against}",
+            "probe": f"{features}/{self._learned}" if self.probe else "",
+            "features": f"{features}/{against}",
             "": "",
         }
+        before = columns["doing_nothing"].get("log_odds")
+        for found in columns.values():
+            if before is not None and "log_odds" in found:
+                found["log_odds_moved"] = found["log_odds"] - before
         return {
             metrics.full_name(made.direction, name, protocols[metric.protocol]): {
                 model: found.get(name) for model, found in columns.items()
@@ -153,6 +178,8 @@ class Evaluator:
             )
             columns["doing_nothing"] = self._measured(nothing)
         others = self._references[made.direction].others
+        if others is None:
+            return columns
         number = min(len(others), len(made.outputs))
         chosen = np.linspace(0, len(others) - 1, number).round().astype(int)
         real = Translations(
@@ -165,53 +192,39 @@ class Evaluator:
         return columns
 
     def log_odds(self, direction: str, pictures: np.ndarray) -> np.ndarray:
-        """Log-odds of the target that the judge gives, float64 [number]."""
-        return _SIGN[direction] * self.judge.ask(pictures)[0]
+        """Log-odds of the target that the probe gives, float64 [number]."""
+        return _SIGN[direction] * self.probe.log_odds(self._of_pictures(pictures))
 
     def distances_to_mean(self, made: Translations) -> np.ndarray:
         """How far each output's features are from the mean of real ones."""
         mean = self._references[made.direction].moments.mean
-        return np.linalg.norm(self.extractor(made.outputs) - mean, axis=1)
+        return np.linalg.norm(self._of_pictures(made.outputs) - mean, axis=1)
+
+    def _of_pictures(self, pictures: np.ndarray) -> np.ndarray:
+        """Features; the last few are kept, since the page asks again."""
+        key = digest([pictures])
+        if key not in self._latest:
+            self._latest[key] = self._features(pictures)
+            for old in [*self._latest][:-_MAX_LATEST]:
+                del self._latest[old]
+        return self._latest[key]
 
     def _measured(self, made: Translations) -> dict[str, float]:
         """Numbers by short name, those that can be measured."""
         reference = self._references[made.direction]
-        log_odds, features = self._asked(made)
-        found = self._of_judge(made, log_odds)
-        found |= self._distances(features, reference)
+        features, found = self._of_pictures(made.outputs), {}
+        if self.probe:
+            log_odds = self.log_odds(made.direction, made.outputs)
+            found["taken_for_target"] = float((log_odds > 0).mean())
+            found["log_odds"] = float(log_odds.mean())
+        if self.extractor:
+            found |= self._distances(features, reference)
         found |= _likeness(made)
         found["diversity"] = distances.diversity(features) / max(
             distances.diversity(reference.features), 1e-9
         )
         found |= detectors.numbers(made, reference.checkerboard)
         return found
-
-    def _asked(self, made: Translations) -> tuple[np.ndarray | None, np.ndarray]:
-        """The judge's log-odds of the target, if there is one, and features."""
-        if self.judge is None:
-            return None, self.extractor(made.outputs)
-        log_odds, features = self.judge.ask(made.outputs)
-        if self._features_are_the_judges:
-            check_finite(features, self.extractor.name)
-        else:
-            features = self.extractor(made.outputs)
-        return _SIGN[made.direction] * log_odds, features
-
-    def _of_judge(self, made: Translations, log_odds: np.ndarray | None) -> dict:
-        if log_odds is None:
-            return {}
-        found = {"taken_for_target": float((log_odds > 0).mean())}
-        if made.inputs is not None:
-            before = self._mean_log_odds(made.direction, made.inputs)
-            found["log_odds_moved"] = float(log_odds.mean() - before)
-        return found
-
-    def _mean_log_odds(self, direction: str, pictures: np.ndarray) -> float:
-        """Asks once, since a training has the same inputs at each evaluation."""
-        key = direction, digest([pictures])
-        if key not in self._input_log_odds:
-            self._input_log_odds[key] = self.log_odds(direction, pictures).mean()
-        return self._input_log_odds[key]
 
     def _distances(self, features: np.ndarray, reference: Reference) -> dict:
         smaller = min(len(features), len(reference.features))
@@ -259,16 +272,8 @@ def _mean_of_some(values: np.ndarray) -> float | None:
     return None if np.isnan(values).all() else np.nanmean(values)
 
 
-def check_targets(
-    targets: dict[str, tuple[Domain, Domain]], subset_size: int = 0
-) -> None:
-    """Refuses targets with too few pictures; arguments as of `Evaluator`."""
-    for direction, pair in targets.items():
-        where, number = f"The target of {direction}", min(map(len, pair))
-        _check_enough(where, "pictures in a half", number, subset_size)
-
-
-def _check_enough(where: str, what: str, number: int, subset_size: int) -> None:
+def check_enough(where: str, what: str, number: int, subset_size: int = 0) -> None:
+    """Refuses too few pictures of something, with a `UserError`."""
     if subset_size and number < subset_size:
         raise UserError(
             f"{where} has {number} {what}, fewer than the subset size "

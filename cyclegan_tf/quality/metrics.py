@@ -13,9 +13,6 @@ import numpy as np
 # it is, and of real pictures of the target.
 MODELS = ("model", "doing_nothing", "real")
 
-# What distances can compare.
-FEATURES = ("judge", "inception")
-
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -25,7 +22,7 @@ class Metric:
       text: What it is called in the table.
       better: `higher`, `lower`, or `` where neither is good for itself.
       shown: How a value is written.
-      protocol: What a full name must also carry: `judge`, `features` or nothing.
+      protocol: What a full name must also carry: `probe`, `features` or nothing.
     """
 
     text: str
@@ -35,8 +32,8 @@ class Metric:
 
 
 METRICS = {
-    "taken_for_target": Metric("taken for the target", "higher", "{:.0%}", "judge"),
-    "log_odds_moved": Metric("log-odds moved", "higher", "{:.2f}", "judge"),
+    "taken_for_target": Metric("taken for the target", "higher", "{:.0%}", "probe"),
+    "log_odds_moved": Metric("log-odds moved", "higher", "{:.2f}", "probe"),
     "kernel_distance": Metric("kernel distance", "lower", "{:.4f}", "features"),
     "kernel_distance_deviation": Metric(
         "  its deviation over subsets", "", "{:.4f}", "features"
@@ -67,8 +64,8 @@ _TOLD = ("taken_for_target", "kernel_distance", "structure")
 def full_name(direction: str, name: str, protocol: str = "") -> str:
     """The name of a number with all that it depends on.
 
-    `A2B/kernel_distance/judge-1a2b3c4d-64px-bicubic/120-vs-667`: direction, number,
-    network, digest of its weights, resize, and pictures on both sides.
+    `A2B/kernel_distance/mobilenet_v2-1a2b3c4d-224px-bicubic/120-vs-667`: direction,
+    number, network, digest of its weights, resize, and pictures on both sides.
     """
     return "/".join(part for part in (direction, name, protocol) if part)
 
@@ -100,6 +97,11 @@ def value_of(metric: str, numbers: Mapping[str, float]) -> float | None:
 def higher_is_better(metric: str) -> bool:
     """Whether a number is the better the higher, by its name as `value_of` takes it."""
     return METRICS[metric.rpartition("/")[2]].better == "higher"
+
+
+def needs_features(metric: str) -> bool:
+    """Whether a number is measured by features; its name as `value_of` takes it."""
+    return bool(METRICS[metric.rpartition("/")[2]].protocol)
 
 
 def last_five(records: Sequence[Mapping]) -> tuple[dict, dict]:

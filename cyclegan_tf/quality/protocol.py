@@ -1,93 +1,129 @@
-"""How a data set is evaluated: what is the reference, which judge, which features."""
+"""How a data set is evaluated: what is the reference, and which features."""
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from cyclegan_tf.config import EVALUATION_NETWORKS
 from cyclegan_tf.data.datasets import Domain, UnpairedData, resized
-from cyclegan_tf.quality import detectors, features, judge, metrics, report
-from cyclegan_tf.quality.evaluation import Evaluator, check_targets, halves
+from cyclegan_tf.quality import detectors, fid_inception, metrics, report
+from cyclegan_tf.quality.evaluation import Evaluator, check_enough, halves
+from cyclegan_tf.quality.features import Extractor, of_network
 from cyclegan_tf.quality.pictures import Translations, first
 from cyclegan_tf.validation import UserError
+
+# What makes each kind of features, from the file of its weights; empty: no file.
+EXTRACTORS: dict[str, Callable[[str], Extractor]] = {
+    **{name: functools.partial(of_network, name) for name in EVALUATION_NETWORKS},
+    "fid": functools.partial(fid_inception.load, mode="clean"),
+    "fid_legacy": functools.partial(fid_inception.load, mode="legacy_pytorch"),
+}
+
+
+def find_extractor(
+    name: str, weights: str, needed: bool, flag: str = "feature_weights"
+) -> tuple[Extractor | None, str]:
+    """Features, or a line that says why there are none.
+
+    Args:
+      name: Of `EXTRACTORS`.
+      weights: File of its weights; empty: what is installed, or can be fetched.
+      needed: Whether to fail without them.
+      flag: What takes the file, for the message.
+
+    Raises:
+      UserError: they are needed, and can't be had.
+    """
+    try:
+        return EXTRACTORS[name](weights), ""
+    except UserError as error:
+        told = str(error).replace("feature_weights", flag)
+        if needed:
+            raise UserError(told) from error
+        return None, f"Distances and domain are not measured: {told}"
 
 
 def of_data(
     data: UnpairedData,
     image_size: int,
-    kind: str = "judge",
-    feature_weights: str = "",
+    extractor: Extractor | None,
     subset_size: int = 0,
     seed: int = 0,
+    reference: str = "half",
 ) -> tuple[Evaluator, dict]:
-    """The evaluator of a data set, both directions, its judge trained if need be.
+    """The evaluator of a data set, both directions.
 
     Args:
-      data: Training pictures, of which one half is the reference, and test pictures.
+      data: Training pictures and test pictures.
       image_size: Side of the pictures that are evaluated.
-      kind: Of `metrics.FEATURES`.
-      feature_weights: See `features.inception`.
+      extractor: See `Evaluator`.
       subset_size: See `Evaluator`.
-      seed: Of the judge and of the subsets.
+      seed: Of the subsets.
+      reference: Distances are measured to one `half` of the training pictures, to all
+        of them (`train`), or to all test pictures (`test`), as published FIDs are.
 
     Returns:
-      The evaluator, and what is told of its judge (`report.describe_judge`).
+      The evaluator, and what is told of its probe (`report.describe_probe`).
 
     Raises:
-      UserError: there are too few pictures, or no weights.
+      UserError: there are too few pictures.
     """
     if data.without_pictures:
         missing = " and ".join(data.without_pictures)
         raise UserError(f"An evaluation needs test pictures: {missing} has none.")
-    sides = [halves(resized(d, image_size)) for d in (data.train_x, data.train_y)]
-    targets = {"A2B": sides[1], "B2A": sides[0]}
-    check_targets(targets, subset_size)
-    extractor = _extractor(kind, feature_weights)
-    trained = judge.prepare(
-        halves(data.train_x)[0], halves(data.train_y)[0], image_size, seed
+    train, test = (
+        [resized(domain, image_size) for domain in domains]
+        for domains in ((data.train_x, data.train_y), (data.test_x, data.test_y))
     )
-    evaluator = Evaluator(targets, trained, extractor, subset_size, seed)
-    return evaluator, _described(trained, data.test_x, data.test_y)
+    if reference == "half":
+        x, y = map(halves, train)
+    else:
+        sides = (train, test) if reference == "train" else (test, train)
+        x, y = zip(*sides, strict=True)
+    evaluator = Evaluator(
+        {"A2B": y, "B2A": x}, extractor, subset_size=subset_size, seed=seed
+    )
+    # The probe is tried on pictures that it has not learned from.
+    return evaluator, _described(evaluator, *(train if reference == "test" else test))
 
 
 def of_folders(
     inputs: Domain | None,
     real: Domain,
     size: int,
-    kind: str,
-    feature_weights: str,
+    extractor: Extractor | None,
     subset_size: int,
     seed: int,
+    reference: str = "half",
 ) -> tuple[Evaluator, dict]:
     """The evaluator of one direction of folders, called A2B; see `of_data`.
 
     Args:
-      inputs: Pictures of the source domain, half of which the judge learns from; None
-        for no judge.
+      inputs: Pictures of the source domain, half of which the probe learns from, and is
+        tried on the rest; None for no probe.
       real: Pictures of the target.
       size: Side at which all are compared.
-      kind: Of `metrics.FEATURES`.
-      feature_weights: See `features.inception`.
+      extractor: See `Evaluator`.
       subset_size: See `Evaluator`.
-      seed: Of the judge and of the subsets.
+      seed: Of the subsets.
+      reference: As for `of_data`; `train` and `test` are all of `real`.
     """
-    y = halves(resized(real, size))
-    check_targets({"A2B": y}, subset_size)
-    extractor = _extractor(kind, feature_weights)
-    if inputs is None:
-        return Evaluator({"A2B": y}, None, extractor, subset_size, seed), {}
-    x = halves(resized(inputs, size))
-    trained = judge.prepare(x[0], y[0], size, seed)
-    evaluator = Evaluator({"A2B": y}, trained, extractor, subset_size, seed)
-    return evaluator, _described(trained, x[1], y[1])
+    y, x = halves(resized(real, size)), (None, None)
+    if inputs is not None:
+        check_enough("`input`", "pictures", len(inputs))
+        x = halves(resized(inputs, size))
+    other = y[1]
+    if reference != "half":
+        y = resized(real, size), None
+    evaluator = Evaluator({"A2B": y}, extractor, x[0], subset_size, seed)
+    return evaluator, _described(evaluator, x[1], other)
 
 
-def _described(trained: judge.Judge, test_x: Domain, test_y: Domain) -> dict:
-    """What is told of a judge, tried on pictures that it has not seen."""
-    return report.describe_judge(trained, {"x": first(test_x), "y": first(test_y)})
-
-
-def _extractor(kind: str, feature_weights: str) -> features.Extractor | None:
-    """The features asked for; None for the judge's."""
-    return features.inception(feature_weights) if kind == "inception" else None
+def _described(evaluator: Evaluator, test_x: Domain | None, test_y: Domain) -> dict:
+    """What is told of the probe, tried on pictures that it has not learned from."""
+    if evaluator.probe is None:
+        return {}
+    return report.describe_probe(evaluator, {"x": first(test_x), "y": first(test_y)})
 
 
 def evaluate(
@@ -135,7 +171,7 @@ def write(
     record = {
         **about,
         "pictures": {made.direction: len(made.outputs) for made in all_made},
-        "features": evaluator.extractor.name,
+        "features": evaluator.extractor.name if evaluator.extractor else None,
         "numbers": dict(numbers),
         "problems": list(problems),
         "versions": report.versions(),

@@ -14,7 +14,6 @@ from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.quality import likeness
 from cyclegan_tf.quality.evaluation import Evaluator
-from cyclegan_tf.quality.judge import Judge
 from cyclegan_tf.quality.pictures import Translations
 
 JSON_FILE = "evaluation.json"
@@ -22,40 +21,37 @@ PAGE_FILE = "evaluation.png"
 _SHOWN_SIDE = 256
 
 
-def describe_judge(judge: Judge, tests: Mapping[str, np.ndarray]) -> dict:
-    """What is told of a judge: its fingerprints, and how often it is right.
+def describe_probe(evaluator: Evaluator, tests: Mapping[str, np.ndarray]) -> dict:
+    """How often a probe is right.
 
     Args:
-      judge: The judge.
-      tests: Real pictures that it was not trained on, uint8, by domain `x` and `y`.
+      evaluator: Has the probe.
+      tests: Real pictures that it has not learned from, uint8, by domain `x` and `y`.
 
     Returns:
-      `side`, `fingerprint`, `digest`, and by domain its `accuracy` in [0, 1] and the
-      number of `pictures`.
+      By domain the `accuracy` in [0, 1] and the number of `pictures`.
     """
-    told = {
-        "side": judge.side,
-        "fingerprint": judge.fingerprint,
-        "digest": judge.digest,
-        "accuracy": {},
-        "pictures": {},
-    }
-    for domain, pictures in tests.items():
-        log_odds = judge.ask(pictures)[0] * (1 if domain == "y" else -1)
+    told = {"accuracy": {}, "pictures": {}}
+    for domain, direction in (("x", "B2A"), ("y", "A2B")):
+        log_odds = evaluator.log_odds(direction, tests[domain])
         told["accuracy"][domain] = float((log_odds > 0).mean())
-        told["pictures"][domain] = len(pictures)
+        told["pictures"][domain] = len(log_odds)
     return told
 
 
-def judge_line(told: Mapping) -> str:
-    """What `describe_judge` found, in a line."""
-    parts = [
-        f"{share:.0%} of {told['pictures'][domain]} real pictures of {domain.upper()}"
-        for domain, share in told["accuracy"].items()
-    ]
-    return f"The judge ({told['digest']}, {told['side']} px) is right on " + (
-        " and ".join(parts) + "."
-    )
+def features_lines(evaluator: Evaluator, told: Mapping) -> list[str]:
+    """What distances compare, and what `describe_probe` found, a line each."""
+    if evaluator.extractor is None:
+        return []
+    lines = [f"Distances and domain by {evaluator.extractor.name}."]
+    if told:
+        right = " and ".join(
+            f"{share:.0%} of {told['pictures'][domain]} real pictures of "
+            f"{domain.upper()}"
+            for domain, share in told["accuracy"].items()
+        )
+        lines.append(f"The linear probe is right on {right}.")
+    return lines
 
 
 def versions() -> dict[str, str]:
@@ -93,7 +89,7 @@ def write_page(
     """Writes `evaluation.png`: the best, the median and the worst of each direction.
 
     They are ordered by their error to the truth where that is known, else by the
-    judge's log-odds of the target, else by how near their features are to the mean of
+    probe's log-odds of the target, else by how near their features are to the mean of
     real ones.
     """
     from matplotlib.figure import Figure
@@ -154,7 +150,7 @@ def _ranked(evaluator: Evaluator, made: Translations) -> tuple[np.ndarray, list[
     if made.truth is not None:
         errors = likeness.error(made.outputs, made.truth)
         return np.argsort(-errors, kind="stable"), [f"error {e:.1f}" for e in errors]
-    if evaluator.judge is not None:
+    if evaluator.probe is not None:
         found = evaluator.log_odds(made.direction, made.outputs)
         return np.argsort(found, kind="stable"), [f"log-odds {v:.1f}" for v in found]
     apart = evaluator.distances_to_mean(made)

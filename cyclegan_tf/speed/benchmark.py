@@ -113,7 +113,7 @@ def mean_step(measured: Measured) -> float:
 
 def _pictures(config: Config) -> list[tf.Tensor]:
     size = config.image_size, config.image_size, 3
-    shape = (config.pictures_per_step, *size)
+    shape = (config.batch_size, *size)
     return [tf.random.uniform(shape, -1, 1, seed=seed) for seed in (0, 1)]
 
 
@@ -141,7 +141,7 @@ def _beside(
 ) -> dict[str, Call]:
     """The other steps, where they do the same, and a generator's call."""
     calls = {}
-    if "plain" in others and plain_step.does_all_of(model.config):
+    if "plain" in others:
         step = tf.function(
             lambda x, y: plain_step.train_step(model, x, y), autograph=False
         )

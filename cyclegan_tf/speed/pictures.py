@@ -59,7 +59,7 @@ def write_folder(folder: pathlib.Path, size: int) -> None:
 
 def _rate(config: Config) -> float:
     data = datasets.load(config)
-    number = config.pictures_per_step
+    number = config.batch_size
     steps = -(-_PICTURES // (2 * number))
     batches = iter(
         training_batches(data, config, tf.distribute.get_strategy(), 0, 2 * steps)

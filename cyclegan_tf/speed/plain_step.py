@@ -25,7 +25,7 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
     lambda_cycle = model.config.lambda_cycle
     lambda_identity = model.config.lambda_identity
     g, f = model.generator_g, model.generator_f
-    d_x, d_y = model.discriminator_x, model.discriminator_y
+    d_x, d_y = model.judges
     loss_name = model.config.adversarial_loss
 
     with tf.GradientTape(persistent=True) as tape:
@@ -51,6 +51,10 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         total_gen_f_loss = (
             gen_f_loss + total_cycle_loss + weight * _distance(real_x, same_x)
         )
+        if model.config.output_activation == "linear":
+            outside = model.config.lambda_range
+            total_gen_g_loss += outside * _outside(fake_y)
+            total_gen_f_loss += outside * _outside(fake_x)
         if from_pool:
             disc_fake_x = d_x(from_pool("x", tf.stop_gradient(fake_x)), training=True)
             disc_fake_y = d_y(from_pool("y", tf.stop_gradient(fake_y)), training=True)
@@ -59,10 +63,13 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         disc_y_loss = _discriminator_loss(loss_name, disc_real_y, disc_fake_y)
         disc_y_loss += _slope_penalty(model, d_y, real_y, fake_y, 3)
     gradients = {
-        "generator_g": tape.gradient(total_gen_g_loss, g.trainable_variables),
-        "generator_f": tape.gradient(total_gen_f_loss, f.trainable_variables),
-        "discriminator_x": tape.gradient(disc_x_loss, d_x.trainable_variables),
-        "discriminator_y": tape.gradient(disc_y_loss, d_y.trainable_variables),
+        name: tape.gradient(loss, model.networks[name].trainable_variables)
+        for name, loss in (
+            ("generator_g", total_gen_g_loss),
+            ("generator_f", total_gen_f_loss),
+            ("discriminator_x", disc_x_loss),
+            ("discriminator_y", disc_y_loss),
+        )
     }
     losses = {
         "gen_g_loss": gen_g_loss,
@@ -102,16 +109,19 @@ def train_step(model, real_x, real_y):
     return losses
 
 
-def does_all_of(config) -> bool:
-    """Whether that step does what a configuration says: not what is ours alone."""
-    return (
-        config.discriminator_pictures == config.critic_steps == 1
-        and not config.lambda_r1
-    )
-
-
 def _distance(a, b):
     return tf.reduce_mean(tf.abs(a - b))
+
+
+def _outside(images):
+    return tf.reduce_mean(tf.maximum(0.0, tf.abs(images) - 1) ** 2)
+
+
+def _over_maps(loss, logits):
+    """`projected` discriminators give a map of logits for each of their heads."""
+    if not isinstance(logits, (list, tuple)):
+        return loss(logits)
+    return sum(loss(part) for part in logits) / len(logits)
 
 
 def _adversarial(loss_name, logits, target):
@@ -131,13 +141,13 @@ def _adversarial(loss_name, logits, target):
 
 def _generator_loss(loss_name, disc_fake):
     if loss_name == "hinge":
-        return -tf.reduce_mean(disc_fake)
-    return _adversarial(loss_name, disc_fake, 1.0)
+        return _over_maps(lambda logits: -tf.reduce_mean(logits), disc_fake)
+    return _over_maps(lambda logits: _adversarial(loss_name, logits, 1.0), disc_fake)
 
 
 def _discriminator_loss(loss_name, disc_real, disc_fake):
-    real = _adversarial(loss_name, disc_real, 1.0)
-    both = real + _adversarial(loss_name, disc_fake, 0.0)
+    both = _over_maps(lambda logits: _adversarial(loss_name, logits, 1.0), disc_real)
+    both += _over_maps(lambda logits: _adversarial(loss_name, logits, 0.0), disc_fake)
     return both if loss_name in ("hinge", "wgan_gp") else 0.5 * both
 
 

@@ -74,7 +74,7 @@ def lines(measured: Measured, more: Mapping[str, float]) -> list[str]:
 def row(preset: str, measured: Measured, more: Mapping[str, float]) -> str:
     """A row of the page's table of presets, in Markdown."""
     config, seconds = measured.config, mean_step(measured)
-    steps = config.total_epochs * -(-_EPOCH_PICTURES // config.pictures_per_step)
+    steps = config.total_epochs * -(-_EPOCH_PICTURES // config.batch_size)
     memory = measured.peak_gigabytes
     if not tf.config.list_physical_devices("GPU"):
         memory = more.get("peak_gigabytes", memory)
@@ -140,4 +140,4 @@ def _time(seconds: float) -> str:
 
 
 def _needed(measured: Measured) -> float:
-    return 2 * measured.config.pictures_per_step / mean_step(measured)
+    return 2 * measured.config.batch_size / mean_step(measured)

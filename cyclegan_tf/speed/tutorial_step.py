@@ -16,12 +16,11 @@ from cyclegan_tf.speed import plain_step
 def does_all_of(config: Config) -> bool:
     """Whether that step does what a configuration says, but for the image pool."""
     return (
-        plain_step.does_all_of(config)
-        and (config.generator, config.discriminator) == ("resnet", "patchgan")
-        and (config.upsampling, config.discriminator_norm) == ("transposed", "instance")
+        (config.generator, config.discriminator) == ("resnet", "patchgan")
+        and config.upsampling == "transposed"
         and config.adversarial_loss != "wgan_gp"
         and config.precision == "float32"
-        and not config.output_skip
+        and (config.input_skip, config.output_activation) == (False, "tanh")
     )
 
 
@@ -37,6 +36,8 @@ class TutorialCycleGAN:
         self.generator_g, self.generator_f = _resnet(config), _resnet(config)
         self.discriminator_x = _patchgan(config)
         self.discriminator_y = _patchgan(config)
+        self.judges = self.discriminator_x, self.discriminator_y
+        self.networks = {name: getattr(self, name) for name in NETWORKS}
         self._optimizers = {}
         for name in NETWORKS:
             adam = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)

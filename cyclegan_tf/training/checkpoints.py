@@ -232,7 +232,7 @@ def load_network(
 
     Returns:
       The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same, a
-      discriminator to logits.
+      discriminator to logits (a `projected` one maps feature maps to logits).
 
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.

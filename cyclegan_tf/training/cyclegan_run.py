@@ -17,6 +17,7 @@ from cyclegan_tf.data.input_pipeline import (
 )
 from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
+from cyclegan_tf.networks.features import weights_file
 from cyclegan_tf.quality import (
     checks,
     detectors,
@@ -53,10 +54,13 @@ class CycleGANRun:
     """
 
     def __init__(self, config: Config, strategy: tf.distribute.Strategy):
+        if config.discriminator == "projected":
+            # Missing weights are a mistake to hear of before pictures are read.
+            weights_file(config.feature_network, config.feature_weights)
         self._data = datasets.load(config)
         self.sizes = self._data.sizes
         counts = len(self._data.train_x), len(self._data.train_y)
-        self.epoch_steps = steps_per_epoch(*counts, config.pictures_per_step)
+        self.epoch_steps = steps_per_epoch(*counts, config.batch_size)
         self.num_steps = _num_steps(config, self.epoch_steps)
         self.model = CycleGAN(config, self.epoch_steps, strategy)
 
@@ -65,7 +69,7 @@ class CycleGANRun:
         return [_initialized(self.model)] if self.model.config.initialize_from else []
 
     def views(self) -> Views:
-        """What is shown while it trains; trains a judge first if need be."""
+        """What is shown while it trains."""
         return Views(
             functools.partial(pictures.grid_pictures, self.model, self._data),
             functools.partial(_checked, self.model, self._data),
@@ -102,7 +106,7 @@ def plan(config: Config) -> list[str]:
     """
     counts = datasets.count(config)
     # Without pools, which may take much memory.
-    small = {"strategy": "single", "pool_size": 0, "discriminator_pictures": 1}
+    small = {"strategy": "single", "pool_size": 0}
     model = CycleGAN(dataclasses.replace(config, **small), 1)
     lines = [_initialized(model)] if config.initialize_from else []
     lines += [
@@ -114,7 +118,7 @@ def plan(config: Config) -> list[str]:
     )
     if counts is None:
         return [*lines, "steps: not known before the data set is downloaded"]
-    epoch = steps_per_epoch(*counts, config.pictures_per_step)
+    epoch = steps_per_epoch(*counts, config.batch_size)
     steps = (
         f"steps: {_num_steps(config, epoch):,} ({epoch:,} an epoch, "
         f"{counts[0]:,} and {counts[1]:,} training pictures)"
@@ -144,13 +148,19 @@ def _won(model: CycleGAN) -> list[str]:
 def _evaluation(
     model: CycleGAN, data: datasets.UnpairedData
 ) -> Callable[[], Evaluation] | None:
-    """What evaluates the model as it is then; trains a judge first if need be."""
+    """What evaluates the model as it is then."""
     config = model.config
     if not config.evaluate_every_epochs:
         return None
     run_dir = pathlib.Path(config.run_dir)
-    evaluator, judge = protocol.of_data(data, config.picture_size)
-    print(report.judge_line(judge), flush=True)
+    wanted = config.evaluation_features, config.evaluation_weights
+    asked = wanted != (Config.evaluation_features, Config.evaluation_weights)
+    extractor, line = protocol.find_extractor(*wanted, asked, "evaluation_weights")
+    if line and config.keep_best and metrics.needs_features(config.keep_best):
+        raise UserError(f"`keep_best` {config.keep_best} can't be measured. {line}")
+    evaluator, probe = protocol.of_data(data, config.picture_size, extractor)
+    for told in [line] if line else report.features_lines(evaluator, probe):
+        print(told, flush=True)
 
     def evaluate() -> Evaluation:
         made = pictures.of_test_pictures(data, pictures.translators_of(model))
@@ -160,7 +170,7 @@ def _evaluation(
         # A PSNR of equals is no number of JSON.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
         records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
-        about = {"run_dir": str(run_dir), "step": model.step, "judge": judge}
+        about = {"run_dir": str(run_dir), "step": model.step, "probe": probe}
         protocol.write(run_dir, evaluator, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         kept = None
@@ -176,15 +186,13 @@ def _initialized(model: CycleGAN) -> str:
     run_dir = model.config.initialize_from
     taken = initialize(model.networks, run_dir)
     theirs = load_config(run_dir)
-    for name in taken:
-        # The one field of a network that shapes of weights do not tell.
-        field = "output_skip" if name in GENERATOR_NAMES else "discriminator_norm"
-        ours, before = (str(getattr(c, field)).lower() for c in (model.config, theirs))
-        if ours != before:
-            raise UserError(
-                f"`initialize_from` {run_dir} has a {name} with `{field}` {before}, "
-                f"this run {ours}: its weights mean something else."
-            )
+    # The one field of a network that shapes of weights do not tell.
+    ours, before = (c.output_activation for c in (model.config, theirs))
+    if ours != before and set(taken) & set(GENERATOR_NAMES):
+        raise UserError(
+            f"`initialize_from` {run_dir} has generators of `output_activation` "
+            f"{before}, this run {ours}: their weights mean something else."
+        )
     model.start_averages()
     random = [name for name in model.networks if name not in taken]
     told = f"From {run_dir}: {', '.join(taken)}."
@@ -192,5 +200,5 @@ def _initialized(model: CycleGAN) -> str:
 
 
 def _num_steps(config: Config, epoch_steps: int) -> int:
-    whole = config.total_epochs * epoch_steps
+    whole = config.num_steps or config.total_epochs * epoch_steps
     return min(config.max_steps, whole) if config.max_steps else whole

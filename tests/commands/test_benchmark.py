@@ -11,7 +11,7 @@ from helpers.flag_tables import ROOT
 from cyclegan_tf.commands import benchmark as command
 from cyclegan_tf.config import Config
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.speed import benchmark, plain_step, tutorial_step
+from cyclegan_tf.speed import benchmark, tutorial_step
 from cyclegan_tf.speed.operations import count_flops
 from cyclegan_tf.speed.timing import Call, Times, take_turns
 from cyclegan_tf.validation import UserError
@@ -106,12 +106,8 @@ def test_replicas_are_timed_beside_one_device(tiny, random_images):
 
 
 def test_steps_that_do_something_else_are_left_out(tiny):
-    assert plain_step.does_all_of(tiny()) and tutorial_step.does_all_of(tiny())
-    assert plain_step.does_all_of(tiny(generator="unet"))
-    for fields in ({"generator": "unet"}, {"output_skip": True}):
-        assert not tutorial_step.does_all_of(tiny(**fields))
-    for fields in ({"lambda_r1": 0.2}, {"critic_steps": 2}):
-        assert not plain_step.does_all_of(tiny(**fields))
+    assert tutorial_step.does_all_of(tiny())
+    for fields in ({"generator": "unet"}, {"input_skip": True}):
         assert not tutorial_step.does_all_of(tiny(**fields))
 
 

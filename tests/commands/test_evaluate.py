@@ -12,36 +12,32 @@ import pytest
 from absl import flags
 from helpers.config_values import refused
 from helpers.exporting_samples import saved_run
-from helpers.quality_samples import array, drawn
+from helpers.quality_samples import COLOURS, array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
 from cyclegan_tf.exporting import translators
-from cyclegan_tf.quality import features, judge, report
+from cyclegan_tf.networks import features
+from cyclegan_tf.quality import protocol, report
+from cyclegan_tf.run_directory import load_config
+from cyclegan_tf.validation import UserError
 
-
-class Colours(judge.Judge):
-    """Stands in for a judge that was trained: brown animals are of X."""
-
-    def ask(self, pictures):
-        middle = slice(pictures.shape[1] * 3 // 8, pictures.shape[1] * 5 // 8)
-        red, _, blue = pictures[:, middle, middle].mean(axis=(1, 2)).T
-        return 20.0 - (red - blue), features.thumbnails(pictures)
+FIND_EXTRACTOR = protocol.find_extractor
 
 
 @pytest.fixture(scope="module", autouse=True)
 def asked():
-    """6 + 6 test pictures, 24 + 24 to train a judge on; gives what was asked for."""
+    """6 + 6 test pictures, 24 + 24 to learn from; gives the features asked for."""
     calls = []
 
-    def prepare(x, y, size, seed):
-        calls.append((len(x), len(y), size, seed))
-        return Colours(None, size, "fingerprint", "1a2b3c4d")
+    def find_extractor(*wanted, needed):
+        calls.append((*wanted, needed))
+        return COLOURS, ""
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 24)
         patch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 6)
-        patch.setattr(judge, "prepare", prepare)
+        patch.setattr(protocol, "find_extractor", find_extractor)
         yield calls
 
 
@@ -124,7 +120,8 @@ def test_run_is_evaluated_in_both_directions(run_dir, found):
     record, printed = found
     assert record["step"] == 3
     assert record["pictures"] == {"A2B": 6, "B2A": 6}
-    assert record["judge"]["pictures"] == {"x": 6, "y": 6}
+    assert record["probe"]["pictures"] == {"x": 6, "y": 6}
+    assert record["features"] == COLOURS.name
     names = """taken_for_target log_odds_moved kernel_distance frechet_distance
         cycle_error cycle_psnr cycle_ssim identity_error structure paired_error
         paired_psnr paired_ssim error_inside error_outside""".split()
@@ -134,8 +131,9 @@ def test_run_is_evaluated_in_both_directions(run_dir, found):
         assert numbers["structure"]["doing_nothing"] == pytest.approx(1)
         assert numbers["kernel_distance"]["real"] is not None
         assert np.isfinite(numbers["frechet_distance"]["model"])
-    assert "The judge (1a2b3c4d, 32 px) is right on 100% of 6" in printed
-    assert "A2B, X to Y" in printed and "no FID" in printed
+    assert f"Distances and domain by {COLOURS.name}." in printed
+    assert "The linear probe is right on 100% of 6" in printed
+    assert "A2B, X to Y" in printed
     assert f"Numbers: {run_dir / 'evaluation.json'}" in printed
     # And what the training found.
     assert "discriminator_y has won: its loss stayed below 0.02" in printed
@@ -149,11 +147,55 @@ def test_step_asked_for_has_the_same_numbers_again(run_dir, quick):
     assert again == {**latest, "checkpoint": "3"}
 
 
-def test_run_is_evaluated_at_its_test_size(run_dir, quick, asked):
+def test_run_is_evaluated_at_its_test_size(run_dir, quick, monkeypatch):
     changed(run_dir, test_size=40)
-    _, printed = evaluated("--run_dir=run", "--seed=2")
-    assert ", 40 px) is right on" in printed
-    assert asked[-1] == (12, 12, 40, 2)
+    sides = set()
+
+    def of(pictures):
+        sides.add(pictures.shape[1])
+        return COLOURS.of(pictures)
+
+    extractor = protocol.Extractor("sized", of)
+    monkeypatch.setattr(protocol, "find_extractor", lambda *_, needed: (extractor, ""))
+    evaluated("--run_dir=run")
+    assert sides == {40}
+
+
+def test_without_weights_a_line_says_how_to_get_them(run_dir, quick, monkeypatch):
+    def offline(name, weights):
+        raise UserError(f"{name} needs its weights: --feature_weights FILE.")
+
+    monkeypatch.setattr(protocol, "find_extractor", FIND_EXTRACTOR)
+    monkeypatch.setattr(features, "features", offline)
+    arguments = f"--run_dir={run_dir}", "--output=."
+    record, printed = evaluated(*arguments)
+    line = "not measured: efficientnet_lite2 needs its weights: --feature_weights FILE."
+    assert line in printed and "domain by" not in printed
+    assert record["features"] is None and record["probe"] == {}
+    for direction in ("A2B", "B2A"):
+        found = short(record, direction).keys()
+        assert found >= {"cycle_psnr", "identity_error", "structure", "paired_ssim"}
+        assert found >= {"changed", "diversity", "checkerboard", "hidden"}
+        assert not found & {"kernel_distance", "frechet_distance", "taken_for_target"}
+    for asked_for in ("--features=efficientnet_lite2", "--feature_weights=w.pth"):
+        with refused("efficientnet_lite2 needs its weights"):
+            evaluated(*arguments, asked_for)
+
+
+def test_network_of_the_discriminators_is_refused(run_dir, quick, asked, monkeypatch):
+    config = load_config(run_dir)
+    for name in ("efficientnet_lite2", "efficientnet_lite0"):
+        object.__setattr__(config, "discriminator", "projected")
+        object.__setattr__(config, "feature_network", name)
+        monkeypatch.setattr(evaluate, "load_config", lambda run_dir: config)
+        other = "efficientnet_lite" + ("0" if name.endswith("2") else "2")
+        with refused(f"another network, such as {other}."):
+            evaluated(f"--run_dir={run_dir}", f"--features={name}")
+    evaluated(f"--run_dir={run_dir}", "--features=mobilenet_v2", "--output=.")
+    assert asked[-1] == ("mobilenet_v2", "", True)
+    object.__setattr__(config, "discriminator", "patchgan")
+    evaluated(f"--run_dir={run_dir}", "--output=.")
+    assert asked[-1] == ("efficientnet_lite2", "", False)
 
 
 def test_model_of_the_other_direction_is_evaluated_as_such(
@@ -180,7 +222,7 @@ def test_model_on_folders(negative, quick):
     assert short(record)["taken_for_target"]["real"] is not None
 
 
-def test_fakes_of_whatever_program(quick, asked, monkeypatch):
+def test_fakes_of_whatever_program(quick, asked):
     write("x", 2, 0, ending="jpg")
     write("fake", 2, 1)
     write("y", 1, 1, 12, "webp")
@@ -189,20 +231,18 @@ def test_fakes_of_whatever_program(quick, asked, monkeypatch):
     assert numbers["taken_for_target"]["model"] > 0.8
     assert numbers["taken_for_target"]["doing_nothing"] < 0.2
     assert "paired_error" not in numbers
-    assert asked[-1] == (5, 6, 32, 0)
+    assert f"A2B/taken_for_target/{COLOURS.name}/probe-5-6" in record["numbers"]
+    assert record["probe"]["pictures"] == {"x": 5, "y": 6}
     # Real ones of the same names are the truth.
     record, _ = evaluated("--fake=fake", "--real=fake", "--input=x", "--paired")
     assert short(record)["paired_error"]["model"] == 0
     assert short(record)["paired_error"]["doing_nothing"] > 5
-    # Fakes alone need no judge.
-    given = []
-    inception = features.Extractor("inception-00000000", features.thumbnails)
-    monkeypatch.setattr(features, "inception", lambda w: given.append(w) or inception)
-    arguments = "--features=inception", "--feature_weights=w.h5"
+    # Fakes alone have no probe.
+    arguments = "--features=inception_v3", "--feature_weights=w.h5"
     record, printed = evaluated("--fake=fake", "--real=y", *arguments)
-    assert given == ["w.h5"]
-    assert "The judge" not in printed
-    assert "A2B/kernel_distance/inception-00000000/10-vs-6" in record["numbers"]
+    assert asked[-1] == ("inception_v3", "w.h5", True)
+    assert "The linear probe" not in printed
+    assert f"A2B/kernel_distance/{COLOURS.name}/10-vs-6" in record["numbers"]
     assert "taken_for_target" not in short(record)
 
 
@@ -223,14 +263,12 @@ def test_flags_that_do_not_go_together_are_refused():
         ("", "Received: nothing."),
         ("--run_dir=a --fake=b", "Received: --fake, --run_dir."),
         ("--model=a --input=b", "Received: --input, --model."),
-        ("--fake=a --real=b", "no other domain to train a judge on"),
-        ("--run_dir=a --features=fid", "`features` must be one of judge, inc"),
+        ("--run_dir=a --features=judge", "`features` must be one of efficientnet_"),
         ("--run_dir=a --direction=AB", "`direction` must be one of A2B, B2A"),
         ("--run_dir=a --subset_size=1", "`subset_size` must be 0 or at least 2."),
         ("--run_dir=a --seed=-1", "`seed` must be at least 0. Received: -1."),
         ("--run_dir=a --size=8", "`size` must be 0 or at least 16. Received: 8."),
-        ("--run_dir=a --feature_weights=w", "is for --features inception."),
-        ("--fake=a --real=b --paired --features=inception", "`paired` needs --input."),
+        ("--fake=a --real=b --paired", "`paired` needs --input."),
         ("--run_dir=nowhere", "No configuration at nowhere/config.json"),
     ):
         with refused(told):

@@ -116,12 +116,13 @@ OF_NETWORKS = {
     "num_filters": 6,
     "num_blocks": 3,
     "num_downs": 5,
-    "output_skip": False,
+    "input_skip": True,
+    "output_activation": "linear",
     "upsampling": "transposed",
     "discriminator": "pixel",
     "discriminator_filters": 7,
     "discriminator_layers": 1,
-    "discriminator_norm": "instance",
+    "feature_network": "mobilenet_v2",
 }
 
 
@@ -210,9 +211,9 @@ def test_help_lists_every_flag_with_its_choices_and_every_preset_once():
     text = " ".join(" ".join(lines).split())
     for name, field in FIELDS.items():
         flag = re.compile(rf"  --(\[no\])?{name}(\s|$)")
-        (line,) = [line for line in lines if flag.match(line)]
+        assert len([line for line in lines if flag.match(line)]) == 1
         choices = "|".join(field.metadata["choices"])
-        assert f"--{name} {choices}" in line or not choices
+        assert f"--{name} {choices}" in text.replace("| ", "|") or not choices
         shown = str(field.default).lower() or "none"
         assert f"{field.metadata['text']} (default: {shown})" in text, name
     for name in PRESETS:

@@ -149,11 +149,6 @@ def test_largest_seed_and_a_late_step_work():
 # --- Pictures
 
 
-def test_discriminators_pictures_are_read_as_a_larger_batch():
-    more = batches(6, batch_size=2, discriminator_pictures=2)
-    np.testing.assert_array_equal(more, batches(6, batch_size=4))
-
-
 def test_batches_are_float32_in_range():
     white = Domain(["white"], lambda i: np.full((9, 11, 3), 255, np.uint8))
     black = Domain(["black"], lambda i: np.zeros((8, 8, 3), np.uint8))

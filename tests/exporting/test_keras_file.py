@@ -12,7 +12,7 @@ from helpers import tflite_samples as samples
 from cyclegan_tf.exporting.formats import portable
 from cyclegan_tf.exporting.tflite import lean_generator
 from cyclegan_tf.networks import generators
-from cyclegan_tf.networks.layers import OutputSkip, ReflectionPadding2D
+from cyclegan_tf.networks.layers import LinearOutput, ReflectionPadding2D
 from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
 from cyclegan_tf.stacks import path_of
 
@@ -105,7 +105,7 @@ def test_every_layer_but_padding_and_skip_has_its_name(network):
     copy, norms = portable(samples.generator(network)), 0
     names = {layer.name for layer in copy.layers}
     for layer in samples.generator(network).layers[1:]:
-        replaced = isinstance(layer, ReflectionPadding2D | OutputSkip)
+        replaced = isinstance(layer, ReflectionPadding2D | LinearOutput)
         assert replaced or layer.name in names
         if is_instance_normalization(layer):
             norms += 1

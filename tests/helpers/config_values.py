@@ -14,7 +14,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 def _another(field: dataclasses.Field):
     """A good value that is not the default."""
     if field.type is str:
-        return (field.metadata["choices"] or ("", f"other_{field.name}"))[1]
+        choices = field.metadata["choices"] or (f"other_{field.name}",)
+        return next(choice for choice in choices if choice != field.default)
     if field.type is float:
         return field.default / 2 or 0.25
     return not field.default if field.type is bool else field.default + 1

@@ -1,4 +1,4 @@
-"""Pictures to judge."""
+"""Pictures to measure, and features of them that need no weights."""
 
 import functools
 
@@ -6,6 +6,22 @@ import numpy as np
 
 from cyclegan_tf.data import shapes
 from cyclegan_tf.data.datasets import Domain
+from cyclegan_tf.quality.features import Extractor
+
+# Pixels of a picture of 32 px.
+PIXELS = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)
+
+
+def colours(pictures: np.ndarray) -> np.ndarray:
+    """How far the middle, where the animal stands, is brown; and how far it varies."""
+    middle = slice(pictures.shape[1] * 3 // 8, pictures.shape[1] * 5 // 8)
+    animals = pictures[:, middle, middle].astype(np.float64)
+    brown = animals[..., 0].mean(axis=(1, 2)) - animals[..., 2].mean(axis=(1, 2))
+    return np.stack([brown, animals.std(axis=(1, 2, 3))], axis=1) / 32
+
+
+# Enough to tell plain animals from striped ones.
+COLOURS = Extractor("colours-1a2b3c4d-8px", colours)
 
 
 @functools.cache

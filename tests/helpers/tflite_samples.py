@@ -23,7 +23,8 @@ SQUARE, OBLONG = (32, 32), (24, 40)
 def made(network: str) -> keras.Model:
     if network == "unet":
         return generators.unet(num_filters=4, num_downs=3)
-    options = {"output_skip": True, "upsampling": "resize"}
+    options = {"input_skip": True, "output_activation": "linear"}
+    options["upsampling"] = "resize"
     return generators.resnet(4, 1, **(options if network == "skip" else {}))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
+from cyclegan_tf.learning.schedules import ConstantThenLinearDecay, schedules_of
 
 
 def python_factor(epoch: int, num_epochs: int, num_decay_epochs: int) -> float:
@@ -34,3 +34,16 @@ def test_no_decay_before_the_steps_of_a_long_run():
     schedule = ConstantThenLinearDecay(1.0, 2, 2, 2**25)
     assert float(schedule(2**26 - 1)) == 1.0
     assert float(schedule(2**26)) == pytest.approx(1 - 1 / 3)
+
+
+def test_length_in_steps_takes_the_place_of_epochs(tiny):
+    config = tiny(num_steps=100, learning_rate=0.5, discriminator_learning_rate=1.0)
+    schedules = schedules_of(config, ("g",), ("d",), 7)
+    rates = [float(schedules["g"](step)) for step in (0, 49, 50, 75, 99)]
+    expected = [0.5, 0.5, *(0.5 * (1 - (step - 49) / 51) for step in (50, 75, 99))]
+    assert rates == pytest.approx(expected)
+    assert float(schedules["d"](75)) == pytest.approx(2 * rates[3])
+    config = tiny(learning_rate=0.5)
+    schedules = schedules_of(config, ("g",), ("d",), 7)
+    for name in "gd":
+        assert [float(schedules[name](step)) for step in (6, 7)] == [0.5, 0.25]

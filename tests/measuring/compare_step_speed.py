@@ -35,7 +35,7 @@ def tensorflow_step(config, side: str):
     model = (
         tutorial_step.TutorialCycleGAN(config) if tutorial else CycleGAN(config, 1000)
     )
-    shape = (config.pictures_per_step, config.image_size, config.image_size, 3)
+    shape = (config.batch_size, config.image_size, config.image_size, 3)
     real_x, real_y = tf.random.uniform(shape, -1, 1), tf.random.uniform(shape, -1, 1)
     plain = tf.function(lambda x, y: plain_step.train_step(model, x, y))
 
@@ -56,7 +56,7 @@ def torch_step(config):
     networks = {f"generator_{name}": Resnet(*resnet) for name in "gf"}
     networks |= {f"discriminator_{name}": Patchgan(*patchgan) for name in "xy"}
     model = TorchCycleGAN(networks, Recipe())
-    shape = (config.pictures_per_step, 3, config.image_size, config.image_size)
+    shape = (config.batch_size, 3, config.image_size, config.image_size)
     real_x, real_y = (2 * torch.rand(shape) - 1 for _ in range(2))
     return lambda: model.train_step(real_x, real_y)
 

@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -23,11 +25,11 @@ pytestmark = pytest.mark.stack
     [
         ("resnet", "least_squares", 2, 0.5),
         ("unet", "binary_cross_entropy", 0, 0.0),
+        ("resnet", "hinge", 2, 0.0),
         *(
             pytest.param(*fields, marks=pytest.mark.slow)
             for fields in (
                 ("resnet", "binary_cross_entropy", 2, 0.5),
-                ("resnet", "hinge", 2, 0.0),
                 ("unet", "least_squares", 2, 0.5),
             )
         ),
@@ -36,6 +38,10 @@ pytestmark = pytest.mark.stack
 def test_step_has_the_gradients_of_the_reference_step(
     tiny, random_images, generator, loss, pool_size, lambda_identity
 ):
+    if loss == "hinge":
+        # Images that leave the range cost something.
+        sooner = {"input_skip": True, "output_activation": "linear"}
+        tiny = functools.partial(tiny, lambda_range=3.0, **sooner)
     config = tiny(
         adversarial_loss=loss,
         pool_size=pool_size,
@@ -66,67 +72,6 @@ def test_step_has_the_gradients_of_the_reference_step(
             assert float(value) == pytest.approx(float(expected_losses[name]), rel=1e-5)
         for name in NETWORKS:
             assert relative_error(gradients[name], expected[name]) < 1e-5, name
-
-
-@pytest.mark.parametrize("pool_size", [50, pytest.param(0, marks=pytest.mark.slow)])
-def test_discriminators_see_more_pictures_and_their_fakes(
-    tiny, random_images, pool_size
-):
-    fields = {"discriminator_pictures": 3, "num_filters": 8, "pool_size": pool_size}
-    model = CycleGAN(tiny(**fields), 10)
-    shown_x, shown_y = (random_images(3, 32, 32, 3, seed=i) for i in (0, 1))
-    losses, gradients = model.compute_gradients(shown_x, shown_y)
-    expected_losses, expected = plain_gradients(model, shown_x[:1], shown_y[:1])
-    for name in NETWORKS[:2]:
-        assert relative_error(gradients[name], expected[name]) < 1e-5, name
-    assert float(losses["total_cycle_loss"]) == pytest.approx(
-        float(expected_losses["total_cycle_loss"]), rel=1e-5
-    )
-    # A pool that is not full gives back what it is asked for.
-    fakes = {"x": model.generator_f(shown_y), "y": model.generator_g(shown_x)}
-    for domain, shown in (("x", shown_x), ("y", shown_y)):
-        discriminator = model.networks[f"discriminator_{domain}"]
-        with tf.GradientTape() as tape:
-            real = tf.reduce_mean((discriminator(shown) - 1) ** 2)
-            loss = 0.5 * (real + tf.reduce_mean(discriminator(fakes[domain]) ** 2))
-        wanted = tape.gradient(loss, discriminator.trainable_variables)
-        name = f"discriminator_{domain}"
-        assert relative_error(gradients[name], wanted) < 1e-5, name
-        assert float(losses[f"disc_{domain}_loss"]) == pytest.approx(float(loss), 1e-5)
-
-
-def test_gradient_penalty_comes_in_every_eighth_step_with_eight_times_the_weight(
-    tiny, random_images
-):
-    shown_x, shown_y = (random_images(2, 32, 32, 3, seed=i) for i in (0, 1))
-    fields = {"discriminator_pictures": 2, "discriminator_norm": "layer"}
-    model, found = CycleGAN(tiny(**fields), 10), {}
-    expected_losses, expected = model.compute_gradients(shown_x, shown_y)
-    model.config = tiny(**fields, lambda_r1=1e4)
-    for step in (0, 3):
-        model.optimizers["discriminator_x"].iterations.assign(step)
-        found[step] = model.compute_gradients(shown_x, shown_y)
-    for domain, shown in (("x", shown_x), ("y", shown_y)):
-        name = f"discriminator_{domain}"
-        discriminator = model.networks[name]
-        with tf.GradientTape() as outer:
-            with tf.GradientTape() as inner:
-                images = tf.constant(shown)
-                inner.watch(images)
-                logits = discriminator(images)
-            # A loss that is a sum has the gradient of the sum.
-            slopes = inner.gradient(logits, images) ** 2
-            penalty = 0.5 * 8 * 1e4 * tf.reduce_sum(slopes) / float(tf.size(logits))
-        assert float(penalty) > 1e-3
-        more = outer.gradient(penalty, discriminator.trainable_variables)
-        pairs = zip(expected[name], more, strict=True)
-        # The last bias moves logits, not their slopes.
-        wanted = [a if b is None else a + b for a, b in pairs]
-        for step, gradients in ((0, wanted), (3, expected[name])):
-            losses, ours = found[step]
-            assert relative_error(ours[name], gradients) < 1e-5, (name, step)
-            loss = expected_losses[f"disc_{domain}_loss"] + (0 if step else penalty)
-            assert float(losses[f"disc_{domain}_loss"]) == pytest.approx(float(loss))
 
 
 @pytest.fixture(scope="module")
@@ -198,37 +143,6 @@ def test_seeds_of_a_step_change_with_update_number_replica_and_seed(tiny):
     seeds += seeds_of(model, 0)
     seeds += seeds_of(CycleGAN(tiny(seed=5, batch_size=2), 10, strategy), 0)
     assert len(set(seeds)) == len(seeds) == 8
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("eagerly")
-def test_critics_are_updated_more_often_on_pictures_of_their_own(tiny, random_images):
-    fields = {"adversarial_loss": "wgan_gp", "pool_size": 0, "critic_steps": 3}
-    model = CycleGAN(tiny(**fields), 10)
-    assert model.config.pictures_per_step == 3
-    x, y = (random_images(3, 32, 32, 3, seed=i) for i in (0, 1))
-    by_hand = CycleGAN(tiny(**fields), 10)
-    for name in NETWORKS:
-        by_hand.networks[name].set_weights(model.networks[name].get_weights())
-    for part in range(3):
-        one = slice(part, part + 1)
-        _, gradients = by_hand.compute_gradients(x[one], y[one])
-        for name in NETWORKS if part == 2 else NETWORKS[2:]:
-            by_hand.optimizers[name].apply(gradients[name])
-    model.train_step(x, y)
-    for name in NETWORKS:
-        assert int(model.optimizers[name].iterations) == (1 if "gen" in name else 3)
-        found, wanted = (m.networks[name].get_weights() for m in (model, by_hand))
-        for a, b in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5)
-    # 10 steps are an epoch, and 30 updates of critics: rates fall after the same step.
-    for name in NETWORKS:
-        updates = 1 if "gen" in name else 3
-        before, after = (
-            float(model._schedules[name](update))
-            for update in (10 * updates - 1, 10 * updates)
-        )
-        assert after == pytest.approx(before / 2), name
 
 
 def two_cpus():

@@ -76,6 +76,12 @@ def in_double():
         yield
 
 
+def test_perceptron_has_the_hidden_layers_that_it_is_asked_for():
+    network = perceptron(2, 1, 3, 2, "network")
+    shapes = [tuple(weight.shape) for weight in network.weights]
+    assert shapes == [(2, 3), (3,), (3, 3), (3,), (3, 1), (1,)]
+
+
 def test_penalty_equals_finite_differences(in_double):
     critic = perceptron(2, 1, 16, 2, "critic")
     random = np.random.default_rng(0)

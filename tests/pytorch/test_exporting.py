@@ -151,10 +151,7 @@ OPTIONS = {
         "discriminator": "pixel",
     },
     "(no --netG; its class with n_blocks=7) --ngf 64 --netD n_layers --n_layers_D 3 "
-    "--ndf 64 (its discriminators with layer norm, which it has not)": {
-        "num_blocks": 7,
-        "discriminator_norm": "layer",
-    },
+    "--ndf 64": {"num_blocks": 7},
     "(no --netG; its class with num_downs=6) --ngf 1 --netD pixel --ndf 64": {
         **UNET,
         "num_downs": 6,
@@ -223,7 +220,8 @@ def test_generators_that_the_official_code_lacks_are_refused(folder, tiny):
     for told, fields in {
         "at least 5 halvings; .*2": {"generator": "unet", "num_downs": 2},
         "at least 5 halvings; .*4": {"generator": "unet", "num_downs": 4},
-        "no generator with output_skip": {"output_skip": True},
+        "no generator with input_skip": {"input_skip": True},
+        "no generator with output_activation": {"output_activation": "linear"},
         "no generator with upsampling": {"upsampling": "resize"},
     }.items():
         save_config(tiny(run_dir="run", **fields))

@@ -1,4 +1,4 @@
-"""What is looked at after each epoch, without a judge."""
+"""What is looked at after each epoch."""
 
 import numpy as np
 import pytest

@@ -1,23 +1,20 @@
 """Evaluations: three columns of numbers, by one protocol."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 from helpers.config_values import refused
-from helpers.quality_samples import array, drawn
+from helpers.quality_samples import COLOURS, PIXELS, array, drawn
 
 from cyclegan_tf.data.datasets import UnpairedData
 from cyclegan_tf.learning import distances
-from cyclegan_tf.quality import likeness, protocol
+from cyclegan_tf.quality import likeness, metrics, probe, protocol
 from cyclegan_tf.quality.evaluation import Evaluator, halves
-from cyclegan_tf.quality.features import Extractor
-from cyclegan_tf.quality.judge import NUM_FEATURES
+from cyclegan_tf.quality.features import thumbnails
 from cyclegan_tf.quality.pictures import Translations
 
 PICTURES = 12
-PIXELS = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)
 
 
 def data(number=48, tests=PICTURES) -> UnpairedData:
@@ -32,11 +29,9 @@ def data(number=48, tests=PICTURES) -> UnpairedData:
 
 
 @pytest.fixture(scope="module")
-def prepared(judges):
-    """An evaluator with a judge that was trained for it, and what is told of that."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 15)
-        return protocol.of_data(data(), 32)
+def prepared():
+    """An evaluator, and what is told of its probe."""
+    return protocol.of_data(data(), 32, COLOURS)
 
 
 @pytest.fixture
@@ -90,14 +85,17 @@ def test_numbers_are_those_of_the_parts(evaluator):
     found = measured(evaluator, outputs, cycled=cycled)
     model = {name: row["model"] for name, row in found.items()}
     assert model["cycle_error"] == likeness.error(cycled, inputs).mean()
-    log_odds, features = evaluator.judge.ask(outputs)
-    before = evaluator.judge.ask(inputs)[0].mean()
-    assert model["log_odds_moved"] == pytest.approx(log_odds.mean() - before)
-    half, other = halves(drawn(1, 1, 7))
-    assert [*half.names] == ["1 0", "1 2", "1 4", "1 6"]
+    halves_x, halves_y = (halves(d) for d in (data().train_x, data().train_y))
+    half = COLOURS(array(halves_y[0]))
+    probe_ = probe.fit(COLOURS(array(halves_x[0])), half)
+    before, after = (probe_.log_odds(COLOURS(p)) for p in (inputs, outputs))
+    assert model["log_odds_moved"] == pytest.approx(after.mean() - before.mean())
+    assert model["taken_for_target"] == (after > 0).mean()
+    first, other = halves(drawn(1, 1, 7))
+    assert [*first.names] == ["1 0", "1 2", "1 4", "1 6"]
     assert [*other.names] == ["1 1", "1 3", "1 5"]
     np.testing.assert_array_equal(other.read(1), drawn(1, 1, 7).read(3))
-    half = evaluator.judge.ask(array(halves(data().train_y)[0]))[1]
+    features = COLOURS(outputs)
     expected = distances.Moments(), distances.Moments()
     expected[0].add(features)
     expected[1].add(half)
@@ -108,56 +106,84 @@ def test_numbers_are_those_of_the_parts(evaluator):
     assert model["diversity"] == pytest.approx(ratio, rel=1e-4)
 
 
-@pytest.mark.stack
-def test_judge_learns_the_domains_and_looks_at_each_picture_alone(evaluator):
-    judge = evaluator.judge
-    for which, sign in ((0, -1), (1, 1)):
-        # Pictures that it never saw.
-        pictures = array(drawn(2, which))
-        log_odds, features = judge.ask(pictures)
-        assert (sign * log_odds > 0).mean() > 0.9
-        assert features.shape == (24, NUM_FEATURES)
-        alone = judge.ask(pictures[:1])[0]
-        np.testing.assert_allclose(log_odds[:1], alone, atol=1e-4)
-    # The same animals, drawn at another size.
-    larger = judge.ask(array(drawn(2, 1, 3, side=48)))[0]
-    assert np.abs(larger - log_odds[:3]).max() < 1
+@pytest.mark.parametrize(("reference", "number"), [("train", 48), ("test", PICTURES)])
+def test_distances_are_measured_to_the_reference_that_is_asked_for(reference, number):
+    held = data()
+    evaluator, told = protocol.of_data(held, 32, COLOURS, reference=reference)
+    targets = held.train_y if reference == "train" else held.test_y
+    real = COLOURS(array(targets))
+    assert len(real) == number
+    outputs = array(drawn(5, 1, PICTURES))
+    expected = distances.Moments(), distances.Moments()
+    expected[0].add(COLOURS(outputs))
+    expected[1].add(real)
+    found = evaluator.numbers(Translations("A2B", array(drawn(2, 0, 12)), outputs))
+    (name,) = (n for n in found if n.startswith("A2B/frechet_distance/"))
+    assert name.endswith(f"/{PICTURES}-vs-{number}")
+    assert found[name]["model"] == pytest.approx(
+        distances.frechet_distance(*expected), rel=1e-4
+    )
+    # The probe learned from the reference, and is tried on the others.
+    assert told["pictures"]["x"] == (PICTURES if reference == "train" else 48)
 
 
-def test_judge_is_described_and_turned_round_for_the_other_direction(prepared):
+def test_all_pictures_of_a_folder_can_be_the_reference():
+    inputs, real = drawn(0, 0, 20), drawn(1, 1, 21)
+    args = inputs, real, 32, COLOURS, 0, 0
+    evaluator, told = protocol.of_folders(*args, "test")
+    found = evaluator.numbers(Translations("A2B", array(inputs), array(inputs)))
+    (name,) = (n for n in found if n.startswith("A2B/kernel_distance/"))
+    assert name.endswith("/20-vs-21") and found[name]["real"] is None
+    assert told["accuracy"]["x"] > 0.9
+
+
+def test_probe_is_described_and_turned_round_for_the_other_direction(prepared):
     evaluator, told = prepared
     assert told["accuracy"]["x"] > 0.9 and told["accuracy"]["y"] > 0.9
     assert told["pictures"] == {"x": PICTURES, "y": PICTURES}
-    assert told["side"] == 32
     made = Translations(
         "B2A", array(drawn(3, 1, PICTURES)), array(drawn(3, 0, PICTURES))
     )
     found = evaluator.numbers(made)
     name = next(n for n in found if n.startswith("B2A/taken_for_target/"))
-    assert found[name] == {"model": 1, "doing_nothing": 0, "real": 1}
+    assert found[name]["doing_nothing"] < 0.1 < 0.9 < found[name]["model"]
 
 
-def test_full_names_carry_extractor_digest_resize_and_counts(evaluator):
+def test_full_names_carry_extractor_and_counts(evaluator):
     made = Translations("A2B", None, array(drawn(2, 1, PICTURES)))
     names = [*evaluator.numbers(made)]
-    digest = evaluator.judge.digest
-    assert re.fullmatch("[0-9a-f]{8}", digest)
-    by_judge = f"judge-{digest}-32px-bicubic"
-    assert f"A2B/kernel_distance/{by_judge}/{PICTURES}-vs-24" in names
-    assert f"A2B/frechet_distance/{by_judge}/{PICTURES}-vs-24" in names
-    assert f"A2B/taken_for_target/{by_judge}" in names
+    assert f"A2B/kernel_distance/{COLOURS.name}/{PICTURES}-vs-24" in names
+    assert f"A2B/frechet_distance/{COLOURS.name}/{PICTURES}-vs-24" in names
+    assert f"A2B/taken_for_target/{COLOURS.name}/probe-24-24" in names
     assert not [name for name in names if "paired" in name or "structure" in name]
-    other = Evaluator({"A2B": halves(drawn(1, 1, 48))}, None, PIXELS)
-    names = other.numbers(made)
-    assert "A2B/frechet_distance/pixels/12-vs-24" in names
-    assert not [name for name in names if "taken" in name]
+    # One domain alone has no probe, unless there are pictures of the other.
+    y, x = halves(drawn(1, 1, 48)), drawn(0, 0, 20)
+    for source, known in ((None, False), (x, True)):
+        names = Evaluator({"A2B": y}, PIXELS, source).numbers(made)
+        assert "A2B/frechet_distance/pixels/12-vs-24" in names
+        assert ("A2B/taken_for_target/pixels/probe-20-24" in names) == known
+
+
+def test_all_else_is_measured_without_features(evaluator):
+    inputs, truth = (array(drawn(2, which, PICTURES)) for which in (0, 1))
+    bare, told = protocol.of_data(data(), 32, None)
+    assert told == {} and bare.probe is None
+    fields = {"cycled": inputs, "truth": truth}
+    found, whole = (measured(e, truth, **fields) for e in (bare, evaluator))
+    gone = {name for name, metric in metrics.METRICS.items() if metric.protocol}
+    assert whole.keys() - found.keys() == gone
+    ratio = found["diversity"]["doing_nothing"]
+    of_y = distances.diversity(thumbnails(array(halves(data().train_y)[0])))
+    assert ratio == pytest.approx(distances.diversity(thumbnails(inputs)) / of_y)
+    for name in found.keys() - {"diversity"}:
+        assert found[name] == whole[name]
 
 
 def test_same_seed_same_numbers_and_another_seed_other_subsets():
     targets = {"A2B": halves(drawn(1, 1, 48))}
     truth = array(drawn(2, 1, PICTURES))
     one, same, other = (
-        measured(Evaluator(targets, None, PIXELS, subset_size=4, seed=seed), truth)
+        measured(Evaluator(targets, PIXELS, subset_size=4, seed=seed), truth)
         for seed in (0, 0, 1)
     )
     assert one == same
@@ -168,15 +194,17 @@ def test_same_seed_same_numbers_and_another_seed_other_subsets():
 def test_too_few_pictures_are_an_error():
     targets = {"A2B": halves(drawn(1, 1, 48))}
     with refused("A2B has 24 pictures in a half, fewer than the subset size 25."):
-        Evaluator(targets, None, PIXELS, subset_size=25)
-    evaluator = Evaluator(targets, None, PIXELS, subset_size=20)
+        Evaluator(targets, PIXELS, subset_size=25)
+    evaluator = Evaluator(targets, PIXELS, subset_size=20)
     with refused("A2B has 12 outputs, fewer than the subset size 20."):
         measured(evaluator, array(drawn(2, 1, PICTURES)))
     with refused("A2B has 3 outputs; an evaluation needs 4 or more."):
         few = array(drawn(2, 1, 3)), array(drawn(2, 0, 3))
-        measured(Evaluator(targets, None, PIXELS), few[0], inputs=few[1])
+        measured(Evaluator(targets, PIXELS), few[0], inputs=few[1])
     with refused("3 pictures in a half; an evaluation needs 4 or more."):
-        protocol.of_data(data(number=7), 32)
+        protocol.of_data(data(number=7), 32, PIXELS)
+    with refused("`input` has 3 pictures; an evaluation needs 4 or more."):
+        protocol.of_folders(drawn(0, 0, 3), drawn(1, 1), 32, PIXELS, 0, 0)
     with refused("testA has none."):
         none = dataclasses.replace(data(), without_pictures=("testA",))
-        protocol.of_data(none, 32)
+        protocol.of_data(none, 32, PIXELS)

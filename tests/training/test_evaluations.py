@@ -1,22 +1,30 @@
 """Evaluations during a training, and the best checkpoint."""
 
+import dataclasses
+import json
+import types
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.config_values import refused
 
+from cyclegan_tf import validation
 from cyclegan_tf.exporting import translators
+from cyclegan_tf.quality import protocol
 from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
 from cyclegan_tf.training import train
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
+from cyclegan_tf.training.cyclegan_run import CycleGANRun
+from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """An epoch of 12 steps, 4 test pictures, and a judge of few steps."""
+    """An epoch of 12 steps, and 4 test pictures."""
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)
     monkeypatch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 4)
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
 
 
 @pytest.mark.usefixtures("no_figures", "counts_only")
@@ -25,7 +33,7 @@ def test_epochs_without_evaluations_say_what_goes_wrong(tiny, tmp_path, capsys):
     printed = capsys.readouterr().out
     # New generators give nearly one picture for all.
     assert "Step 12, A2B mode collapse: outputs are 0." in printed
-    assert "The judge" not in printed
+    assert "Distances" not in printed
 
 
 @pytest.mark.parametrize(
@@ -40,12 +48,24 @@ def test_epochs_without_evaluations_say_what_goes_wrong(tiny, tmp_path, capsys):
             "needs the true translations, which only shapes, shapes_anywhere, ",
         ),
         ({"evaluate_every_epochs": -1}, "must be at least 0. Received: -1."),
+        ({"evaluation_features": "judge"}, "must be one of efficientnet_lite0, "),
     ],
 )
 def test_wishes_that_cannot_be_met_are_refused(tiny, fields, told):
     every = {} if "needs `eval" in told else {"evaluate_every_epochs": 1}
     with refused(told):
         tiny(**{**every, **fields})
+
+
+def test_evaluations_by_the_network_of_the_discriminators_are_refused():
+    fields = {"discriminator": "projected", "feature_network": "mobilenet_v2"}
+    config = types.SimpleNamespace(**fields, keep_best="", evaluate_every_epochs=1)
+    for name, is_refused in (("mobilenet_v2", True), ("efficientnet_lite2", False)):
+        config.evaluation_features = name
+        with refused("such as efficientnet_lite2.") if is_refused else nullcontext():
+            validation._check_evaluation(config)
+    config.evaluation_features, config.evaluate_every_epochs = "mobilenet_v2", 0
+    validation._check_evaluation(config)
 
 
 def test_too_few_pictures_are_told_before_anything_is_written(
@@ -56,6 +76,34 @@ def test_too_few_pictures_are_told_before_anything_is_written(
     with refused("The target of A2B has 3 pictures in a half; an evaluation needs 4"):
         train.train(config)
     assert not (tmp_path / "run").exists()
+
+
+def test_evaluations_without_weights_measure_the_rest(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    def offline(weights):
+        raise UserError("No weights: --feature_weights FILE.")
+
+    monkeypatch.setitem(protocol.EXTRACTORS, "efficientnet_lite2", offline)
+    monkeypatch.setitem(protocol.EXTRACTORS, "mobilenet_v2", offline)
+    config = tiny(run_dir=str(tmp_path), evaluate_every_epochs=1)
+    run = CycleGANRun(config, tf.distribute.get_strategy())
+
+    def evaluation(**fields):
+        run.model.config = dataclasses.replace(config, **fields)
+        return run.views().evaluation()
+
+    for fields, told in (
+        ({"keep_best": "B2A/frechet_distance"}, "`keep_best` B2A/frechet_distance can"),
+        ({"evaluation_features": "mobilenet_v2"}, "--evaluation_weights FILE."),
+        ({"evaluation_weights": "w.pth"}, "--evaluation_weights FILE."),
+    ):
+        with refused(told):
+            evaluation(**fields)
+    numbers, _, kept = evaluation(keep_best="B2A/structure")
+    assert kept == (numbers["B2A/structure"], True)
+    assert "not measured: No weights: --evaluation_weights F" in capsys.readouterr().out
+    assert json.loads((tmp_path / "evaluation.json").read_text())["features"] is None
 
 
 # --- The best checkpoint

@@ -42,10 +42,7 @@ def config(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_goes_on_without_lost_pictures(
-    config, tmp_path, loses, capfd, monkeypatch
-):
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
+def test_training_goes_on_without_lost_pictures(config, tmp_path, loses, capfd):
     lost = ("trainA/01.jpg", "trainB/00.jpg", "testA/00.jpg", "testB/02.jpg")
     loses(*(tmp_path / "data" / name for name in lost))
     train(dataclasses.replace(config, evaluate_every_epochs=1))
@@ -74,16 +71,10 @@ def test_training_ends_with_a_clear_error_when_all_pictures_are_lost(
 
 
 @pytest.mark.parametrize(
-    ("precision", "norm"),
-    [
-        pytest.param("float32", "layer", marks=pytest.mark.slow),
-        ("bfloat16", "instance"),
-        pytest.param("float32", "instance", marks=pytest.mark.slow),
-        pytest.param("bfloat16", "layer", marks=pytest.mark.slow),
-    ],
+    "precision", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)]
 )
-def test_even_pictures_give_finite_losses_and_gradients(tiny, precision, norm):
-    model = CycleGAN(tiny(precision=precision, discriminator_norm=norm), 10)
+def test_even_pictures_give_finite_losses_and_gradients(tiny, precision):
+    model = CycleGAN(tiny(precision=precision), 10)
     for level_x, level_y in ((-1.0, -1.0), (-1.0, 1.0), (0.0, 0.5)):
         x, y = (tf.fill([1, 32, 32, 3], level) for level in (level_x, level_y))
         losses, gradients = model.compute_gradients(x, y)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.exporting_samples import saved_run
+from helpers.quality_samples import PIXELS
 from helpers.runs import tensors
 
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.quality import pictures
+from cyclegan_tf.quality import pictures, protocol
 from cyclegan_tf.run_directory import (
     best_checkpoint,
     load_config,
@@ -31,13 +32,15 @@ pytestmark = [pytest.mark.usefixtures("few_shapes"), pytest.mark.stack]
 
 LEARNS_SOONER = {
     "average_decay": 0.9,
-    "output_skip": True,
+    "input_skip": True,
+    "output_activation": "linear",
     "upsampling": "resize",
     "discriminator_learning_rate": 6e-4,
-    "discriminator_norm": "layer",
-    "lambda_r1": 0.2,
+    "beta_2": 0.99,
+    "num_steps": 24,
 }
-CRITICS = {"adversarial_loss": "wgan_gp", "pool_size": 0, "critic_steps": 2}
+CRITICS = {"adversarial_loss": "wgan_gp", "pool_size": 0}
+PROJECTED = {"discriminator": "projected", "adversarial_loss": "hinge", "pool_size": 0}
 
 
 def iterations(run_dir) -> int:
@@ -93,34 +96,37 @@ def test_training_is_evaluated_and_the_best_is_kept(
     whole_run, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(datasets.shapes, "NUM_TEST", 4)
-    monkeypatch.setattr("cyclegan_tf.quality.judge.NUM_STEPS", 5)
+    monkeypatch.setitem(protocol.EXTRACTORS, "mobilenet_v2", lambda weights: PIXELS)
     config = dataclasses.replace(
         whole_run,
         run_dir=str(tmp_path / "run"),
         evaluate_every_epochs=1,
-        keep_best="A2B/cycle_error",
+        evaluation_features="mobilenet_v2",
+        keep_best="A2B/kernel_distance",
     )
     training.train(config)
     found = evaluations(config.run_dir)
     assert [*found] == [12, 24]
-    errors = {step: record["A2B/cycle_error"] for step, record in found.items()}
+    name = "A2B/kernel_distance/pixels/4-vs-6"
+    errors = {step: record[name] for step, record in found.items()}
     best = min(errors, key=errors.get)
     path, kept = best_checkpoint(config.run_dir)
-    metric = {"metric": "A2B/cycle_error", "value": errors[best], "step": best}
+    metric = {"metric": "A2B/kernel_distance", "value": errors[best], "step": best}
     assert kept == metric
     assert pathlib.Path(f"{path}.index").exists()
     record = json.loads((tmp_path / "run/evaluation.json").read_text())
-    spread = record["last_five_evaluations"]["A2B/cycle_error"]
+    spread = record["last_five_evaluations"][name]
     assert spread["mean"] == pytest.approx(np.mean([*errors.values()]))
     assert spread["count"] == 2
-    named = record["best_not_the_result"]["A2B/cycle_error"]
+    named = record["best_not_the_result"][name]
     assert named == {"value": errors[best], "step": best}
     assert (record["step"], record["pictures"]) == (24, {"A2B": 4, "B2A": 4})
     assert (tmp_path / "run/evaluation.png").exists()
     assert set(record["numbers"]) <= tags(config.run_dir)
     printed = capsys.readouterr().out
-    assert "The judge (" in printed
-    assert f"best {errors[best]:.1f} at step {best}" in printed
+    assert "Distances and domain by pixels." in printed
+    assert "The linear probe is right on " in printed
+    assert f"best {errors[best]:.4f} at step {best}" in printed
     # The same without evaluations ends with the same weights.
     for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -129,15 +135,15 @@ def test_training_is_evaluated_and_the_best_is_kept(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shows_nothing")
-@pytest.mark.parametrize(("fields", "step"), [(LEARNS_SOONER, 14), (CRITICS, 7)])
-def test_broken_run_of_other_options_ends_so_too(tiny, tmp_path, fields, step):
+@pytest.mark.parametrize("fields", [LEARNS_SOONER, PROJECTED, CRITICS])
+def test_broken_run_of_other_options_ends_so_too(tiny, tmp_path, fields):
     config = tiny(log_every_steps=5, save_every_steps=7, **fields)
     whole = dataclasses.replace(config, run_dir=str(tmp_path / "whole"))
     training.train(whole)
     broken = dataclasses.replace(config, run_dir=str(tmp_path / "broken"))
-    go_on_after(step, whole, broken)
+    go_on_after(14, whole, broken)
     assert_same_tensors(broken, whole)
-    assert iterations(broken.run_dir) == 24 // config.critic_steps
+    assert iterations(broken.run_dir) == 24
 
 
 @pytest.mark.usefixtures("eagerly", "shows_nothing")
@@ -190,9 +196,8 @@ def test_pictures_are_made_with_the_averages(tiny):
 @pytest.mark.parametrize(
     ("field", "before", "after"),
     [
-        ("output_skip", False, True),
-        pytest.param("output_skip", True, False, marks=pytest.mark.slow),
-        ("discriminator_norm", "instance", "layer"),
+        ("output_activation", "tanh", "linear"),
+        pytest.param("output_activation", "linear", "tanh", marks=pytest.mark.slow),
     ],
 )
 def test_weights_that_mean_something_else_are_refused(
@@ -200,7 +205,7 @@ def test_weights_that_mean_something_else_are_refused(
 ):
     first = saved_run(tmp_path / "before", **{field: before}).config
     fields = {"initialize_from": first.run_dir, "run_dir": str(tmp_path / "after")}
-    with pytest.raises(UserError, match=f"`{field}` .*: its weights mean"):
+    with pytest.raises(UserError, match=f"`{field}` {before}, this run {after}"):
         training.train(tiny(**fields, **{field: after}))
     assert not (tmp_path / "after").exists()
 
@@ -347,7 +352,7 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 @pytest.mark.slow
 @pytest.mark.usefixtures("shows_nothing")
 def test_two_replicas_train_and_go_on(tiny, tmp_path):
-    fields = {"discriminator_pictures": 2, "output_skip": True}
+    fields = {"input_skip": True, "output_activation": "linear"}
     run = {"run_dir": str(tmp_path), "strategy": "cpu:2", "num_epochs": 2}
     config = tiny(batch_size=2, **run, **fields)
     training.train(dataclasses.replace(config, max_steps=4))
