@@ -113,11 +113,10 @@ def test_wgan_gp_is_refused(tiny):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_is_near_full(tiny, pair, precision):
+def test_float16_is_near_full_precision(tiny, pair):
     fields = {"batch_size": 2, "pool_size": 0, **PROJECTED}
     full = CycleGAN(tiny(**fields), 10)
-    half = CycleGAN(tiny(precision=precision, **fields), 10)
+    half = CycleGAN(tiny(precision="float16", **fields), 10)
     for name in NETWORKS:
         half.networks[name].set_weights(full.networks[name].get_weights())
     expected, losses = full.train_step(*pair), half.train_step(*pair)

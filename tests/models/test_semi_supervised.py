@@ -70,6 +70,18 @@ def test_moved_digits_are_the_same_ones_elsewhere():
     assert (moved != digits.moved(image, 1.0, (0, 2)).numpy()).any()
 
 
+@pytest.mark.usefixtures("eagerly")
+def test_step_updates_both_networks_of_the_sizes_asked_for():
+    model = SemiSupervisedGAN(small())
+    first, features = model.classifier.weights[0], model.classifier.outputs[0]
+    assert first.shape[-1] == 2 and features.shape[-1] == 7
+    before = [network.get_weights() for network in (model.classifier, model.generator)]
+    model.trained.train_step()
+    for network, old in zip((model.classifier, model.generator), before, strict=True):
+        kernel = network.trainable_variables[0].numpy()
+        assert np.any(kernel != old[0])
+
+
 @pytest.mark.parametrize("weight", [1.0, 0.0])
 def test_gradients_equal_those_of_the_equations(weight):
     with floats("float64"):
