@@ -30,6 +30,8 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+# The stages whose outputs are the feature maps.
+_MAPPED = (1, 2, 4, 6)
 # Factors of filters and of blocks.
 _SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite2": (1.1, 1.2)}
 _NORM, _NORM_EPSILON = ("weight", "bias", "running_mean", "running_var"), 1e-3
@@ -83,9 +85,9 @@ def features(name: str, weights: str = "") -> Features:
 def map_channels(name: str) -> tuple[int, ...]:
     """Channels of the four feature maps of a network; its weights are not needed."""
     if name in _SCALES:
-        _, maps, _ = _efficientnet_lite(*_SCALES[name])
-    else:
-        _, maps, _ = _of_keras(name, None)
+        width, _ = _SCALES[name]
+        return tuple(_rounded(width * _STAGES[i][-1]) for i in _MAPPED)
+    _, maps, _ = _of_keras(name, None)
     return tuple(x.shape[-1] for x in maps)
 
 
@@ -143,7 +145,7 @@ def _efficientnet_lite(width: float, depth: float):
             stride = stride if block == 0 else 1
             x = _block(x, kernel, stride, expansion, filters, f"block_{number}")
             number += 1
-        if i in (1, 2, 4, last):
+        if i in _MAPPED:
             maps.append(x)
     return inputs, maps, _relu6(_conv(x, 1280, 1, 1, "head"))
 
