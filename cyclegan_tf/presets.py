@@ -115,7 +115,7 @@ PRESETS = {
         record="Zebras in minutes, 128 px: discriminators on features that ImageNet "
         "taught. `python train.py --preset quick`. 2,200 steps, on 2 CPU cores of an "
         "AMD EPYC 38 minutes beside other work, 1.7 GB. Measured with cycle 5 and "
-        "identity 0.3 only, one seed: stripes on nearly every horse; other seeds "
+        "identity 0.3 only, one seed: stripes on nearly every horse; another training "
         "inverted colours, so the preset has the official weights.",
     ),
     "quick256": Preset(

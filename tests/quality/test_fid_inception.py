@@ -11,6 +11,7 @@ from helpers.torch_inception import random_inception
 from torch.nn import functional
 
 from cyclegan_tf.quality import fid_inception
+from cyclegan_tf.validation import UserError
 
 # What torch-fidelity's conversion calls the layers of Google's graph.
 GRAPH_STEM = {
@@ -244,3 +245,8 @@ def check_refused(path, text):
         fid_inception.load(path)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message and len(message) < 1500
+
+
+def test_without_a_file_a_line_says_which_to_fetch():
+    with pytest.raises(UserError, match="`feature_weights`.*pt_inception-2015-12-05"):
+        fid_inception.load("")
