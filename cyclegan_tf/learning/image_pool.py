@@ -11,6 +11,7 @@ from cyclegan_tf.learning.replicas import (
     num_local_replicas,
     of_one_replica,
 )
+from cyclegan_tf.learning.state import State
 
 
 class ImagePool:
@@ -105,22 +106,29 @@ def make_pools(
     return [ImagePool(size, image_shape, device) for device in devices]
 
 
-def gather_pools(
-    domains: list[list[ImagePool]], strategy: tf.distribute.Strategy
-) -> None:
-    """Gives each process the pools of all processes, for a checkpoint.
+def pools_state(
+    domains: dict[str, list[ImagePool]], strategy: tf.distribute.Strategy
+) -> State:
+    """The variables of all pools, for a checkpoint; group `pools_DOMAIN_REPLICA`.
+
+    Copies the pools of other processes here first, if there are any.
 
     Args:
-      domains: For each domain one pool a replica, of `make_pools`.
-      strategy: The replicas'. Where they are all of this process, nothing is done.
+      domains: Pools from `make_pools` by domain.
+      strategy: The strategy of the replicas.
     """
-    if num_local_replicas(strategy) == strategy.num_replicas_in_sync:
-        return
-    for pools in filter(None, domains):
-        images, counts = of_one_replica(_gathered(strategy, *pools), strategy)
+    several = num_local_replicas(strategy) < strategy.num_replicas_in_sync
+    groups = {}
+    for domain, pools in domains.items():
+        if pools and several:
+            images, counts = of_one_replica(_gathered(strategy, *pools), strategy)
         for replica, pool in enumerate(pools):
-            pool.images.assign(images[replica])
-            pool.count.assign(counts[replica])
+            if several:
+                pool.images.assign(images[replica])
+                pool.count.assign(counts[replica])
+            variables = {"images": pool.images, "count": pool.count}
+            groups[f"pools_{domain}_{replica}"] = variables
+    return groups
 
 
 @tf.function(autograph=False)  # Traced once for each domain's pools.

@@ -1,8 +1,9 @@
 """The state of a training by name, and how names and shapes differ.
 
-Every variable is known by a group and a name of ours, `generator_g/first_conv_kernel`,
-whatever Keras calls it, so that checkpoints outlive versions and the weights of others
-find their places. Imports no TensorFlow: files that do not fit are refused at once.
+Each variable has a group and a name, `generator_g/first_conv_kernel`, that do not
+depend on Keras' own names: checkpoints stay readable when Keras changes, and weights of
+other programs can be matched. Imports no TensorFlow, so that a file that does not fit
+is refused at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,28 +15,24 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from cyclegan_tf.learning.image_pool import ImagePool
-
 # Variables by group and name.
 State = dict[str, dict[str, "tf.Variable"]]
 Shapes = Mapping[str, tuple[int, ...]]
 
-_MAX_TOLD = 8
+_MAX_LISTED = 8
 _MAX_NAME = 120
 
 
 def state_of(
     networks: Mapping[str, "keras.Model"],
     optimizers: Mapping[str, Sequence["tf.Variable"]],
-    pools: Mapping[str, "list[ImagePool]"],
 ) -> State:
-    """Everything that training changes, for a checkpoint.
+    """The variables of networks and their optimizers, for a checkpoint.
 
     Args:
       networks: By name; each is a group.
-      optimizers: Variables of each, by the name of the network that it trains;
-        `optimizer_of_NAME`.
-      pools: Image pools by name, one a replica; `pools_NAME_REPLICA`.
+      optimizers: Variables of each optimizer, by the name of the network that it
+        trains; their group is `optimizer_of_NAME`.
 
     Returns:
       The variables by group and name.
@@ -45,11 +42,12 @@ def state_of(
         groups[f"optimizer_of_{name}"] = {
             f"{i:03d}_{path_of(v)}": v for i, v in enumerate(variables)
         }
-    for name, replicas in pools.items():
-        for replica, pool in enumerate(replicas):
-            variables = {"images": pool.images, "count": pool.count}
-            groups[f"pools_{name}_{replica}"] = variables
     return groups
+
+
+def average_of(name: str) -> str:
+    """The group of a network's moving average in a checkpoint."""
+    return f"average_of_{name}"
 
 
 def named_weights(network: "keras.Model") -> dict[str, "tf.Variable"]:
@@ -62,7 +60,7 @@ def named_weights(network: "keras.Model") -> dict[str, "tf.Variable"]:
 
 
 def mismatches(wanted: Shapes, found: Shapes) -> str:
-    """Lists all that is missing, unexpected or misshapen.
+    """Describes all names that are missing, unexpected or misshapen.
 
     Args:
       wanted: Shapes by name.
@@ -82,14 +80,14 @@ def mismatches(wanted: Shapes, found: Shapes) -> str:
         ],
     }
     return "; ".join(
-        f"{kind}: {', '.join(names[:_MAX_TOLD])}"
-        + (f" and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else "")
+        f"{kind}: {', '.join(names[:_MAX_LISTED])}"
+        + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
         for kind, names in problems.items()
         if names
     )
 
 
 def shown(name: str) -> str:
-    """A name that a stranger may have chosen, short and without control characters."""
+    """A name from a stranger's file, shortened, without control characters."""
     name = name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
     return name if name.isprintable() else ascii(name)

@@ -17,7 +17,7 @@ from cyclegan_tf.learning.losses import (
     discriminator_loss,
     generator_loss,
 )
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks import digits as networks
 from cyclegan_tf.options import Conditional
 
@@ -44,7 +44,7 @@ class ConditionalGAN:
             tf.constant(data.pictures),
             tf.constant(data.labels),
         )
-        self.trained = Trained(options, strategy, self._build, self.step)
+        self.trained = Trainer(options, strategy, self._build, self.step)
         self.generator, self.discriminator = self.trained.networks.values()
 
     def _build(self) -> dict:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from cyclegan_tf.data import digits
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.learning import judging
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks import digits as networks
 from cyclegan_tf.options import Controllable
 
@@ -49,7 +49,7 @@ class ControllableGAN:
             self._start = self._latents("start")
         saved = {"generator": self.generator, "start": self._start}
         build = functools.partial(self._build, self._start)
-        self.trained = Trained(options, strategy, build, self.step, also=saved)
+        self.trained = Trainer(options, strategy, build, self.step, also=saved)
         (self.latents,) = self.trained.networks.values()
 
     def _build(self, start: keras.Model) -> dict:

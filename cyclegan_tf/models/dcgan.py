@@ -19,7 +19,7 @@ from cyclegan_tf.learning.losses import (
     discriminator_loss,
     generator_loss,
 )
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks import digits as networks
 from cyclegan_tf.options import DCGAN as Options
 
@@ -43,7 +43,7 @@ class DCGAN:
     ):
         self.options = options
         self._digits = tf.constant(digits.load("train").pictures)
-        self.trained = Trained(options, strategy, self._build, self.step)
+        self.trained = Trainer(options, strategy, self._build, self.step)
         self.generator, self.discriminator = self.trained.networks.values()
 
     def _build(self) -> dict:

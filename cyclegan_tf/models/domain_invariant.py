@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from cyclegan_tf.data import digits
 from cyclegan_tf.learning.losses import binary_cross_entropy, discriminator_loss
 from cyclegan_tf.learning.penalties import gradient_penalty
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks.digits import features
 from cyclegan_tf.networks.perceptron import perceptron
 from cyclegan_tf.options import DomainInvariant
@@ -46,7 +46,7 @@ class DomainInvariantClassifier:
         self._source, self._labels = map(tf.constant, (source.pictures, source.labels))
         self._target = tf.constant(target.pictures)
         self._tests = [digits.load("test", domain) for domain in digits.DOMAINS]
-        self.trained = Trained(options, strategy, self._build, self.step)
+        self.trained = Trainer(options, strategy, self._build, self.step)
         self.encoder, self.classifier, self.domain = self.trained.networks.values()
         self._probe = perceptron(options.num_features, 1, 64, 1, "probe")
         self._probe_start = self._probe.get_weights()

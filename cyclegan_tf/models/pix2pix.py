@@ -20,7 +20,7 @@ from cyclegan_tf.learning.losses import (
     discriminator_loss,
     generator_loss,
 )
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks.discriminators import patchgan
 from cyclegan_tf.networks.generators import unet
 from cyclegan_tf.options import Pix2Pix
@@ -47,7 +47,7 @@ class Pix2PixGAN:
     ):
         self.options = options
         self.data = paired.load(options)
-        self.trained = Trained(options, strategy, self._build, self.step)
+        self.trained = Trainer(options, strategy, self._build, self.step)
         self.generator, self.discriminator = self.trained.networks.values()
         self.curves = {"L1 loss": ("l1_loss",)}
         if options.lambda_gan:

@@ -15,7 +15,7 @@ from cyclegan_tf.learning.losses import (
     generator_loss,
 )
 from cyclegan_tf.learning.penalties import interpolation_penalty
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks.perceptron import perceptron
 from cyclegan_tf.options import Points
 
@@ -37,7 +37,7 @@ class PointsGAN:
         self.options = options
         self._adversarial_loss = ADVERSARIAL_LOSSES[options.adversarial_loss]
         updates = {"discriminator": options.critic_steps}
-        self.trained = Trained(options, strategy, self._build, self.step, updates)
+        self.trained = Trainer(options, strategy, self._build, self.step, updates)
         self.generator, self.discriminator = self.trained.networks.values()
 
     def _build(self) -> dict:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cyclegan_tf.data import digits
 from cyclegan_tf.data.images import to_float, to_uint8
 from cyclegan_tf.learning.losses import binary_cross_entropy, discriminator_loss
-from cyclegan_tf.learning.trained import Trained
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.networks import digits as networks
 from cyclegan_tf.options import SemiSupervised
 
@@ -46,7 +46,7 @@ class SemiSupervisedGAN:
         self._labelled = tf.constant(train.images[told])
         self._labels = tf.constant(train.labels[told])
         self._unlabelled = tf.constant(np.delete(train.images, told, axis=0))
-        self.trained = Trained(options, strategy, self._build, self.step)
+        self.trained = Trainer(options, strategy, self._build, self.step)
         self.classifier, self.generator = self.trained.networks.values()
 
     def _build(self) -> dict:

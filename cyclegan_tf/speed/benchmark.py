@@ -89,7 +89,7 @@ def measure(
     second = time.perf_counter() - start
     peak = machine.peak_of_devices()
     # One device with the whole batch does what the replicas do together.
-    one = model if model.num_replicas == 1 else CycleGAN(config, 1000)
+    one = model if model.trainer.num_replicas == 1 else CycleGAN(config, 1000)
     calls = {STEP: Call(step, _flops_of_step(one, pictures, True))}
     if config.identity_every_steps > 1:
         flops = _flops_of_step(one, pictures, False)

@@ -16,8 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.files import reason, remove_if_empty, written_whole
-from cyclegan_tf.learning.averages import saved_as
-from cyclegan_tf.learning.state import State, mismatches, named_weights
+from cyclegan_tf.learning.state import State, average_of, mismatches, named_weights
 from cyclegan_tf.leftovers import remove
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, build_network
 from cyclegan_tf.run_directory import (
@@ -247,7 +246,7 @@ def load_network(
     network = build_network(config, name)
     shown = name
     if config.average_decay and name in GENERATOR_NAMES:
-        shown = saved_as(name)
+        shown = average_of(name)
     _restore(path, {shown: named_weights(network)})
     return network
 

@@ -193,7 +193,7 @@ def _initialized(model: CycleGAN) -> str:
             f"`initialize_from` {run_dir} has generators of `output_activation` "
             f"{before}, this run {ours}: their weights mean something else."
         )
-    model.start_averages()
+    model.trainer.start_averages()
     random = [name for name in model.networks if name not in taken]
     told = f"From {run_dir}: {', '.join(taken)}."
     return f"{told} Random weights: {', '.join(random)}." if random else told

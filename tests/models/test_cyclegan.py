@@ -55,7 +55,7 @@ def test_step_has_the_gradients_of_the_reference_step(
     python_pools = {"x": PythonPool(pool_size), "y": PythonPool(pool_size)}
 
     def from_pool(domain, fakes):
-        seed = model._seed("xy".index(domain))
+        seed = model.trainer.seed("xy".index(domain), "discriminator_x")
         swaps, chosen = pool_draws(len(fakes), pool_size, seed)
         return python_pools[domain].query(fakes.numpy(), swaps.numpy(), chosen.numpy())
 
@@ -123,8 +123,8 @@ def test_pool_holds_the_fakes_of_the_step(tiny, random_images):
     real_x, real_y = random_images(1, 32, 32, 3), random_images(1, 32, 32, 3, seed=1)
     model.compute_gradients(real_x, real_y)
     for pools, fake in (
-        (model.pools_x, model.generator_f(real_y)),
-        (model.pools_y, model.generator_g(real_x)),
+        (model.adversary_x.pools, model.generator_f(real_y)),
+        (model.adversary_y.pools, model.generator_g(real_x)),
     ):
         np.testing.assert_allclose(pools[0].images[0], fake[0], atol=1e-6)
         assert pools[0].count.numpy() == 1
@@ -134,7 +134,7 @@ def test_seeds_of_a_step_change_with_update_number_replica_and_seed(tiny):
     strategy = two_cpus()
 
     def seeds_of(model, number):
-        seeds = strategy.run(lambda: model._seed(number))
+        seeds = strategy.run(lambda: model.trainer.seed(number, "discriminator_x"))
         return [tuple(s.numpy()) for s in strategy.experimental_local_results(seeds)]
 
     model = CycleGAN(tiny(batch_size=2), 10, strategy)
@@ -190,7 +190,7 @@ def test_two_replicas_train_as_one_device_with_the_same_pictures(
     one, mirrored = CycleGAN(config, 100), CycleGAN(config, 100, two_cpus())
     for name, network in mirrored.networks.items():
         network.set_weights(one.networks[name].get_weights())
-    mirrored.start_averages()
+    mirrored.trainer.start_averages()
     averages = {name: one.networks[name].get_weights() for name in NETWORKS[:2]}
     for step in range(3):
         x, y = (
@@ -222,7 +222,7 @@ def test_two_replicas_train_as_one_device_with_the_same_pictures(
                 model.strategy.experimental_local_results(as_tf_variable(variable))
                 for variable in shown.variables
             ]
-            for replica in range(model.num_replicas):
+            for replica in range(model.trainer.num_replicas):
                 ours = flat([copy[replica] for copy in copies])
                 np.testing.assert_allclose(ours, flat(values), rtol=0, atol=1e-7)
 
@@ -233,7 +233,7 @@ def test_each_replica_has_a_pool_of_its_own_pictures(tiny, random_images):
     x, y = random_images(2, 32, 32, 3), random_images(2, 32, 32, 3, seed=1)
     expected = model.generator_g(x)
     model.train_step(*in_halves(model.strategy, x, y))
-    for replica, pool in enumerate(model.pools_y):
+    for replica, pool in enumerate(model.adversary_y.pools):
         np.testing.assert_allclose(pool.images[0], expected[replica], atol=1e-5)
         assert pool.images.device.endswith(f"CPU:{replica}")
 

@@ -62,7 +62,7 @@ def test_restored_state_is_the_saved_one_to_the_bit(
         assert Checkpoints(other.state(), tmp_path).restore() == other.step == 3
         assert_same_state(trained, other)
         # The seed of the pool's draws is in the configuration, not in the checkpoint.
-        other.config = trained.config
+        other.trainer.options = trained.config
     x, y = random_images(1, 32, 32, 3, seed=8), random_images(1, 32, 32, 3, seed=9)
     for _ in range(2):
         for other in others:

@@ -1,7 +1,7 @@
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.learning.averages import decay_at
+from cyclegan_tf.learning.trainer import average_decay_at
 from cyclegan_tf.models.cyclegan import CycleGAN
 
 pytestmark = pytest.mark.stack
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.stack
     ("step", "expected"), [(1, 1 / 10), (11, 11 / 20), (990, 990 / 999), (10**6, 0.999)]
 )
 def test_decay_grows_to_what_was_asked_for(step, expected):
-    decay = float(decay_at(tf.constant(step, tf.int64), 0.999))
+    decay = float(average_decay_at(tf.constant(step, tf.int64), 0.999))
     assert decay == pytest.approx(expected, rel=1e-12)
 
 
