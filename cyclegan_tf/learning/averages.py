@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.stacks import as_tf_variable
+from cyclegan_tf.compat import as_tf_variable
 
 
 def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:

@@ -8,7 +8,7 @@ find their places. Imports no TensorFlow: files that do not fit are refused at o
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cyclegan_tf.stacks import as_tf_variable, path_of
+from cyclegan_tf.compat import as_tf_variable, path_of
 
 if TYPE_CHECKING:
     import keras
