@@ -100,9 +100,8 @@ class Checkpoints:
         Raises:
           UserError: it can't be written; the best before it stays.
         """
-        _, best = best_checkpoint(self._run_dir) or (None, {"metric": "", "step": None})
-        is_best = best["step"] == self.last_step
-        if best["metric"] == metric and not is_best:
+        _, best = best_checkpoint(self._run_dir) or (None, {"metric": None})
+        if best["metric"] == metric and best["step"] != self.last_step:
             before = best["value"]
             if value == before or (value > before) != higher:
                 return False
@@ -113,18 +112,17 @@ class Checkpoints:
             for file in self._folder.glob(f"{name}.*"):
                 with written_whole(folder / file.name) as temporary:
                     shutil.copyfile(file, temporary)
-            # After a crash before this line, the best one is the one before.
+            # The best one changes here: a crash before leaves the one before.
             with written_whole(folder / BEST_FILE) as temporary:
                 temporary.write_text(json.dumps(record) + "\n")
         except OSError as error:
-            if not is_best:
-                for file in folder.glob(f"{name}.*"):
+            raise self._not_written(name, folder, error) from error
+        finally:
+            path, _ = best_checkpoint(self._run_dir) or ("", {})
+            for file in folder.glob("step-*"):
+                if file.stem != pathlib.Path(path).name:
                     remove(file)
             remove_if_empty(folder)
-            raise self._not_written(name, folder, error) from error
-        for file in folder.glob("step-*"):
-            if file.stem != name:
-                file.unlink()
         return True
 
     def restore(self) -> int:
@@ -177,11 +175,7 @@ def last_good(step: int) -> str:
 def initialize(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike
 ) -> tuple[str, ...]:
-    """Gives the networks of a new training the weights of a run.
-
-    Args:
-      networks: By name. Those that the run does not have keep their random weights.
-      run_dir: The run directory; the run may be imported.
+    """Gives the networks that a run has its weights; others keep their random ones.
 
     Returns:
       The names of the networks with new weights.
@@ -195,7 +189,7 @@ def initialize(
         names = networks_in(path)
         if not names:
             raise UserError(f"`initialize_from` {run_dir} has no networks.")
-        _restore({name: networks[name] for name in names}, path)
+        restore_networks(path, {name: networks[name] for name in names})
         return names
 
     return read_newest(run_dir, read, "initialize_from")
@@ -204,25 +198,30 @@ def initialize(
 def take_over(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike, option: str
 ) -> str:
-    """Gives all networks the weights in a run's newest checkpoint.
+    """Gives all networks the weights of a run, and returns the checkpoint's path.
 
-    Args:
-      networks: By name.
-      run_dir: The run directory.
-      option: The option with the run directory, for the message.
-
-    Returns:
-      The checkpoint's path prefix.
-
-    Raises:
-      UserError: as `initialize`.
+    An error names `option`, which has the run directory. Raises as `initialize`.
     """
 
     def read(path: str) -> str:
-        _restore(networks, path)
+        restore_networks(path, networks)
         return path
 
     return read_newest(run_dir, read, option)
+
+
+def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
+    """Gives networks the weights of the same names in a checkpoint.
+
+    Raises:
+      UserError: the checkpoint is damaged or does not match; nothing changed.
+    """
+    state = {name: named_weights(network) for name, network in networks.items()}
+    shapes = shapes_in(path).items()
+    shapes = {name: shape for name, shape in shapes if name.partition("/")[0] in state}
+    _check_matches(state, shapes, path)
+    with _reading(path):
+        tf.train.Checkpoint(**state).restore(path).expect_partial()
 
 
 def load_network(
@@ -251,7 +250,7 @@ def load_network(
         raise UserError(f"{checkpoint} does not hold {name}{others}.")
     network = build_network(config, name)
     averages = config.average_decay and name in GENERATOR_NAMES
-    _restore({saved_as(name) if averages else name: network}, checkpoint)
+    restore_networks(checkpoint, {saved_as(name) if averages else name: network})
     return network
 
 
@@ -260,13 +259,7 @@ def save_networks(
     networks: dict[str, dict[str, np.ndarray]],
     step: int = 0,
 ) -> None:
-    """Writes a checkpoint with networks alone.
-
-    Args:
-      run_dir: The run directory.
-      networks: Arrays by network and by our names of its weights.
-      step: The step in the name of the checkpoint.
-    """
+    """Writes a checkpoint with networks alone: arrays by network and name."""
     variables = {
         name: {key: tf.Variable(array) for key, array in weights.items()}
         for name, weights in networks.items()
@@ -276,24 +269,13 @@ def save_networks(
 
 
 def networks_in(path: str) -> tuple[str, ...]:
-    """Returns the names of a CycleGAN's networks in a checkpoint.
-
-    Args:
-      path: The checkpoint's path prefix.
-
-    Raises:
-      UserError: the checkpoint is damaged.
-    """
+    """Returns the names of a CycleGAN's networks in a checkpoint."""
     groups = {name.partition("/")[0] for name in shapes_in(path)}
     return tuple(name for name in NETWORKS if name in groups)
 
 
 def check_can_go_on(run_dir: str | os.PathLike) -> None:
-    """Refuses a run whose newest checkpoint has no optimizers, such as an imported one.
-
-    Raises:
-      UserError: it has none.
-    """
+    """Raises a `UserError` for a run without optimizers, such as an imported one."""
     path = newest_checkpoint(run_dir)
     with contextlib.suppress(DamagedError):  # `restore` looks for another one.
         if path and not any(k.startswith("optimizer_of_") for k in shapes_in(path)):
@@ -357,16 +339,6 @@ def _check_whole(path: str) -> None:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-
-
-def _restore(networks: Mapping[str, keras.Model], path: str) -> None:
-    """Restores networks from a checkpoint; their groups must match exactly."""
-    state = {name: named_weights(network) for name, network in networks.items()}
-    shapes = shapes_in(path).items()
-    shapes = {name: shape for name, shape in shapes if name.partition("/")[0] in state}
-    _check_matches(state, shapes, path)
-    with _reading(path):
-        tf.train.Checkpoint(**state).restore(path).expect_partial()
 
 
 def _check_matches(state: State, found: dict[str, tuple[int, ...]], path: str) -> None:

@@ -64,13 +64,6 @@ def share_cores() -> None:
 def make_strategy(name: str) -> tf.distribute.Strategy:
     """Returns the strategy for `Config.strategy`.
 
-    Args:
-      name: `single`, `mirrored`, `multi_worker`, `cpu:N` or `auto`.
-
-    Returns:
-      A MirroredStrategy over all GPUs or over N logical CPU devices, a
-      MultiWorkerMirroredStrategy, or the default strategy for one device.
-
     Raises:
       UserError: there is no GPU for `mirrored` or no valid `TF_CONFIG`, a worker does
         not answer, or TensorFlow computes already.
@@ -144,10 +137,7 @@ def multi_worker_strategy() -> tf.distribute.Strategy:
 
 
 def other_workers(text: str) -> tuple[dict[str, str], int]:
-    """Returns the addresses of the other workers by name, and this worker's port.
-
-    Args:
-      text: The value of `TF_CONFIG`.
+    """Reads `TF_CONFIG`: addresses of the other workers by name, and our own port.
 
     Raises:
       UserError: it names no cluster of chief and workers, or not this task.
@@ -251,11 +241,7 @@ def common_signal(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
 
 
 def check_same_step(step: int, strategy: tf.distribute.Strategy) -> None:
-    """Refuses workers that go on from different checkpoints.
-
-    Raises:
-      UserError: another worker found another step in its run directory.
-    """
+    """Raises a `UserError` if another worker goes on from another step."""
     workers = num_workers(strategy)
     if workers > 1 and sum_of_workers(strategy)(step) != workers * step:
         raise UserError(

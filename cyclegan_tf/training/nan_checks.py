@@ -25,16 +25,11 @@ class NanChecks:
 
     Args:
       skips: Whether the model skips updates that are not finite.
-      names: Returns the names of a step's samples, which may be none; from step 1.
+      names: From a step, counted from 1, to a list of its samples' names, if any.
       say: Prints a line.
     """
 
-    def __init__(
-        self,
-        skips: bool,
-        names: Callable[[int], list[str]],
-        say: Callable[[str], None],
-    ):
+    def __init__(self, skips: bool, names: Callable, say: Callable[[str], None]):
         self._skips, self._names, self._say = skips, names, say
         self._skipped, self._in_a_row = 0.0, 0
 
@@ -77,22 +72,12 @@ class NanChecks:
         return False
 
     def check_state(self, step: int, state: State, last_saved: int) -> None:
-        """Checks the variables before they are saved.
-
-        Args:
-          step: Number of trained steps.
-          state: Variables by group and name.
-          last_saved: As in `accepts`.
-
-        Raises:
-          NonFiniteLossError: a variable is not finite.
-        """
+        """Raises a `NonFiniteLossError` if a variable is not finite after a step."""
         for group, variables in state.items():
             for name, variable in variables.items():
                 value = tf.convert_to_tensor(variable)
-                if not value.dtype.is_floating:
-                    continue
-                if not tf.reduce_all(tf.math.is_finite(value)):
+                floating = value.dtype.is_floating
+                if floating and not tf.reduce_all(tf.math.is_finite(value)):
                     raise NonFiniteLossError(
                         f"{group}/{name} is not finite after step {step:,}"
                         f"{self._samples(step)}: a gradient was not. "

@@ -14,7 +14,7 @@ from helpers.processes import ROOT, ends_within, free_ports, two_workers
 from helpers.runs import tensors
 
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
 from cyclegan_tf.speed.operations import graphs_of
 from cyclegan_tf.training import devices
 from cyclegan_tf.training.devices import describe_devices, make_strategy
@@ -79,6 +79,15 @@ def test_strategy_by_name():
         make_strategy("mirrored")
     with pytest.raises(UserError, match="cpu:3 must be set"):
         make_strategy("cpu:3")
+
+
+def test_stored_run_of_a_strategy_that_went_is_refused_in_a_line(tiny, tmp_path):
+    save_config(tiny(run_dir=str(tmp_path)))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "strategy": "tpu"}))
+    with pytest.raises(UserError, match=f"^{path} .*`strategy` .*'tpu'") as caught:
+        load_config(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_devices_are_told_in_words():
