@@ -39,7 +39,7 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}.tmp"
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -102,7 +102,7 @@ def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
             target = output / source.name
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, f"{source.name} is there already")
-            os.replace(source, target)
+            source.replace(target)
             undo.callback(remove, target)
         undo.pop_all()
 
@@ -126,10 +126,14 @@ def remove_stale(folder: str | os.PathLike) -> None:
 
     Those of other machines are stale after a day without a change.
     """
-    for path in pathlib.Path(folder).glob(".cyclegan_tf-*"):
-        name = _TEMPORARY.fullmatch(path.name)
+    try:
+        names = filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder)))
+    except OSError:
+        return
+    for name in names:
+        path = pathlib.Path(folder) / name[0]
         with contextlib.suppress(OSError):
-            if name and _is_stale(path, name[1], int(name[2])):
+            if _is_stale(path, name[1], int(name[2])):
                 remove(path)
 
 

@@ -129,7 +129,7 @@ def test_files_of_the_user_are_not_touched(tmp_path):
     (kept / "file").write_text("mine")
     (tmp_path / f".cyclegan_tf-{machine()}-99999999-1-linked00").symlink_to(kept)
     # Places that are no folders are passed over.
-    for place in (tmp_path, tmp_path / "missing", tmp_path / ".hidden"):
+    for place in (tmp_path, tmp_path / "missing", tmp_path / ".hidden", "x" * 300):
         remove_stale(place)
     assert set(mine) <= set(names(tmp_path))
     assert (kept / "file").read_text() == "mine"

@@ -358,5 +358,5 @@ def _set_aside(path: str) -> pathlib.Path:
         number += 1
     aside.mkdir()
     for file in list(folder.glob(f"{pathlib.Path(path).name}.*")):
-        os.replace(file, aside / file.name)
+        file.replace(aside / file.name)
     return aside

@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -62,13 +62,22 @@ def share_cores() -> None:
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Returns the strategy for `Config.strategy`.
+    """Returns a strategy: MirroredStrategy, that of several workers, or the default.
+
+    Args:
+      name: `single`, `mirrored` (all GPUs), `multi_worker`, `cpu:N` (N logical CPU
+        devices), or `auto` (`mirrored` with several GPUs, else `single`).
 
     Raises:
       UserError: there is no GPU for `mirrored` or no valid `TF_CONFIG`, a worker does
         not answer, or TensorFlow computes already.
     """
-    strategy = _strategy(name)
+    try:
+        strategy = _strategy(name)
+    except RuntimeError as error:
+        raise UserError(
+            f"`strategy` {name} must be set before TensorFlow computes: {reason(error)}"
+        ) from error
     # With several devices TensorFlow's dependency optimizer (2.21) loses the order of
     # reading and updating a weight: one device could update a discriminator before
     # another device judges a fake with it.
@@ -84,10 +93,14 @@ def _strategy(name: str) -> tf.distribute.Strategy:
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "multi_worker":
-        return multi_worker_strategy()
+        wait_for_workers()
+        return tf.distribute.MultiWorkerMirroredStrategy()
     if name.startswith("cpu:"):
         number = int(name.removeprefix("cpu:"))
-        _make_logical_cpus(number)
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        if len(tf.config.get_logical_device_configuration(cpu) or []) < number:
+            logical = [tf.config.LogicalDeviceConfiguration()] * number
+            tf.config.set_logical_device_configuration(cpu, logical)
         # Collectives over CPUs mix up the keys of two strategies in one process.
         return tf.distribute.MirroredStrategy(
             [f"CPU:{i}" for i in range(number)],
@@ -100,40 +113,7 @@ def _strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def _make_logical_cpus(number: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    present = tf.config.get_logical_device_configuration(cpu) or []
-    if len(present) >= number:
-        return
-    device = tf.config.LogicalDeviceConfiguration()
-    try:
-        tf.config.set_logical_device_configuration(cpu, [device] * number)
-    except RuntimeError as error:
-        raise UserError(
-            f"`strategy` cpu:{number} must be set before TensorFlow computes."
-        ) from error
-
-
 # --- Several workers
-
-
-def multi_worker_strategy() -> tf.distribute.Strategy:
-    """Waits for all workers and returns a MultiWorkerMirroredStrategy over them.
-
-    Workers that do not answer are named on stderr after `NAMED_AFTER` seconds.
-
-    Raises:
-      UserError: `TF_CONFIG` is missing or wrong, a worker does not answer for
-        `GIVEN_UP_AFTER` seconds, or TensorFlow computes already.
-    """
-    others, port = other_workers(os.environ.get("TF_CONFIG", ""))
-    _wait_for(others, port)
-    try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:
-        raise UserError(
-            f"`strategy` multi_worker must be set before TensorFlow computes: {error}"
-        ) from error
 
 
 def other_workers(text: str) -> tuple[dict[str, str], int]:
@@ -163,11 +143,17 @@ def other_workers(text: str) -> tuple[dict[str, str], int]:
     return {k: address for k, address in addresses.items() if k != own}, ports[own]
 
 
-def _wait_for(others: Mapping[str, str], port: int) -> None:
-    """Waits until all answer at their ports, and answers at its own meanwhile.
+def wait_for_workers() -> None:
+    """Waits until all workers answer at their ports, and answers at its own meanwhile.
 
-    TensorFlow itself waits an hour without a message, and can't be interrupted.
+    After `NAMED_AFTER` seconds it names the missing ones on stderr. TensorFlow itself
+    waits an hour without a message, and can't be interrupted.
+
+    Raises:
+      UserError: `TF_CONFIG` is missing or wrong, its port can't be used, or a worker
+        does not answer for `GIVEN_UP_AFTER` seconds.
     """
+    others, port = other_workers(os.environ.get("TF_CONFIG", ""))
     try:
         answering = socket.create_server(("", port))
     except OSError as error:

@@ -179,11 +179,11 @@ def test_missing_worker_is_named(monkeypatch, capsys):
     monkeypatch.setattr(devices, "GIVEN_UP_AFTER", 0.3)
     missing = rf"worker 1 \(127.0.0.1:{ports[1]}\) did not answer within \d s"
     with pytest.raises(UserError, match=missing):
-        devices.multi_worker_strategy()
+        devices.wait_for_workers()
     assert re.match(f"Waiting: {missing}", capsys.readouterr().err)
     with socket.create_server(("", ports[0])):
         with pytest.raises(UserError, match=f"Port {ports[0]} of TF_CONFIG can't"):
-            devices.multi_worker_strategy()
+            devices.wait_for_workers()
 
 
 WHOLE = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}}
