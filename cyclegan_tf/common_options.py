@@ -37,7 +37,7 @@ def knob(default, group, text, *, choices=(), minimum=None, changeable=False):
 
 STRATEGY = (
     "`single` (one device), `mirrored` (all GPUs), `multi_worker` (several machines, "
-    "by TF_CONFIG), `tpu`, `cpu:N` (N logical CPU devices, for trying it out), or "
+    "by TF_CONFIG), `cpu:N` (N logical CPU devices, for trying it out), or "
     "`auto`: mirrored when there are several GPUs. batch_size is for all replicas "
     "together, and so is the learning rate: neither is scaled by their number"
 )

@@ -1,35 +1,42 @@
 """Files and folders that appear whole or not at all.
 
-Imports no TensorFlow.
+Unfinished ones have a hidden temporary name. It contains the machine and the process,
+so that the next writer can remove stale ones. Imports no TensorFlow.
 """
 
 import contextlib
 import errno
 import functools
+import hashlib
 import os
 import pathlib
+import platform
 import re
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 
-from cyclegan_tf.leftovers import name_aside, remove, remove_leftovers
+from cyclegan_tf.messages import reason
 from cyclegan_tf.validation import UserError
+
+# Earlier versions added a third number.
+_TEMPORARY = re.compile(
+    r"\.cyclegan_tf-([0-9a-f]{8})-(\d{1,9})-(\d+-)?[a-z0-9_]{8}(\.tmp)?"
+)
+_DAY_SECONDS = 24 * 60 * 60
 
 
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Has a file written beside its place, and puts it there once that is done.
+    """Yields a temporary path in the same folder, and renames it to `path` at the end.
 
     Args:
-      path: The file; replaced if it is there.
-
-    Yields:
-      Where to write, hidden (see `name_aside`).
+      path: The file; an existing one is replaced.
     """
-    _remove_leftovers_once(os.path.abspath(path.parent))
-    temporary = path.parent / f"{name_aside()}{secrets.token_hex(4)}.tmp"
+    _remove_stale_once(os.path.abspath(path.parent))
+    temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}.tmp"
     try:
         yield temporary
         temporary.replace(path)
@@ -42,59 +49,53 @@ def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def staging(
     output: pathlib.Path, failures: tuple[type[Exception], ...] = (OSError,)
 ) -> Iterator[pathlib.Path]:
-    """Makes a hidden folder in `output`, and removes it in the end.
-
-    What killed processes left in `output` goes first.
-
-    Folders above it that had to be made, `output` among them, go as well if they are
-    empty then.
+    """Yields a hidden folder in `output`, and removes it at the end.
 
     Args:
-      output: Where the files are to be in the end; files are moved there quickly.
-      failures: What writing may raise.
-
-    Yields:
-      The folder.
+      output: The folder for the finished files; see `ensured_folder`. Stale temporary
+        files in it are removed.
+      failures: Errors that mean that writing failed.
 
     Raises:
       UserError: one of `failures` was raised.
     """
-    made, folder = [], None
     try:
-        made = [p for p in (output, *output.parents) if not p.exists()]
-        output.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(output)
-        folder = pathlib.Path(tempfile.mkdtemp(prefix=name_aside(), dir=output))
-        yield folder
+        with ensured_folder(output):
+            remove_stale(output)
+            with tempfile.TemporaryDirectory(
+                prefix=_prefix(), dir=output, ignore_cleanup_errors=True
+            ) as folder:
+                yield pathlib.Path(folder)
     except BrokenPipeError:
-        raise  # Of who reads what is printed, not of the disk.
+        raise  # The reader of our output left; the disk is fine.
     except failures as error:
         raise UserError(f"{output} can't be written to: {reason(error)}.") from error
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-        for place in made:
-            remove_if_empty(place)
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[str]:
-    """Makes a folder among the system's temporary files, and removes it in the end.
-
-    What killed processes of ours left there goes first.
-
-    Yields:
-      The folder.
-    """
-    remove_leftovers(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=name_aside()) as folder:
+    """Yields a folder in the system's temporary folder, and removes it at the end."""
+    remove_stale(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
         yield folder
 
 
-def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
-    """Moves all that a staging folder holds to where it was not before, in order.
+@contextlib.contextmanager
+def ensured_folder(folder: pathlib.Path) -> Iterator[None]:
+    """Creates a folder and its parents; at the end removes new ones that are empty."""
+    with contextlib.ExitStack() as after:
+        for place in (*reversed(folder.parents), folder):
+            if not place.exists():
+                after.callback(remove_if_empty, place)
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
 
-    If one can't be moved, those that were go again, and an `OSError` is raised.
+
+def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
+    """Moves the contents of a staging folder to `output`, all or nothing, in order.
+
+    Raises:
+      OSError: one can't be moved, or is there already.
     """
     with contextlib.ExitStack() as undo:
         for source in sorted(folder.iterdir()):
@@ -106,19 +107,72 @@ def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
         undo.pop_all()
 
 
+def remove(path: pathlib.Path) -> None:
+    """Removes a file, or a folder with its contents."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_if_empty(folder: pathlib.Path) -> None:
-    """Removes a folder that is there and empty."""
+    """Removes a folder if it exists and is empty."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
+def remove_stale(folder: str | os.PathLike) -> None:
+    """Removes temporary files and folders of dead processes in a folder.
+
+    Those of other machines are stale after a day without a change.
+    """
+    try:
+        names = filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder)))
+    except OSError:
+        return
+    for name in names:
+        path = pathlib.Path(folder) / name[0]
+        with contextlib.suppress(OSError):
+            if _is_stale(path, name[1], int(name[2])):
+                remove(path)
+
+
 @functools.cache
-def _remove_leftovers_once(folder: str) -> None:
-    """A process that writes thousands of files into a folder looks through it once."""
-    remove_leftovers(folder)
+def _remove_stale_once(folder: str) -> None:
+    """A process may write thousands of files into a folder."""
+    remove_stale(folder)
 
 
-def reason(error: Exception) -> str:
-    """Why writing failed; TensorFlow's own errors say so behind an operation's name."""
-    told = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return re.sub(r" \[Op:\w+\]$", "", told).rpartition("; ")[2]
+def _is_stale(path: pathlib.Path, where: str, process: int) -> bool:
+    if where == machine() and not _is_alive(process):
+        return True
+    newest = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
+    return time.time() - newest > _DAY_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # Another user's.
+    return True
+
+
+@functools.cache
+def machine() -> str:
+    """Returns eight digits for this machine since its start, or for this container.
+
+    A process number is unique in it.
+    """
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts.append(pathlib.Path("/proc/sys/kernel/random/boot_id").read_text())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def _prefix() -> str:
+    # Short: the longest name of a file has 255 characters.
+    return f".cyclegan_tf-{machine()}-{os.getpid()}-"

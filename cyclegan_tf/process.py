@@ -1,6 +1,5 @@
-"""What we ask of the process that we run in: signals, messages, progress bars.
+"""This process: its start, and the signals Ctrl-C (SIGINT) and SIGTERM.
 
-A process may be a command's, a notebook's or a server's; none of this takes it over.
 Imports no TensorFlow.
 """
 
@@ -10,92 +9,48 @@ import signal
 import sys
 import threading
 import time
+import types
 
-# About when the program began, on the clock of `time.monotonic`.
+# The start of the program, on the clock of `time.monotonic`.
 STARTED = time.monotonic()
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-def num_cores() -> int:
-    """Cores that this process may use, not all of the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+
+class Stopped(KeyboardInterrupt):
+    """A signal stopped the training, which saved its state first.
+
+    Attributes:
+      number: The signal; the exit status of the program is 128 plus this number.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
 
 
 @contextlib.contextmanager
-def without_native_messages():
-    """Hides what TensorFlow's C++ part prints to stderr, whatever its log level.
+def delayed_signals():
+    """Delays signals until the end of the `with` block.
 
-    It prints on loading, before its level applies, and when it converts to TFLite.
+    TensorFlow's converter runs Python's garbage collector, which swallows an exception
+    from a signal handler.
     """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-@contextlib.contextmanager
-def signals_after():
-    """Puts off Ctrl-C and SIGTERM until what is done here is done.
-
-    TensorFlow's converter runs Python's garbage collector, where an exception that a
-    signal's handler raises is swallowed.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Signals go to the main thread.
-        return
     received = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in numbers}
-    try:
+    with _handler(lambda number, _: received.append(number), {}):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
     if received:
         signal.raise_signal(received[0])
 
 
-class Stopped(KeyboardInterrupt):
-    """What a signal ended, once all was saved.
-
-    Args:
-      told: How to go on.
-      number: The signal.
-
-    Attributes:
-      number: The signal; a program's exit status is 128 and this number.
-    """
-
-    def __init__(self, told: str, number: int):
-        super().__init__(told)
-        self.number = number
-
-
-class Stop:
-    """Whether to stop; set by a signal.
-
-    Attributes:
-      number: The signal that came, Ctrl-C's or SIGTERM; 0 before.
-    """
-
-    number = 0
-
-
 @contextlib.contextmanager
 def stop_on_signal():
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop, and yields a `Stop`.
+    """Yields an object whose `number` is 0, or the signal once one arrived.
 
-    A second one ends a program at once, whatever TensorFlow is at; at a prompt or in a
-    notebook it does what it did before. In a thread other than the main one, where
-    Python allows no handlers, nothing is changed.
+    A second signal ends the program at once; at a prompt or in a notebook it has its
+    usual effect. Outside the main thread nothing changes: Python allows no handlers.
     """
-    stop, before = Stop(), {}
+    stop, before = types.SimpleNamespace(number=0), {}
 
     def request(number, frame) -> None:
         stop.number = number
@@ -104,32 +59,19 @@ def stop_on_signal():
         for each, handler in before.items():
             signal.signal(each, handler if at_prompt else signal.SIG_DFL)
 
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.signal(number, request)
+    with _handler(request, before):
         yield stop
+
+
+@contextlib.contextmanager
+def _handler(handle, before: dict):
+    """Sets a handler, puts the handlers before it into `before`, and restores these."""
+    if threading.current_thread() is threading.main_thread():
+        before.update({number: signal.getsignal(number) for number in _SIGNALS})
+    try:
+        for number in before:
+            signal.signal(number, handle)
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def progress_bar(iterable=None, **options):
-    """A bar of tqdm: alive in a terminal or notebook, a line each half minute in a log.
-
-    Args:
-      iterable: What to go through, if any.
-      **options: As tqdm takes them.
-    """
-    from tqdm.auto import tqdm  # A tenth of a second, which `--help` does without.
-
-    in_notebook = any("notebook" in kind.__module__ for kind in tqdm.__mro__)
-    alive = sys.stderr.isatty() or in_notebook
-    return tqdm(iterable, mininterval=0.2 if alive else 30, **options)
-
-
-def warn(line: str) -> None:
-    """Prints a line to stderr, above the progress bars there may be."""
-    from tqdm.auto import tqdm
-
-    tqdm.write(line, file=sys.stderr)

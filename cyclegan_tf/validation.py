@@ -78,11 +78,6 @@ def _check_value(field: dataclasses.Field, value) -> None:
 
 
 def _check_learning(config) -> None:
-    if config.strategy == "tpu" and config.pool_size:
-        raise UserError(
-            "`strategy` tpu needs `pool_size` 0: a pool is of a device of its own, and "
-            f"a TPU's cores have none. Received: {config.pool_size}."
-        )
     if config.learning_rate == 0:
         raise UserError("`learning_rate` must be above 0. Received: 0.")
     for name in ("beta_1", "beta_2", "average_decay"):
@@ -152,11 +147,11 @@ def check_batch(batch_size: int, replicas: int) -> None:
 
 def check_strategy(strategy: str) -> None:
     """Refuses a strategy that `make_strategy` does not know, with a `UserError`."""
-    names = r"auto|single|mirrored|multi_worker|tpu|cpu:0*[1-9][0-9]*"
+    names = r"auto|single|mirrored|multi_worker|cpu:0*[1-9][0-9]*"
     if not re.fullmatch(names, strategy):
         raise UserError(
-            "`strategy` must be auto, single, mirrored, multi_worker, tpu, or cpu:N "
-            f"with N at least 1. Received: {strategy!r}."
+            "`strategy` must be auto, single, mirrored, multi_worker, or cpu:N with N "
+            f"at least 1. Received: {strategy!r}."
         )
 
 

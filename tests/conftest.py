@@ -18,8 +18,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from cyclegan_tf.config import Config  # noqa: E402
+from cyclegan_tf.messages import without_native_messages  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
-from cyclegan_tf.process import without_native_messages  # noqa: E402
 
 with without_native_messages():
     import keras

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import cyclegan_tf
-from cyclegan_tf import stacks
+from cyclegan_tf import compat
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -77,7 +77,7 @@ def test_wheel_trains_in_an_empty_environment(tmp_path):
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python, script = (tmp_path / "venv/bin" / n for n in ("python", "cyclegan_tf"))
     run(python, "-m", "pip", "install", "--quiet", "--upgrade", "pip", cwd=tmp_path)
-    stack = "[tfa]" if stacks.addons() else ""
+    stack = "[tfa]" if compat.addons() else ""
     run(python, "-m", "pip", "install", "--quiet", f"{wheel}{stack}", cwd=tmp_path)
     assert run(script, "--version", cwd=tmp_path) == f"{cyclegan_tf.__version__}\n"
     run(script, "train", "--preset=tiny", "--max_steps=2", cwd=tmp_path)

@@ -1,7 +1,5 @@
-"""Signals, messages and progress bars."""
+"""Signals, and the stop that the first one asks for."""
 
-import io
-import os
 import signal
 import subprocess
 import sys
@@ -9,13 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cyclegan_tf.process import (
-    progress_bar,
-    signals_after,
-    stop_on_signal,
-    warn,
-    without_native_messages,
-)
+from cyclegan_tf.process import delayed_signals, stop_on_signal
 
 both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
@@ -29,26 +21,15 @@ def received(number):
     signal.signal(number, before)
 
 
-def test_what_native_code_prints_is_hidden_and_the_rest_is_not(capfd):
-    os.write(2, b"before ")
-    with without_native_messages():
-        os.write(2, b"within ")
-    os.write(2, b"after")
-    with pytest.raises(ValueError), without_native_messages():
-        raise ValueError
-    os.write(2, b" an error")
-    assert capfd.readouterr().err == "before after an error"
-
-
 @both
 def test_signal_is_put_off_and_not_lost(number, received):
     done = []
-    with signals_after():
+    with delayed_signals():
         signal.raise_signal(number)
         assert not received
         done.append(True)
     assert (done, received) == ([True], [number])
-    with pytest.raises(ValueError), signals_after():
+    with pytest.raises(ValueError), delayed_signals():
         raise ValueError
     signal.raise_signal(number)  # Its handler is back, also after an error.
     assert received == [number, number]
@@ -88,36 +69,9 @@ def test_a_second_signal_ends_a_program_at_once(number):
 
 def test_signals_are_left_alone_in_other_threads():
     def work():
-        with signals_after(), stop_on_signal() as stop:
+        with delayed_signals(), stop_on_signal() as stop:
             return stop.number, signal.getsignal(signal.SIGINT)
 
     with ThreadPoolExecutor() as threads:
         found = threads.submit(work).result()
     assert found == (0, signal.getsignal(signal.SIGINT))
-
-
-def test_bar_is_alive_in_a_terminal_and_in_a_notebook(monkeypatch):
-    import tqdm.auto
-
-    stderr = io.StringIO()
-    monkeypatch.setattr("sys.stderr", stderr)
-    for terminal, seconds in ((True, 0.2), (False, 30)):
-        stderr.isatty = lambda terminal=terminal: terminal
-        with progress_bar(total=3, unit="step", delay=60) as bar:
-            assert (bar.total, bar.mininterval) == (3, seconds)
-    kinds = []
-    notebook = type("bar", (), {"__module__": "tqdm.notebook"})
-    notebook.__init__ = lambda self, iterable, **options: kinds.append(options)
-    monkeypatch.setattr(tqdm.auto, "tqdm", notebook)
-    progress_bar(total=3)
-    assert kinds == [{"mininterval": 0.2, "total": 3}]
-
-
-def test_warning_goes_to_stderr_and_leaves_a_bar_whole(capsys):
-    with progress_bar(total=2) as bar:
-        warn("Something is lost.")
-        bar.update(2)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "\rSomething is lost.\n" in told.err or "\nSomething is lost.\n" in told.err
-    assert told.err.rstrip().endswith("it/s]")

@@ -12,8 +12,8 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import Config
+from cyclegan_tf.messages import progress_bar, without_native_messages
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.process import progress_bar, without_native_messages
 from cyclegan_tf.speed_options import PRECISIONS
 from cyclegan_tf.validation import UserError, check_choice
 
@@ -88,7 +88,7 @@ def main(arguments: list[str]) -> None:
         from cyclegan_tf.speed import benchmark, machine, report
         from cyclegan_tf.speed.fresh import fresh_run
         from cyclegan_tf.speed.pictures import pictures_a_second
-        from cyclegan_tf.training.strategies import share_cores
+        from cyclegan_tf.training.devices import share_cores
 
         # Both as `train` has them.
         share_cores()

@@ -17,7 +17,7 @@ from cyclegan_tf.config import (
     EVALUATION_NETWORKS,
     Config,
 )
-from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice, check_features
 
@@ -189,7 +189,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
     from cyclegan_tf.data import datasets
     from cyclegan_tf.exporting import translators
     from cyclegan_tf.quality import folders, pictures, protocol
-    from cyclegan_tf.training.checkpoint_files import networks_in
+    from cyclegan_tf.training.checkpoints import networks_in
 
     config = load_config(values.run_dir)
     check_features(config, values.features)

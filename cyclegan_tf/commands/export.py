@@ -18,8 +18,8 @@ from cyclegan_tf.exporting.request import (
     Request,
     Size,
 )
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import check_run, load_options
 from cyclegan_tf.validation import UserError
 

@@ -16,9 +16,9 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import Config
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.validation import DRAWN_DATASETS, UserError, check_choice
 
 SUMMARY = (

@@ -15,9 +15,9 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.options import OPTIONS, Common
 from cyclegan_tf.presets import PRESETS, run_dir_of
-from cyclegan_tf.process import without_native_messages
 from cyclegan_tf.run_directory import (
     CONFIG_FILE,
     check_same,
@@ -45,16 +45,16 @@ def main(arguments: list[str]) -> None:
     program.no_arguments(arguments)
     config = config_from_flags(flags.FLAGS)
     with without_native_messages():
-        from cyclegan_tf.training import strategies, train
-        from cyclegan_tf.training.finite import NonFiniteLossError
+        from cyclegan_tf.training import devices, train
+        from cyclegan_tf.training.nan_checks import NonFiniteLossError
 
-        devices = strategies.devices()
+        found = devices.describe_devices()
         if isinstance(config, Config):
-            strategies.share_cores()
+            devices.share_cores()
     if flags.FLAGS.dry_run:
         print(train.describe(config))
         return
-    print(f"Devices: {devices}. Run directory: {config.run_dir}", flush=True)
+    print(f"Devices: {found}. Run directory: {config.run_dir}", flush=True)
     try:
         train.train(config)
     except NonFiniteLossError as error:

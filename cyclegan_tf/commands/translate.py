@@ -14,7 +14,7 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
-from cyclegan_tf.process import progress_bar, without_native_messages
+from cyclegan_tf.messages import progress_bar, without_native_messages
 from cyclegan_tf.run_directory import check_run, read_checkpoint
 from cyclegan_tf.validation import UserError, check_choice
 

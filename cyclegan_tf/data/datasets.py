@@ -23,7 +23,7 @@ from cyclegan_tf.data.tfds_pictures import (
     configuration_name,
     encoded_pictures,
 )
-from cyclegan_tf.process import progress_bar
+from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.validation import UserError
 
 MAX_UNREADABLE = 0.05

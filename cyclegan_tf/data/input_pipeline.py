@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.compat import num_cores
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.process import num_cores
 
 
 def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:

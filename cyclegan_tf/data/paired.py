@@ -18,8 +18,8 @@ from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.data.fingerprint import Sizes, size_of
 from cyclegan_tf.data.input_pipeline import augment, batches_of, picture_index
 from cyclegan_tf.data.picture_files import no_picture, pictures_below
+from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.process import progress_bar
 from cyclegan_tf.validation import UserError
 
 # The official data sets have one of them, or both.

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data.images import ImageError
-from cyclegan_tf.process import warn
+from cyclegan_tf.messages import warn
 from cyclegan_tf.validation import UserError
 
 _MAX_NAMED, _MAX_LISTED = 5, 50

@@ -9,17 +9,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf import stacks
+from cyclegan_tf import compat
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, tflite, tflite_files
 from cyclegan_tf.exporting.request import Request, Size
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.networks.layers import (
     DoublingConvolution2D,
     LinearOutput,
     ReflectionPadding2D,
 )
 from cyclegan_tf.networks.norms import is_instance_normalization
-from cyclegan_tf.process import signals_after, without_native_messages
+from cyclegan_tf.process import delayed_signals
 from cyclegan_tf.validation import UserError
 
 
@@ -88,7 +89,7 @@ def portable(generator: keras.Model) -> keras.Model:
     Returns:
       A model with the same inputs, outputs and names of weights.
     """
-    ops = stacks.operations()
+    ops = compat.operations()
 
     def output(layer: keras.layers.Layer, x):
         if isinstance(layer, LinearOutput):
@@ -143,7 +144,7 @@ def _tflite_file(model, request, kind: str, size, folder: pathlib.Path) -> dict:
         ]
         told += f", calibrated on {len(calibration)} pictures"
     print(f"  {kind}, {told}", flush=True)
-    with signals_after(), without_native_messages():
+    with delayed_signals(), without_native_messages():
         content = tflite.convert(
             model.generator, model.multiple, kind, size, request.tflite_io, calibration
         )

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.compat import as_tf_variable
 from cyclegan_tf.data import digits
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.exporting import records
@@ -26,11 +27,11 @@ from cyclegan_tf.exporting.verification import (
     run_aside,
 )
 from cyclegan_tf.files import scratch, staging
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.networks.digits import generator
 from cyclegan_tf.options import DCGAN, Common, Conditional
-from cyclegan_tf.process import signals_after, without_native_messages
+from cyclegan_tf.process import delayed_signals
 from cyclegan_tf.run_directory import EXPORT_FOLDER
-from cyclegan_tf.stacks import as_tf_variable
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.validation import UserError, check_choice
 
@@ -230,7 +231,7 @@ def _write_tflite(maker: _Maker, folder: pathlib.Path, name: str, kind: str) -> 
                 {key: value[i : i + 1].numpy() for key, value in calibration.items()}
                 for i in range(_CALIBRATED)
             )
-        with warnings.catch_warnings(), signals_after(), without_native_messages():
+        with warnings.catch_warnings(), delayed_signals(), without_native_messages():
             # That the interpreter which calibrates has moved to another package.
             warnings.simplefilter("ignore", UserWarning)
             content = converter.convert()

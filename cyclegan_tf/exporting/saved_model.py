@@ -10,11 +10,11 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.compat import as_tf_variable
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import picture_bytes
 from cyclegan_tf.exporting.request import DEFAULT_MAX_PIXELS
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.stacks import as_tf_variable
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 MODELS_FILE = "models.config"

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from PIL import ExifTags, Image, ImageOps
 
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.validation import UserError
 
 _NAME = "image_bytes"  # Of the signature's input and of its output.

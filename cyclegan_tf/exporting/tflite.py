@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.compat import as_tf_variable
 from cyclegan_tf.data import images
 from cyclegan_tf.files import scratch
 from cyclegan_tf.networks.generators import translate
@@ -17,7 +18,6 @@ from cyclegan_tf.networks.layers import (
     ResizeConvolution2D,
 )
 from cyclegan_tf.networks.norms import is_instance_normalization
-from cyclegan_tf.stacks import as_tf_variable
 
 SIGNATURE = "translate"
 

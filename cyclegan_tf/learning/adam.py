@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
-from cyclegan_tf.stacks import as_tf_variable, path_of
+from cyclegan_tf.compat import as_tf_variable, path_of
 
 
 class Adam:

@@ -9,7 +9,8 @@ is refused at once.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cyclegan_tf.stacks import as_tf_variable, path_of
+from cyclegan_tf.compat import as_tf_variable, path_of
+from cyclegan_tf.messages import some_of
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 State = dict[str, dict[str, "tf.Variable"]]
 Shapes = Mapping[str, tuple[int, ...]]
 
-_MAX_LISTED = 8
+_MAX_NAMES = 8
 _MAX_NAME = 120
 
 
@@ -80,8 +81,7 @@ def mismatches(wanted: Shapes, found: Shapes) -> str:
         ],
     }
     return "; ".join(
-        f"{kind}: {', '.join(names[:_MAX_LISTED])}"
-        + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
+        f"{kind}: {some_of(names, _MAX_NAMES)}"
         for kind, names in problems.items()
         if names
     )

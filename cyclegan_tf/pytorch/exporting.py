@@ -11,7 +11,7 @@ import numpy as np
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.files import put_in_place, staging
-from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch import networks as pytorch_networks
 from cyclegan_tf.pytorch.finder import MIN_HALVINGS

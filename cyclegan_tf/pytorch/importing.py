@@ -8,9 +8,8 @@ import os
 import pathlib
 
 from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config
-from cyclegan_tf.files import put_in_place, staging
-from cyclegan_tf.leftovers import remove_leftovers
-from cyclegan_tf.process import without_native_messages
+from cyclegan_tf.files import put_in_place, remove_stale, staging
+from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.pytorch.finder import read_network, split
 from cyclegan_tf.pytorch.networks import NETWORKS, Architecture
 from cyclegan_tf.run_directory import CONFIG_FILE, LOCK_FILE
@@ -109,7 +108,7 @@ def dataset_of(file: str) -> str:
 
 
 def _check_free(target: pathlib.Path) -> None:
-    remove_leftovers(target)
+    remove_stale(target)
     try:
         # Whoever holds that file is told of in time.
         taken = os.path.lexists(target) and (

@@ -11,8 +11,8 @@ import numpy as np
 
 from cyclegan_tf.data.datasets import Domain
 from cyclegan_tf.learning import distances
+from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.networks.features import digest
-from cyclegan_tf.process import progress_bar
 from cyclegan_tf.quality import detectors, likeness, metrics, probe
 from cyclegan_tf.quality.features import Extractor, thumbnails
 from cyclegan_tf.quality.pictures import Translations

@@ -10,9 +10,9 @@ import tensorflow as tf
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
+from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.process import progress_bar
 
 _BATCH = 8
 _TRACED = weakref.WeakKeyDictionary()

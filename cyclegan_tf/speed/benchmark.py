@@ -14,7 +14,7 @@ from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.speed import machine, plain_step, tutorial_step
 from cyclegan_tf.speed.operations import count_flops, count_operations
 from cyclegan_tf.speed.timing import Call, Times, take_turns
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 
 STEP, MATRIX_PRODUCT = "step", "matrix product"
 WITHOUT_IDENTITY = "step without identity"

@@ -6,10 +6,10 @@ import platform
 
 import tensorflow as tf
 
-from cyclegan_tf.process import num_cores
+from cyclegan_tf.compat import num_cores
 from cyclegan_tf.speed.timing import Call
+from cyclegan_tf.training.devices import describe_devices
 from cyclegan_tf.training.loop import peak_gigabytes
-from cyclegan_tf.training.strategies import devices
 
 _SIDE = 2048
 _IMAGE, _CHANNELS = 64, 256
@@ -72,7 +72,7 @@ def described() -> dict[str, str]:
     """The devices, the processor, and the versions that matter."""
     packages = ("tensorflow", "keras")
     return {
-        "devices": devices(),
+        "devices": describe_devices(),
         "processor": f"{num_cores()} x {_processor()}",
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in packages},

@@ -1,54 +1,54 @@
-"""Checkpoints of a training: three kept, each whole, restored strictly or not at all.
+"""Checkpoints of a training: the newest three, each whole, restored strictly.
 
-Every variable is saved under a name of ours, `group/name`, so that what is missing,
-unexpected or of another shape can be told before anything is changed.
+Every variable is saved under our own name, `group/name`. So a restore can list what is
+missing, unexpected or misshapen before it changes anything.
 """
 
+import contextlib
 import functools
 import json
 import os
 import pathlib
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.files import reason, remove_if_empty, written_whole
+from cyclegan_tf.files import remove, remove_if_empty, written_whole
 from cyclegan_tf.learning.state import State, average_of, mismatches, named_weights
-from cyclegan_tf.leftovers import remove
-from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, build_network
+from cyclegan_tf.messages import reason
+from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
 from cyclegan_tf.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
     best_checkpoint,
+    checkpoint_steps,
     load_config,
+    newest_checkpoint,
     read_checkpoint,
     read_newest,
 )
-from cyclegan_tf.training.checkpoint_files import (
-    DamagedError,
-    check_matches,
-    check_whole,
-    networks_in,
-    prefixes,
-    reading,
-    set_aside,
-    shapes_in,
-    shapes_of,
-)
 from cyclegan_tf.validation import UserError
+
+_SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+# Temporary files of TensorFlow.
+_TEMPORARY = re.compile(
+    r"step-\d+_temp|step-\d+\..+\.tempstate\d+|checkpoint\.tmp[0-9a-f]{32}"
+)
 
 
 class Checkpoints:
-    """The checkpoints of a run directory, whatever its model.
+    """The checkpoints of a run directory of any model.
 
     Args:
-      state: Variables by group and name: what to save and restore.
+      state: The variables to save and restore, by group and name.
       run_dir: The run directory.
-      writes: False if another process of the training does.
+      writes: False if another process of the training writes them.
     """
 
     def __init__(self, state: State, run_dir: str | os.PathLike, writes: bool = True):
@@ -58,10 +58,7 @@ class Checkpoints:
         self._run_dir = pathlib.Path(run_dir)
         self._folder = self._run_dir / CHECKPOINTS_FOLDER
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            str(self._folder),
-            max_to_keep=3,
-            checkpoint_name="step",
+            self._checkpoint, str(self._folder), max_to_keep=3, checkpoint_name="step"
         )
         self.last_step = 0
 
@@ -69,8 +66,7 @@ class Checkpoints:
         """Saves the state after `step` steps, once.
 
         Raises:
-          UserError: it can't be written; nothing of it is left, and the checkpoints
-            before are as they were.
+          UserError: it can't be written; the checkpoints before it stay.
         """
         if step == self.last_step:
             return
@@ -84,30 +80,28 @@ class Checkpoints:
         self.last_step = step
 
     def _not_written(self, name, folder, error) -> UserError:
-        last = self.last_step
-        good = f"is of step {last:,}" if last else "does not exist"
         return UserError(
-            f"Checkpoint {name} can't be written to {folder}: {reason(error)}. The "
-            f"last good checkpoint {good}."
+            f"Checkpoint {name} can't be written to {folder}: {reason(error)}. "
+            f"{last_good(self.last_step)}"
         )
 
     def keep_best(self, metric: str, value: float, higher: bool) -> bool:
-        """Keeps a copy of the checkpoint just saved, if none was better.
+        """Copies the checkpoint just saved to `best/` if it is the best so far.
 
         Args:
-          metric: Name of a number; the best by another one is replaced.
-          value: Of this checkpoint.
-          higher: Whether a higher one is better.
+          metric: Name of the metric; the best by another metric is replaced.
+          value: Its value for this checkpoint.
+          higher: Whether a higher value is better.
 
         Returns:
           Whether it is the best so far.
 
         Raises:
-          UserError: it can't be written.
+          UserError: it can't be written; the best before it stays.
         """
-        held = best_checkpoint(self._run_dir)
-        if held and held[1]["metric"] == metric and held[1]["step"] != self.last_step:
-            before = held[1]["value"]
+        _, best = best_checkpoint(self._run_dir) or (None, {"metric": None})
+        if best["metric"] == metric and best["step"] != self.last_step:
+            before = best["value"]
             if value == before or (value > before) != higher:
                 return False
         name, folder = f"step-{self.last_step}", self._run_dir / BEST_FOLDER
@@ -117,46 +111,48 @@ class Checkpoints:
             for file in self._folder.glob(f"{name}.*"):
                 with written_whole(folder / file.name) as temporary:
                     shutil.copyfile(file, temporary)
-            # From here on this one is the best; a crash before leaves the one before.
+            # The best one changes here: a crash before leaves the one before.
             with written_whole(folder / BEST_FILE) as temporary:
                 temporary.write_text(json.dumps(record) + "\n")
         except OSError as error:
-            if not held or held[1]["step"] != self.last_step:
-                for file in folder.glob(f"{name}.*"):
+            raise self._not_written(name, folder, error) from error
+        finally:
+            path, _ = best_checkpoint(self._run_dir) or ("", {})
+            for file in folder.glob("step-*"):
+                if file.stem != pathlib.Path(path).name:
                     remove(file)
             remove_if_empty(folder)
-            raise self._not_written(name, folder, error) from error
-        for file in folder.glob("step-*"):
-            if file.stem != name:
-                file.unlink()
         return True
 
     def restore(self) -> int:
-        """Restores the newest checkpoint that is whole, if there is one.
+        """Restores the newest checkpoint that is whole.
 
-        Damaged ones that are newer are told, and moved to a folder `damaged-N` beside.
+        Newer damaged checkpoints are reported and moved to `checkpoints/damaged-N`.
 
         Returns:
-          Its step; 0 if the run has no checkpoint yet.
+          Its step; 0 if the run has no checkpoint.
 
         Raises:
           UserError: it does not match the training exactly, or all are damaged; no
-            file was touched.
+            file was changed.
         """
         damaged = {}
-        for path in prefixes(self._folder):
+        names = {file.name.partition(".")[0] for file in self._folder.glob("step-*.*")}
+        steps = [int(name[5:]) for name in names if name[5:].isdecimal()]
+        for step in sorted(steps, reverse=True):
+            path = str(self._folder / f"step-{step}")
             try:
-                check_whole(path)
+                _check_whole(path)
             except DamagedError as error:
                 damaged[path] = error
                 continue
-            check_matches(path, self._state)
+            _check_matches(self._state, shapes_in(path), path)
             for newer, error in damaged.items():
-                print(f"{error} Set aside in {set_aside(newer)}.", flush=True)
-            with reading(path):
+                print(f"{error} Set aside in {_set_aside(newer)}.", flush=True)
+            with _reading(path):
                 self._checkpoint.restore(path).assert_consumed()
-            self.last_step = int(path.rsplit("-", 1)[1])
-            return self.last_step
+            self.last_step = step
+            return step
         if damaged:
             reasons = " ".join(map(str, damaged.values()))
             raise UserError(
@@ -166,28 +162,33 @@ class Checkpoints:
         return 0
 
 
+def last_good(step: int) -> str:
+    """Names the last good checkpoint in a sentence; 0 if there is none."""
+    good = f"is of step {step:,}" if step else "does not exist"
+    return f"The last good checkpoint {good}."
+
+
+# --- Networks of a run
+
+
 def initialize(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike
 ) -> tuple[str, ...]:
-    """Takes over the networks of a run, or imported ones, and nothing else of it.
-
-    Args:
-      networks: Those of a training that has not begun, by name.
-      run_dir: The run directory. Networks that it lacks keep their random weights.
+    """Gives the networks that a run has its weights; others keep their random ones.
 
     Returns:
-      The networks that were taken over.
+      The names of the networks with new weights.
 
     Raises:
-      UserError: it has no checkpoint, one that is damaged, or one that does not match;
-        that leaves `networks` as they were.
+      UserError: the run has no checkpoint, a damaged one, or one that does not match;
+        `networks` did not change.
     """
 
     def read(path: str) -> tuple[str, ...]:
         names = networks_in(path)
         if not names:
             raise UserError(f"`initialize_from` {run_dir} has no networks.")
-        _restore(path, {name: named_weights(networks[name]) for name in names})
+        restore_networks(path, {name: networks[name] for name in names})
         return names
 
     return read_newest(run_dir, read, "initialize_from")
@@ -196,38 +197,42 @@ def initialize(
 def take_over(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike, option: str
 ) -> str:
-    """Gives networks the weights of the same names in a run's newest checkpoint.
+    """Gives all networks the weights of a run, and returns the checkpoint's path.
 
-    Args:
-      networks: By name.
-      run_dir: The run directory.
-      option: What named it, for the message.
-
-    Returns:
-      The checkpoint's path prefix.
-
-    Raises:
-      UserError: as `initialize`.
+    An error names `option`, which has the run directory. Raises as `initialize`.
     """
 
     def read(path: str) -> str:
-        weights = {name: named_weights(network) for name, network in networks.items()}
-        _restore(path, weights)
+        restore_networks(path, networks)
         return path
 
     return read_newest(run_dir, read, option)
 
 
+def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
+    """Gives networks the weights of the same names in a checkpoint.
+
+    Raises:
+      UserError: the checkpoint is damaged or does not match; nothing changed.
+    """
+    state = {name: named_weights(network) for name, network in networks.items()}
+    shapes = shapes_in(path).items()
+    shapes = {name: shape for name, shape in shapes if name.partition("/")[0] in state}
+    _check_matches(state, shapes, path)
+    with _reading(path):
+        tf.train.Checkpoint(**state).restore(path).expect_partial()
+
+
 def load_network(
     run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
 ) -> keras.Model:
-    """Builds a network of a run with its weights, of a generator the average if on.
+    """Builds a network of a run with its weights; a generator has averages if on.
 
     Args:
       run_dir: The run directory.
       name: `generator_g` (X to Y), `generator_f` (Y to X), `discriminator_x` or
         `discriminator_y`.
-      checkpoint: One that `check_run` gave; None for the newest now.
+      checkpoint: A path prefix from `check_run`; None for the newest now.
 
     Returns:
       The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same, a
@@ -238,16 +243,13 @@ def load_network(
     """
     if checkpoint is None:
         return read_checkpoint(run_dir, functools.partial(load_network, run_dir, name))
-    config, path = load_config(run_dir), checkpoint
-    held = networks_in(path)
-    if name not in held:
-        others = f"; it holds {', '.join(held)}" if held else ""
-        raise UserError(f"{path} does not hold {name}{others}.")
+    config, names = load_config(run_dir), networks_in(checkpoint)
+    if name not in names:
+        others = f"; it holds {', '.join(names)}" if names else ""
+        raise UserError(f"{checkpoint} does not hold {name}{others}.")
     network = build_network(config, name)
-    shown = name
-    if config.average_decay and name in GENERATOR_NAMES:
-        shown = average_of(name)
-    _restore(path, {shown: named_weights(network)})
+    averages = config.average_decay and name in GENERATOR_NAMES
+    restore_networks(checkpoint, {average_of(name) if averages else name: network})
     return network
 
 
@@ -256,13 +258,7 @@ def save_networks(
     networks: dict[str, dict[str, np.ndarray]],
     step: int = 0,
 ) -> None:
-    """Writes a checkpoint of networks alone.
-
-    Args:
-      run_dir: The run directory.
-      networks: Arrays by network and by our names of its weights.
-      step: That it is of.
-    """
+    """Writes a checkpoint with networks alone: arrays by network and name."""
     variables = {
         name: {key: tf.Variable(array) for key, array in weights.items()}
         for name, weights in networks.items()
@@ -271,11 +267,95 @@ def save_networks(
     tf.train.Checkpoint(**variables).write(str(path))
 
 
-def _restore(path: str, state: State) -> None:
-    """Restores some groups of a checkpoint, and checks that these match exactly."""
-    found = {k: v for k, v in shapes_in(path).items() if k.partition("/")[0] in state}
-    told = mismatches(shapes_of(state), found)
-    if told:
-        raise UserError(f"{path} does not match the configuration ({told}).")
-    with reading(path):
-        tf.train.Checkpoint(**state).restore(path).expect_partial()
+def networks_in(path: str) -> tuple[str, ...]:
+    """Returns the names of a CycleGAN's networks in a checkpoint."""
+    groups = {name.partition("/")[0] for name in shapes_in(path)}
+    return tuple(name for name in NETWORKS if name in groups)
+
+
+def check_can_go_on(run_dir: str | os.PathLike) -> None:
+    """Raises a `UserError` for a run without optimizers, such as an imported one."""
+    path = newest_checkpoint(run_dir)
+    with contextlib.suppress(DamagedError):  # `restore` looks for another one.
+        if path and not any(k.startswith("optimizer_of_") for k in shapes_in(path)):
+            raise UserError(
+                f"{run_dir} has networks only, no optimizers to go on with. Name "
+                f"another --run_dir, and --initialize_from {run_dir}."
+            )
+
+
+# --- Files of checkpoints
+
+
+class DamagedError(UserError):
+    """A file of a checkpoint is cut off, overwritten or missing."""
+
+
+def remove_half_checkpoints(run_dir: str | os.PathLike) -> None:
+    """Removes the remains of a TensorFlow that was killed while it saved.
+
+    They are temporary files, and data of an old checkpoint without their index. Only
+    for the holder of the run's lock: a checkpoint that is being written looks the same.
+    """
+    newest = max(steps := checkpoint_steps(run_dir), default=0)
+    for path in (pathlib.Path(run_dir) / CHECKPOINTS_FOLDER).glob("*"):
+        data = re.fullmatch(r"step-(\d+)\.data-\d{5}-of-\d{5}", path.name)
+        half = data and int(data[1]) < newest and int(data[1]) not in steps
+        if half or _TEMPORARY.fullmatch(path.name):
+            remove(path)
+
+
+def shapes_in(path: str) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes in a checkpoint by `group/name`; raises `DamagedError`."""
+    with _reading(path):
+        variables = tf.train.list_variables(path)
+    return {
+        key.removesuffix(_SUFFIX): tuple(shape)
+        for key, shape in variables
+        if key.endswith(_SUFFIX) and not key.startswith("save_counter")
+    }
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Turns TensorFlow's errors on damaged files into a `DamagedError`."""
+    try:
+        yield
+    except tf.errors.PermissionDeniedError as error:
+        raise UserError(f"Checkpoint {path} can't be read: {error.message}") from error
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        run_dir, step = pathlib.Path(path).parents[1], int(path.rpartition("-")[2])
+        older = [other for other in checkpoint_steps(run_dir) if other < step]
+        before = f"The one before is step-{older[-1]}." if older else "It is the first."
+        raise DamagedError(
+            f"Checkpoint {path} is damaged ({reason(error)}). {before}"
+        ) from error
+
+
+def _check_whole(path: str) -> None:
+    """Reads all tensors; TensorFlow compares their check sums."""
+    with _reading(path):
+        reader = tf.train.load_checkpoint(path)
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+
+
+def _check_matches(state: State, found: dict[str, tuple[int, ...]], path: str) -> None:
+    wanted = {
+        f"{group}/{name}": tuple(variable.shape)
+        for group, variables in state.items()
+        for name, variable in variables.items()
+    }
+    if differences := mismatches(wanted, found):
+        raise UserError(f"{path} does not match the configuration ({differences}).")
+
+
+def _set_aside(path: str) -> pathlib.Path:
+    """Moves the files of a checkpoint into a new folder `damaged-N` beside them."""
+    folder, number = pathlib.Path(path).parent, 1
+    while (aside := folder / f"damaged-{number}").exists():
+        number += 1
+    aside.mkdir()
+    for file in list(folder.glob(f"{pathlib.Path(path).name}.*")):
+        file.replace(aside / file.name)
+    return aside

@@ -21,7 +21,7 @@ from cyclegan_tf.learning.state import State
 from cyclegan_tf.options import Common
 from cyclegan_tf.process import STARTED, stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
-from cyclegan_tf.training.finite import FiniteWatch
+from cyclegan_tf.training.nan_checks import NanChecks
 from cyclegan_tf.training.reporting import Reporter
 
 
@@ -115,7 +115,7 @@ class Loop:
         self._evaluates = views.evaluation is not None
         self._evaluated = model.step
         skips = getattr(config, "on_nonfinite", "stop") == "skip"
-        self._finite = FiniteWatch(
+        self._nan_checks = NanChecks(
             skips, lambda step: views.names(step - 1), reporter.say
         )
         self.newest_grid = None
@@ -184,7 +184,7 @@ class Loop:
         self._read_losses()
         saved = self._checkpoints.last_step
         if self._step != saved:
-            self._finite.check(self._step, self._model.state(), saved)
+            self._nan_checks.check_state(self._step, self._model.state(), saved)
         self._checkpoints.save(self._step)
 
     def _read_losses(self) -> None:
@@ -198,7 +198,8 @@ class Loop:
             self._steps += 1
             saved = self._checkpoints.last_step
             # Overflows of float16 are no faults.
-            if self._finite.accepts(step, losses, 0 if scaled else skipped or 0, saved):
+            faults = 0 if scaled else skipped or 0
+            if self._nan_checks.accepts(step, losses, faults, saved):
                 self._window.append(losses)
         self._unread = []
 

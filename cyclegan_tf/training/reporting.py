@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import images
-from cyclegan_tf.files import reason, written_whole
-from cyclegan_tf.process import progress_bar
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.messages import progress_bar, reason
 from cyclegan_tf.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import fingerprint
-from cyclegan_tf.leftovers import remove_half_checkpoints
+from cyclegan_tf.messages import reason
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -24,19 +24,21 @@ from cyclegan_tf.options import Common
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.process import Stopped
 from cyclegan_tf.run_directory import (
-    CHECKPOINTS_FOLDER,
     CURVES_FILE,
     GRIDS_FOLDER,
     check_same,
     save_config,
 )
 from cyclegan_tf.run_lock import one_writer
-from cyclegan_tf.training import cyclegan_run, workers
-from cyclegan_tf.training.checkpoint_files import check_can_go_on
-from cyclegan_tf.training.checkpoints import Checkpoints, take_over
+from cyclegan_tf.training import cyclegan_run, devices
+from cyclegan_tf.training.checkpoints import (
+    Checkpoints,
+    check_can_go_on,
+    remove_half_checkpoints,
+    take_over,
+)
 from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
 from cyclegan_tf.training.reporting import NoReporter, Reporter
-from cyclegan_tf.training.strategies import make_strategy
 from cyclegan_tf.validation import UserError
 
 # The models beside CycleGAN, made of their options and a strategy.
@@ -173,13 +175,13 @@ def train(config: Config | Common) -> pathlib.Path:
     tf.config.optimizer.set_experimental_options({"remapping": False})
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = make_strategy(config.strategy)
-    with workers.told_if_gone(strategy):
-        if not workers.leads(strategy):
+    strategy = devices.make_strategy(config.strategy)
+    with devices.reports_lost_workers(strategy):
+        if not devices.is_chief(strategy):
             return _train(config, run_dir, strategy)
         with one_writer(run_dir):
             check_same(config)  # Another training may have ended here meanwhile.
-            remove_half_checkpoints(run_dir / CHECKPOINTS_FOLDER)
+            remove_half_checkpoints(run_dir)
             return _train(config, run_dir, strategy)
 
 
@@ -189,7 +191,7 @@ def _train(
     """Trains as `train` does, in a run directory that is held if this process leads."""
     keras.utils.set_random_seed(config.seed)
     run = make_run(config, strategy)
-    leads = workers.leads(strategy)
+    leads = devices.is_chief(strategy)
     # Of models that read pictures.
     allowed = getattr(config, "allow_changed_data", False)
     changed = fingerprint.check_unchanged(run_dir, run.sizes, allowed)
@@ -216,7 +218,7 @@ def _train(
     if not goes_on:
         return run_dir
     reporter = Reporter(run_dir, start, run.num_steps) if leads else NoReporter()
-    agree = workers.agreement(strategy)
+    agree = devices.common_signal(strategy)
     loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps, agree)
     stopped = loop.run(run.batches(start))
     agree(0)  # Nobody leaves before all are done.
@@ -232,12 +234,12 @@ def _train(
 
 def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int:
     """Restores a run, and gives its step, the same on all workers."""
-    leads, wait = workers.leads(strategy), workers.summed(strategy)
+    leads, wait = devices.is_chief(strategy), devices.sum_of_workers(strategy)
     # The one that leads comes first: it sets aside what is damaged.
     start = checkpoints.restore() if leads else 0
     wait(0)
     start = start if leads else checkpoints.restore()
-    workers.check_same_step(start, strategy)
+    devices.check_same_step(start, strategy)
     return start
 
 
@@ -276,7 +278,6 @@ def _check_writable(run_dir: pathlib.Path) -> None:
         with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
-        reason = error.strerror or error
         raise UserError(
-            f"`run_dir` {run_dir} can't be written to: {reason}."
+            f"`run_dir` {run_dir} can't be written to: {reason(error)}."
         ) from error

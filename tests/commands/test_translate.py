@@ -21,7 +21,7 @@ from cyclegan_tf.data import images
 from cyclegan_tf.data.picture_files import PictureFile, find
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.exporting.formats import portable
-from cyclegan_tf.process import progress_bar
+from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.validation import UserError
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from helpers import tflite_samples as samples
 
+from cyclegan_tf.compat import path_of
 from cyclegan_tf.exporting.formats import portable
 from cyclegan_tf.exporting.tflite import lean_generator
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.layers import LinearOutput, ReflectionPadding2D
 from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
-from cyclegan_tf.stacks import path_of
 
 SIZES = [(8, 8), (24, 40), (64, 16)]
 

@@ -8,6 +8,7 @@ from helpers import tflite_contract as contract
 from helpers import tflite_samples as samples
 from helpers.tflite_samples import OBLONG, SQUARE, converted, psnr, to_float, translated
 
+from cyclegan_tf.compat import path_of
 from cyclegan_tf.exporting.request import TFLITE_IO, TFLITE_TYPES
 from cyclegan_tf.exporting.tflite import KINDS, convert, lean_generator
 from cyclegan_tf.exporting.tflite_files import (
@@ -20,7 +21,6 @@ from cyclegan_tf.exporting.tflite_files import (
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.networks.layers import ResizeConvolution2D
 from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
-from cyclegan_tf.stacks import path_of
 from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.filterwarnings(samples.INTERPRETER_ENDS)

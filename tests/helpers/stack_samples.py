@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
-from cyclegan_tf import stacks  # noqa: E402
+from cyclegan_tf import compat  # noqa: E402
 from cyclegan_tf.data import shapes  # noqa: E402
 from cyclegan_tf.networks.norms import instance_normalization  # noqa: E402
 from cyclegan_tf.training.reporting import read_log  # noqa: E402
@@ -51,7 +51,7 @@ NUM_STEPS = 10
 
 
 def this_stack() -> str:
-    return "addons" if stacks.addons() else "current"
+    return "addons" if compat.addons() else "current"
 
 
 def small(recipe: str, **fields) -> cg.Config:

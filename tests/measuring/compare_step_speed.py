@@ -26,7 +26,7 @@ def tensorflow_step(config, side: str):
 
     from cyclegan_tf.models.cyclegan import CycleGAN
     from cyclegan_tf.speed import plain_step, tutorial_step
-    from cyclegan_tf.training.strategies import share_cores
+    from cyclegan_tf.training.devices import share_cores
 
     if side == "ours":
         share_cores()  # As `train` does.

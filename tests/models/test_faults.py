@@ -9,7 +9,7 @@ import tensorflow as tf
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.options import Points
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 
 
 def state(model) -> dict[str, np.ndarray]:

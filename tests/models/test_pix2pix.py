@@ -13,7 +13,7 @@ from PIL import Image
 
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.training.finite import NonFiniteLossError
+from cyclegan_tf.training.nan_checks import NonFiniteLossError
 from cyclegan_tf.training.train import describe, train
 from cyclegan_tf.validation import UserError
 

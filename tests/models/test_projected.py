@@ -8,11 +8,11 @@ import tensorflow as tf
 import torch
 from helpers.gradients import relative_error
 
+from cyclegan_tf.compat import as_tf_variable, path_of
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.speed.plain_step import plain_gradients
-from cyclegan_tf.stacks import as_tf_variable, path_of
 from cyclegan_tf.training.checkpoints import Checkpoints
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.stack

@@ -12,9 +12,9 @@ from cyclegan_tf.data import shapes
 from cyclegan_tf.learning.adam import sum_over_replicas
 from cyclegan_tf.learning.loss_scale import LossScale
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, CycleGAN
-from cyclegan_tf.training import strategies
+from cyclegan_tf.training import devices
 from cyclegan_tf.training.cyclegan_run import CycleGANRun
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 
 pytestmark = pytest.mark.stack
 
@@ -234,12 +234,12 @@ def test_precision_float64_stays_what_it_was(tiny, pair):
     ("cores", "told", "expected"), [(8, None, [4]), (1, None, [1]), (8, "8", [])]
 )
 def test_half_of_the_cores_are_for_each_half(monkeypatch, cores, told, expected):
-    monkeypatch.setattr(strategies, "num_cores", lambda: cores)
+    monkeypatch.setattr(devices, "num_cores", lambda: cores)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     if told:
         monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
     asked = []
     place = tf.config.threading
     monkeypatch.setattr(place, "set_intra_op_parallelism_threads", asked.append)
-    strategies.share_cores()
+    devices.share_cores()
     assert asked == expected

@@ -32,7 +32,7 @@ from cyclegan_tf.data import images
 from cyclegan_tf.data.picture_files import write_png
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.request import Request
-from cyclegan_tf.leftovers import machine
+from cyclegan_tf.files import machine
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.pytorch.finder import read_network
 from cyclegan_tf.pytorch.importing import dataset_of, import_networks

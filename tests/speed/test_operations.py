@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf import stacks
+from cyclegan_tf import compat
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.speed.operations import count_flops, count_operations
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 
 
 def flops(function, *shapes) -> int:
@@ -99,7 +99,7 @@ def test_step_is_traced_once_into_few_operations_without_python(pictures):
     make_strategy("single")  # Another test's may have left optimizations out.
     model = CycleGAN(PRESETS["tiny"].config, 100)
     operations = count_operations(lambda: model.train_step(*pictures))
-    if not stacks.addons():  # Its norm is another.
+    if not compat.addons():  # Its norm is another.
         assert operations <= 1300  # 1,936 before norms and crops were made of fewer.
     for _ in range(3):
         model.train_step(*pictures)

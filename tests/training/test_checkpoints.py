@@ -7,14 +7,15 @@ from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.presets import preset
 from cyclegan_tf.run_directory import newest_checkpoint, save_config
-from cyclegan_tf.training.checkpoint_files import check_can_go_on, networks_in
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
+    check_can_go_on,
     initialize,
     load_network,
+    networks_in,
     save_networks,
 )
-from cyclegan_tf.training.strategies import make_strategy
+from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.stack

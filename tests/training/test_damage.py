@@ -12,8 +12,11 @@ import pytest
 import tensorflow as tf
 
 from cyclegan_tf.run_directory import newest_checkpoint
-from cyclegan_tf.training.checkpoint_files import check_can_go_on
-from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.checkpoints import (
+    Checkpoints,
+    check_can_go_on,
+    remove_half_checkpoints,
+)
 from cyclegan_tf.training.reporting import Reporter, append_line, read_log
 from cyclegan_tf.validation import UserError
 
@@ -110,6 +113,37 @@ def test_where_all_are_damaged_nothing_is_touched(saved, state):
     assert all(f"step-{step} is damaged" in str(error.value) for step in (1, 2, 3))
     assert "\n" not in str(error.value)
     assert files(saved) == before
+
+
+def test_half_checkpoints_go_and_whole_ones_stay(tmp_path):
+    whole = [
+        "checkpoint",
+        "step-1.data-00000-of-00001",
+        "step-1.index",
+        "step-20.data-00000-of-00002",
+        "step-20.data-00001-of-00002",
+        "step-20.index",
+        "step-20_temporary",
+        # Its index may come yet: a training tells of it.
+        "step-21.data-00000-of-00001",
+        "my.data-00000-of-00001",
+    ]
+    # What TensorFlow 2.21 leaves, killed at different times.
+    halves = [
+        "step-2_temp/part-00000-of-00001.data-00000-of-00001.tempstate7911347733822",
+        "step-3.data-00000-of-00001",
+        "step-4.data-00000-of-00001.tempstate181612331185",
+        "step-4.index.tempstate181612331185",
+        "checkpoint.tmp0123456789abcdef0123456789abcdef",
+    ]
+    for name in whole + halves:
+        path = tmp_path / "checkpoints" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    remove_half_checkpoints(tmp_path)
+    remove_half_checkpoints(tmp_path / "missing")
+    left = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert left == set(whole)
 
 
 # --- Disks that are full

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.checkpoints import Checkpoints
-from cyclegan_tf.training.finite import FiniteWatch, NonFiniteLossError
 from cyclegan_tf.training.loop import Loop, Views
+from cyclegan_tf.training.nan_checks import NanChecks, NonFiniteLossError
 from cyclegan_tf.training.reporting import Reporter, read_log
 
 
@@ -113,9 +113,9 @@ def test_weights_that_are_not_finite_are_not_saved(tiny, tmp_path):
     assert newest_checkpoint(tmp_path / "run").endswith("step-4")
 
 
-def watch(said: list[str]) -> FiniteWatch:
+def watch(said: list[str]) -> NanChecks:
     names = [f"{number}.jpg" for number in range(6)]
-    return FiniteWatch(True, lambda step: names, said.append)
+    return NanChecks(True, lambda step: names, said.append)
 
 
 def test_updates_are_skipped_and_named_until_ten_in_a_row():

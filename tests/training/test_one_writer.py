@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cyclegan_tf.leftovers import machine
+from cyclegan_tf.files import machine
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training.train import train

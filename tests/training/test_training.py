@@ -24,7 +24,7 @@ from cyclegan_tf.run_directory import (
 from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
-from cyclegan_tf.training.finite import NonFiniteLossError
+from cyclegan_tf.training.nan_checks import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
 

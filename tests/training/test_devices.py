@@ -1,4 +1,4 @@
-"""Several machines: processes of their own here, that meet on the loopback."""
+"""Strategies by name, the order in a step, and several workers on the loopback."""
 
 import json
 import re
@@ -14,10 +14,87 @@ from helpers.processes import ROOT, ends_within, free_ports, two_workers
 from helpers.runs import tensors
 
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.run_directory import newest_checkpoint
-from cyclegan_tf.training import workers
+from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
+from cyclegan_tf.speed.operations import graphs_of
+from cyclegan_tf.training import devices
+from cyclegan_tf.training.devices import describe_devices, make_strategy
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.validation import UserError
+
+
+def disordered(graphs) -> list[str]:
+    """Readings of a weight that may come after its update by Adam."""
+    nodes = {(i, n.name): n for i, g in enumerate(graphs) for n in g.node}
+    senders = {n.attr["tensor_name"].s: k for k, n in nodes.items() if n.op == "_Send"}
+
+    def before(key) -> set:
+        """All that a node waits for, on any device."""
+        seen, ahead = set(), [key]
+        while ahead:
+            device, node = ahead[-1][0], nodes[ahead.pop()]
+            found = {(device, i.lstrip("^").partition(":")[0]) for i in node.input}
+            if node.op == "_Recv":
+                found.add(senders[node.attr["tensor_name"].s])
+            ahead += found - seen
+            seen |= found
+        return seen
+
+    updates = [k for k, n in nodes.items() if n.op == "ResourceApplyAdam"]
+    assert updates
+    late = []
+    for update in updates:
+        known, weight = before(update), nodes[update].input[0]
+        late += [
+            name
+            for (device, name), node in nodes.items()
+            if (device, node.op) == (update[0], "ReadVariableOp")
+            and node.input[0] == weight
+            and (device, name) not in known
+        ]
+    return late
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cpu:2", "single"])
+def test_no_weight_is_updated_before_it_is_read(name, tiny, random_images):
+    strategy = make_strategy(name)
+    replicas = strategy.num_replicas_in_sync
+    model = CycleGAN(tiny(batch_size=replicas), 10, strategy)
+    x, y = (
+        strategy.experimental_distribute_values_from_function(
+            lambda context, seed=seed: random_images(1, 32, 32, 3, seed=seed)
+        )
+        for seed in (0, 1)
+    )
+    runs = graphs_of(lambda: model.train_step(x, y))
+    assert disordered([g for run in runs for g in run.partition_graphs]) == []
+    make_strategy("single")
+
+
+def test_strategy_by_name():
+    assert make_strategy("single").num_replicas_in_sync == 1
+    assert make_strategy("auto").num_replicas_in_sync == 1
+    assert make_strategy("cpu:2").num_replicas_in_sync == 2
+    with pytest.raises(UserError, match="mirrored needs a GPU"):
+        make_strategy("mirrored")
+    with pytest.raises(UserError, match="cpu:3 must be set"):
+        make_strategy("cpu:3")
+
+
+def test_stored_run_of_a_strategy_that_went_is_refused_in_a_line(tiny, tmp_path):
+    save_config(tiny(run_dir=str(tmp_path)))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "strategy": "tpu"}))
+    with pytest.raises(UserError, match=f"^{path} .*`strategy` .*'tpu'") as caught:
+        load_config(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_devices_are_told_in_words():
+    assert describe_devices() == "CPU only, no GPU found"
+
+
+# --- Several workers
 
 TINY = "--preset tiny --batch_size 2 --log_every_steps 1 --num_epochs 999".split()
 
@@ -98,15 +175,15 @@ def test_missing_worker_is_named(monkeypatch, capsys):
         "task": {"type": "worker", "index": 0},
     }
     monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    monkeypatch.setattr(workers, "NAMED_AFTER", 0.1)
-    monkeypatch.setattr(workers, "GIVEN_UP_AFTER", 0.3)
+    monkeypatch.setattr(devices, "NAMED_AFTER", 0.1)
+    monkeypatch.setattr(devices, "GIVEN_UP_AFTER", 0.3)
     missing = rf"worker 1 \(127.0.0.1:{ports[1]}\) did not answer within \d s"
     with pytest.raises(UserError, match=missing):
-        workers.multi_worker_strategy()
+        devices.wait_for_workers()
     assert re.match(f"Waiting: {missing}", capsys.readouterr().err)
     with socket.create_server(("", ports[0])):
         with pytest.raises(UserError, match=f"Port {ports[0]} of TF_CONFIG can't"):
-            workers.multi_worker_strategy()
+            devices.wait_for_workers()
 
 
 WHOLE = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}}
@@ -114,7 +191,7 @@ WHOLE = {"cluster": {"chief": ["a:1"], "worker": ["b:2", "c:3"]}}
 
 def test_others_are_all_but_this_one():
     config = {**WHOLE, "task": {"type": "worker", "index": 1}}
-    others, port = workers.other_workers(json.dumps(config))
+    others, port = devices.other_workers(json.dumps(config))
     assert (others, port) == ({"chief 0": "a:1", "worker 0": "b:2"}, 3)
 
 
@@ -141,26 +218,12 @@ def test_cluster_that_makes_no_sense_is_refused(text):
     with pytest.raises(
         UserError, match="TF_CONFIG on each machine, such as .*Received"
     ):
-        workers.other_workers(text)
+        devices.other_workers(text)
 
 
 def test_one_process_leads_and_needs_nobody():
     strategy = tf.distribute.get_strategy()
-    assert workers.leads(strategy) and workers.num_workers(strategy) == 1
-    assert workers.agreement(strategy)(0) == 0
-    assert workers.agreement(strategy)(signal.SIGINT) == signal.SIGINT
-    workers.check_same_step(5, strategy)
-
-
-@pytest.mark.slow
-def test_whole_step_compiles_as_tpus_need_it(tiny, random_images):
-    """XLA knows all of its operations, updates among them, and all shapes."""
-    model = CycleGAN(tiny(pool_size=0, num_filters=4), 10)
-    step = tf.function(
-        lambda x, y: model._replica_step(x, y, True), autograph=False, jit_compile=True
-    )
-    images = [random_images(1, 32, 32, 3, seed=seed) for seed in (0, 1)]
-    before = model.generator_g.trainable_variables[0].numpy()
-    losses = step(*images)
-    assert np.isfinite([float(loss) for loss in losses.values()]).all()
-    assert (model.generator_g.trainable_variables[0].numpy() != before).any()
+    assert devices.is_chief(strategy) and devices.num_workers(strategy) == 1
+    assert devices.common_signal(strategy)(0) == 0
+    assert devices.common_signal(strategy)(signal.SIGINT) == signal.SIGINT
+    devices.check_same_step(5, strategy)
