@@ -27,7 +27,7 @@ from cyclegan_tf.exporting.verification import (
 )
 from cyclegan_tf.files import scratch, staging
 from cyclegan_tf.networks.digits import generator
-from cyclegan_tf.options import DCGAN, Common, Conditional
+from cyclegan_tf.options import DCGAN, Conditional, FamilyOptions
 from cyclegan_tf.process import signals_after, without_native_messages
 from cyclegan_tf.run_directory import EXPORT_FOLDER
 from cyclegan_tf.stacks import as_tf_variable
@@ -60,7 +60,7 @@ class _Maker:
         return self.generator(latent, training=False)
 
 
-def export(request: Request, options: Common) -> list[dict]:
+def export(request: Request, options: FamilyOptions) -> list[dict]:
     """Exports the generator of a run, and prints a table of what was written.
 
     Args:
@@ -257,7 +257,9 @@ def _tried(folder, plan: list[dict], inputs: dict, outputs: np.ndarray) -> list[
     return rows
 
 
-def _write_record(folder, name: str, version: int, options: Common, rows) -> None:
+def _write_record(
+    folder, name: str, version: int, options: FamilyOptions, rows
+) -> None:
     fields = {k: v for k, v in dataclasses.asdict(options).items() if k != "run_dir"}
     about = {
         "name": name,

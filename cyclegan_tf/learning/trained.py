@@ -14,7 +14,7 @@ from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.replicas import of_one_replica
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, state_of
-from cyclegan_tf.options import Common
+from cyclegan_tf.options import FamilyOptions
 from cyclegan_tf.validation import check_batch
 
 
@@ -44,7 +44,7 @@ class Trained:
 
     def __init__(
         self,
-        options: Common,
+        options: FamilyOptions,
         strategy: tf.distribute.Strategy | None,
         build: Callable[[], dict[str, keras.Model]],
         step: Callable,
