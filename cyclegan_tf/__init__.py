@@ -6,8 +6,8 @@
     zebra = cg.load("runs/mine").translate(horse)
     cg.export("runs/mine", formats=("savedmodel", "tflite"))
 
-A name is loaded when it is first used, so that importing the package takes no time. How
-it is built stands in README.md beside this file.
+A name is loaded at its first use, so that the package imports at once. README.md
+describes the design.
 """
 
 import importlib
@@ -38,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str):
-    """Loads a public name; Python asks for each but once."""
+    """Loads a public name at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")

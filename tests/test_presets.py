@@ -10,7 +10,7 @@ from cyclegan_tf.presets import PRESETS
 
 def test_presets_make_a_configuration_and_say_what_is_known():
     for name, preset in PRESETS.items():
-        assert preset.config == preset.options(**preset.values), name
+        assert preset.config == type(preset.config)(**preset.values), name
         assert preset.record.endswith("."), name
         assert "run_dir" not in preset.values, name
 

@@ -63,8 +63,8 @@ def test_importing_loads_nothing_and_presets_need_no_tensorflow():
 def test_preset_takes_fields_of_ones_own_and_has_a_run_dir_of_its_data_set():
     for name, preset in PRESETS.items():
         config = cg.preset(name, run_dir="there", max_steps=7)
-        expected = {**preset.values, "run_dir": "there", "max_steps": 7}
-        assert config == preset.options(**expected), name
+        expected = {"run_dir": "there", "max_steps": 7}
+        assert config == preset.options(**{**preset.values, **expected}), name
     assert cg.preset("demo").run_dir == "runs/demo"
     assert cg.preset("unet", dataset="maps").run_dir == "runs/maps-unet"
 

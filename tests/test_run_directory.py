@@ -1,12 +1,19 @@
 """`config.json` of a run directory, and how configurations differ."""
 
+import dataclasses
 import json
 
 import pytest
 from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.run_directory import differences, load_config, save_config
+from cyclegan_tf.options import Points
+from cyclegan_tf.run_directory import (
+    differences,
+    load_config,
+    load_options,
+    save_config,
+)
 
 CHANGEABLE = {name for name, f in FIELDS.items() if f.metadata["changeable"]}
 
@@ -17,8 +24,8 @@ def test_saved_config_loads_as_the_same(tmp_path):
     save_config(config)
     assert load_config(tmp_path) == config
     text = (tmp_path / "config.json").read_text()
-    assert text.endswith("}\n") and len(text.splitlines()) == len(FIELDS) + 2
-    assert list(json.loads(text)) == list(FIELDS)
+    assert text.endswith("}\n") and len(text.splitlines()) == len(FIELDS) + 3
+    assert list(json.loads(text)) == ["model", *FIELDS]
 
 
 def test_saving_replaces_and_leaves_one_file(tmp_path):
@@ -62,8 +69,9 @@ def test_bad_field_or_value_of_a_config_file_is_told(tmp_path):
         '{"num_blokcs": 6}': "num_blokcs",
         '{"seed": -1}': "`seed` must be at least 0. Received: -1.",
         '{"seed": "1"}': "`seed` must be int. Received: '1'.",
-        '{"beta_1": NaN}': "`beta_1` must be a finite number. Received: nan.",
+        '{"beta_2": NaN}': "`beta_2` must be a finite number. Received: nan.",
         '{"lambda_r1": 0.2}': "it uses `lambda_r1`, which",
+        '{"beta_1": 0.9}': "it uses `beta_1`, which",
     }.items():
         (tmp_path / "config.json").write_text(content)
         with refused(told):
@@ -71,9 +79,25 @@ def test_bad_field_or_value_of_a_config_file_is_told(tmp_path):
 
 
 def test_field_that_went_is_read_where_it_changed_nothing(tmp_path):
-    went = '{"lambda_r1": 0.0, "critic_steps": 1, "output_skip": false, "seed": 4}'
-    (tmp_path / "config.json").write_text(went)
-    assert load_config(tmp_path).seed == 4
+    gone = {"lambda_r1": 0.0, "critic_steps": 1, "output_skip": False, "beta_1": 0.5}
+    for rows in (4, 2):  # A number of pictures never decided what was learned.
+        values = {**gone, "num_grid_images": rows, "seed": 4}
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        assert load_config(tmp_path).seed == 4
+
+
+def test_config_file_names_its_model_and_without_a_name_is_a_cyclegans(tmp_path):
+    for values, kind in (
+        ({"seed": 4}, Config),
+        ({"model": "cyclegan"}, Config),
+        ({"model": "points", "beta_1": 0.25, "critic_steps": 3}, Points),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        options = load_options(tmp_path)
+        assert type(options) is kind
+        assert {"model": kind.model, **dataclasses.asdict(options)}.items() >= (
+            values.items()
+        )
 
 
 # --- Differences
@@ -96,7 +120,7 @@ def test_differences_name_every_field_that_decides_what_is_learned():
 
 def test_differences_tell_both_values():
     told = differences(Config(seed=5, flip=False), Config(seed=3))
-    assert told == ["flip: True there, False asked for", "seed: 3 there, 5 asked for"]
+    assert told == ["seed: 3 there, 5 requested", "flip: True there, False requested"]
 
 
 def test_an_integer_and_its_float_do_not_differ():

@@ -1,8 +1,7 @@
-"""The command line: one small module a command, flags in, one call, a line out.
+"""The command line: a small module per command, flags in, one call, a line out.
 
-Uses all other wings, and none of them uses it: nothing else reads flags. A module here
-has `main(arguments)`, `define_flags()` and `help_text(called)`. Begin with
-`program.py`, which runs one.
+Only this folder reads flags, and no other folder imports it. A command has
+`FLAGS`, `main(arguments)` and `help_text(called)`. `program.py` runs it.
 """
 
 # A sentence of each command, in the order in which `--help` lists them.

@@ -11,10 +11,9 @@ import pathlib
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import Config
+from cyclegan_tf.config import PRECISIONS, Config
 from cyclegan_tf.messages import progress_bar, without_native_messages
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.speed_options import PRECISIONS
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
@@ -53,11 +52,6 @@ FLAGS = {
     "json": ("", "file for all numbers"),
     "chart": ("", "PNG file for a bar chart"),
 }
-
-
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    program.define_flags(FLAGS, values)
 
 
 def help_text(called: str) -> str:

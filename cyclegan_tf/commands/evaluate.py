@@ -16,10 +16,11 @@ from cyclegan_tf.config import (
     EVALUATION_FEATURES,
     EVALUATION_NETWORKS,
     Config,
+    check_features,
 )
 from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
-from cyclegan_tf.validation import UserError, check_choice, check_features
+from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Says how good translations are: whether they change domain, look like the target, "
@@ -74,11 +75,6 @@ FLAGS = {
         "folder of evaluation.json and .png; empty: RUN_DIR, or . with the others",
     ),
 }
-
-
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    program.define_flags(FLAGS, values)
 
 
 def help_text(called: str) -> str:

@@ -70,11 +70,6 @@ SUMMARY = (
 )
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    program.define_flags(FLAGS, values)
-
-
 def help_text(called: str) -> str:
     """What `--help` prints."""
     usage = f"{called} --run_dir RUN [--FLAG VALUE ...]"
@@ -86,7 +81,7 @@ def main(arguments: list[str]) -> None:
     program.no_arguments(arguments)
     request = from_flags(flags.FLAGS)
     options = load_options(request.run_dir)
-    if isinstance(options, Config):
+    if options.model == Config.model:
         check_run(request.run_dir, request.checkpoint)
     else:
         _check_flags(flags.FLAGS, options.model)
@@ -94,7 +89,7 @@ def main(arguments: list[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
         from cyclegan_tf.exporting import export, generating, pairs
-    if isinstance(options, Config):
+    if options.model == Config.model:
         export.carry_out(request)
     elif options.model == Pix2Pix.model:
         pairs.export_run(request, options)

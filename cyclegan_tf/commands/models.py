@@ -1,9 +1,8 @@
-"""`models`: lists what can be trained, and measures the models beside CycleGAN.
+"""`models`: lists the models, and measures a preset.
 
 TensorFlow is imported where it is used, so that the list comes at once.
 """
 
-import dataclasses
 import datetime
 import pathlib
 import platform
@@ -15,16 +14,17 @@ from importlib.metadata import version
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import Config
+from cyclegan_tf.config import DRAWN_DATASETS, Config
 from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.validation import DRAWN_DATASETS, UserError, check_choice
+from cyclegan_tf.presets import PRESETS, preset
+from cyclegan_tf.run_directory import LOG_FILE
+from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
-    "Lists the models that train.py trains, with their papers and presets. With "
-    "--measure it trains a preset with three seeds, and what stands beside it, in a "
-    "folder that is removed, and prints its numbers."
+    "Lists the models of train.py, with their papers and presets. With --measure it "
+    "trains a preset, and its baseline, with three seeds in a temporary folder, and "
+    "prints their numbers."
 )
 
 FLAGS = {"measure": ("", "a preset to train and measure instead")}
@@ -32,76 +32,68 @@ FLAGS = {"measure": ("", "a preset to train and measure instead")}
 NUM_SEEDS = 3
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    program.define_flags(FLAGS, values)
-
-
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     return program.help_of_flags(f"{called} [--measure PRESET]", SUMMARY, FLAGS)
 
 
 def main(arguments: list[str]) -> None:
-    """Lists, or measures what the flag names."""
+    """Lists the models, or measures the flag's preset."""
     program.no_arguments(arguments)
     name = flags.FLAGS["measure"].value
-    program.show(measured(name) if name else listing())
+    program.show(measure(name) if name else listing())
 
 
 def listing() -> str:
-    """The models, each with its paper and its presets."""
+    """The models, each with its paper and presets."""
     lines = []
-    for kind in (Config, *OPTIONS.values()):
-        lines += [f"{kind.model}: {kind.summary}"]
-        for name, preset in PRESETS.items():
-            if preset.options is kind:
-                lines.append(program.entry(name, preset.record))
+    for kind in OPTIONS.values():
+        lines.append(f"{kind.model}: {kind.__doc__.splitlines()[0]}")
+        for name, known in PRESETS.items():
+            if known.options is kind:
+                lines.append(program.entry(name, known.record))
         lines.append("")
     return "\n".join(lines).rstrip()
 
 
-def measured(name: str) -> str:
-    """Trains a preset with seeds 0, 1, 2; its numbers as a table, with their medians.
+def measure(name: str) -> str:
+    """Trains a preset with seeds 0, 1, 2; returns tables of numbers and their medians.
 
-    And those of what the preset is measured beside, in a table of its own.
+    A preset with a baseline has a second table, for the baseline.
 
     Raises:
-      UserError: there is no such preset, or it is a CycleGAN's.
+      UserError: there is no such preset, or it uses real pictures.
     """
     check_choice("measure", name, PRESETS)
-    preset = PRESETS[name]
-    if preset.options is Config and preset.config.dataset not in DRAWN_DATASETS:
+    known = PRESETS[name]
+    if known.options is Config and known.config.dataset not in DRAWN_DATASETS:
         raise UserError(
-            f"`measure` {name} is on real pictures: train it, and ask `evaluate` of "
-            "the run."
+            f"`measure` {name} uses real pictures: train it, then use `evaluate`."
         )
     kinds = {name: {}}
-    if preset.baseline:
-        told = ", ".join(f"{k} {v}" for k, v in preset.baseline.items())
-        kinds[f"{name} with {told}"] = preset.baseline
+    if known.baseline:
+        changes = ", ".join(f"{k} {v}" for k, v in known.baseline.items())
+        kinds[f"{name} with {changes}"] = known.baseline
     rows = {kind: {} for kind in kinds}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(NUM_SEEDS):
             for number, (kind, values) in enumerate(kinds.items()):
                 fields = {"seed": seed, **values}
-                if preset.needs:
-                    fields["generator_run"] = f"{folder}/{seed}-{preset.needs}"
+                if known.needs:
+                    fields["generator_run"] = f"{folder}/{seed}-{known.needs}"
                     if not number:
-                        _train(preset.needs, fields["generator_run"], seed=seed)
+                        _train(known.needs, fields["generator_run"], seed=seed)
                 run_dir = f"{folder}/{seed}-{number}"
                 rows[kind][seed] = _train(name, run_dir, **fields)
     return _tables(rows)
 
 
 def _train(name: str, run_dir: str, **fields) -> dict[str, float]:
-    """Trains a preset; its last numbers, and the minutes that it took."""
+    """Trains a preset; returns its last numbers, and the minutes."""
     with without_native_messages():
-        from cyclegan_tf.run_directory import LOG_FILE
         from cyclegan_tf.training import reporting, train
     start = time.monotonic()
-    config = dataclasses.replace(PRESETS[name].config, run_dir=run_dir, **fields)
-    train.train(config)
+    train.train(preset(name, run_dir=run_dir, **fields))
     minutes = (time.monotonic() - start) / 60
     log = reporting.read_log(pathlib.Path(run_dir) / LOG_FILE)
     last = next(r for r in reversed(log) if "learning_rate" not in r)

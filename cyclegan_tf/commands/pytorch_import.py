@@ -55,11 +55,6 @@ FLAGS = {
 }
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    program.define_flags(FLAGS, values)
-
-
 def help_text(called: str) -> str:
     """What `--help` prints."""
     usage = f"""{called} --checkpoint FILE --output RUN

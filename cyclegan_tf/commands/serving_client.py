@@ -8,27 +8,21 @@ from cyclegan_tf.validation import UserError
 
 SUMMARY = "Has TF Serving translate a picture, and writes the result as a PNG."
 
-
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
-    text = "HOST:PORT (gRPC, usually 8500) or http://HOST:PORT (REST, usually 8501)"
-    flags.DEFINE_string("server", "", text, flag_values=values)
-    flags.DEFINE_string(
-        "model", "horse2zebra_A2B", "name of the served model", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "version", None, "the newest if left out", 0, 2**63 - 1, flag_values=values
-    )
-    flags.DEFINE_integer(
-        "timeout_seconds", 60, "how long to wait", 1, 86400, flag_values=values
-    )
+FLAGS = {
+    "server": (
+        "",
+        "HOST:PORT (gRPC, usually 8500) or http://HOST:PORT (REST, usually 8501)",
+    ),
+    "model": ("horse2zebra_A2B", "name of the served model"),
+    "version": (None, "the newest if left out", 0, 2**63 - 1),
+    "timeout_seconds": (60, "how long to wait", 1, 86400),
+}
 
 
 def help_text(called: str) -> str:
     """What `--help` prints."""
     usage = f"{called} --server HOST:PORT INPUT OUTPUT.png"
-    names = ("server", "model", "version", "timeout_seconds")
-    return program.help_of_flags(usage, SUMMARY, names)
+    return program.help_of_flags(usage, SUMMARY, FLAGS)
 
 
 def main(arguments: list[str]) -> None:

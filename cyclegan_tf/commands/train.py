@@ -1,4 +1,4 @@
-"""`train`: its flags are the fields of `Config`, and of the other models' options.
+"""`train`: its flags are the options of all models.
 
 TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
 once.
@@ -13,77 +13,64 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from cyclegan_tf.base_options import GROUPS, BaseOptions
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.config import Config
 from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.options import OPTIONS, Common
+from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS, run_dir_of
-from cyclegan_tf.run_directory import (
-    CONFIG_FILE,
-    check_same,
-    load_config,
-    load_options,
-)
+from cyclegan_tf.run_directory import CONFIG_FILE, check_same, load_config, load_options
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Trains CycleGAN on two sets of pictures, or another model. Run the same command "
-    "again to go on with a run."
+    "again to continue a run."
 )
 
-_KINDS = {Config.model: Config, **OPTIONS}
-
-GENERAL = {
+_GENERAL = {
     "preset": ("", "one of the presets below; other flags override it"),
-    "model": ("", "what is trained without a preset: " + ", ".join(_KINDS)),
+    "model": ("", "the model, without a preset: " + ", ".join(OPTIONS)),
     "dry_run": (False, "print the configuration, parameters and steps, and stop"),
+}
+# CycleGAN is first in OPTIONS: its texts win.
+FLAGS = _GENERAL | {
+    field.name: (field.default, field.metadata["text"])
+    for kind in reversed(OPTIONS.values())
+    for field in dataclasses.fields(kind)
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Resolves the configuration, then trains or prints the plan."""
+    """Makes the configuration from the flags, then trains or prints the plan."""
     program.no_arguments(arguments)
     config = config_from_flags(flags.FLAGS)
     with without_native_messages():
         from cyclegan_tf.training import devices, train
         from cyclegan_tf.training.nan_checks import NonFiniteLossError
 
-        found = devices.describe_devices()
-        if isinstance(config, Config):
+        devices = devices.describe_devices()
+        if config.shares_cores:
             devices.share_cores()
     if flags.FLAGS.dry_run:
         print(train.describe(config))
         return
-    print(f"Devices: {found}. Run directory: {config.run_dir}", flush=True)
+    print(f"Devices: {devices}. Run directory: {config.run_dir}", flush=True)
     try:
         train.train(config)
     except NonFiniteLossError as error:
         sys.exit(f"error: {error}")
 
 
-def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes an absl flag of each field of each model, and those of `GENERAL`."""
-    table = {}
-    for kind in reversed(_KINDS.values()):  # CycleGAN's texts win.
-        table |= {field.name: _row(field) for field in dataclasses.fields(kind)}
-    program.define_flags({**GENERAL, **table}, values)
+def config_from_flags(values: flags.FlagValues) -> BaseOptions:
+    """The configuration from parsed flags.
 
-
-def _row(field: dataclasses.Field) -> tuple:
-    return field.default, field.metadata["text"]
-
-
-def config_from_flags(values: flags.FlagValues) -> Config | Common:
-    """The configuration that parsed flags ask for.
-
-    Flags that were given win. The others come from the preset that was named, else
-    from the run directory if a run is there, else from the official recipe or the
-    model's own; those of the networks before all from the run that `initialize_from`
-    names.
+    Flags on the command line win. The others come from the preset, else from the run
+    in the run directory, else from the defaults of the model; with `initialize_from`,
+    network flags come from its run first.
 
     Raises:
       UserError: a value is out of range, the preset or the model is unknown, the model
-        has no such option, or the run directory was made with another configuration.
+        has no such option, or the run directory has another configuration.
     """
     preset, base = values["preset"].value, _base(values)
     given = _given(values, base)
@@ -93,44 +80,43 @@ def config_from_flags(values: flags.FlagValues) -> Config | Common:
     stored = None
     if (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
         stored = load_options(given["run_dir"])
+        if stored.model != base.model:
+            check_same(dataclasses.replace(base, run_dir=given["run_dir"]))
     given = {**_networks_of(given.get("initialize_from"), stored), **given}
-    if stored is None:
-        return dataclasses.replace(base, **given)
-    if not preset and stored.model == base.model:
+    if stored is not None and not preset:
         base = stored
     config = dataclasses.replace(base, **given)
     check_same(config)
     return config
 
 
-def _base(values: flags.FlagValues) -> Config | Common:
-    """The preset, or the defaults of the model that is asked for or found."""
+def _base(values: flags.FlagValues) -> BaseOptions:
+    """The preset, or the defaults of the given model or of the run's model."""
     preset, model = values["preset"].value, values["model"].value
     if preset:
         check_choice("preset", preset, PRESETS)
         base = PRESETS[preset].config
         if model not in ("", base.model):
             raise UserError(
-                f"`preset` {preset} is of the model `{base.model}`. Received also "
+                f"`preset` {preset} is for the model `{base.model}`. Received also "
                 f"`model` {model!r}."
             )
         return base
     if model:
-        check_choice("model", model, _KINDS)
-        return _KINDS[model]()
+        check_choice("model", model, OPTIONS)
+        return OPTIONS[model]()
     run_dir = values["run_dir"].value
     if run_dir and (pathlib.Path(run_dir) / CONFIG_FILE).exists():
         return type(load_options(run_dir))()
     return Config()
 
 
-def _given(values: flags.FlagValues, base: Config | Common) -> dict:
-    """The flags that were given, by name, if the model has them all."""
+def _given(values: flags.FlagValues, base: BaseOptions) -> dict:
+    """The options on the command line, by name, if the model has them all."""
     own = [field.name for field in dataclasses.fields(base)]
-    names = {f.name for kind in _KINDS.values() for f in dataclasses.fields(kind)}
+    names = FLAGS.keys() - _GENERAL.keys()
     given = {name: values[name].value for name in names if values[name].present}
-    foreign = sorted(given.keys() - set(own))
-    if foreign:
+    if foreign := sorted(given.keys() - set(own)):
         raise UserError(
             f"The model `{base.model}` has no `{foreign[0]}`; it has {', '.join(own)}."
         )
@@ -138,9 +124,9 @@ def _given(values: flags.FlagValues, base: Config | Common) -> dict:
 
 
 def _networks_of(initialize_from: str | None, stored: Config | None) -> dict:
-    """The network fields of the run to begin with; none if there is no such run.
+    """The network fields of the run with the initial weights; none without one.
 
-    A run that has begun knows them: where it began may be gone.
+    A run that has begun has them itself: the other run may be gone.
     """
     if not initialize_from:
         return {}
@@ -154,16 +140,16 @@ def _networks_of(initialize_from: str | None, stored: Config | None) -> dict:
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints: flags by group with their defaults, then the presets.
+    """The text of `--help`: flags by group with their defaults, then the presets.
 
-    The flags are those of the preset or model that the command line names.
+    The flags are those of the command line's preset or model.
     """
-    kind = _asked_kind(sys.argv[1:])
+    kind = _requested_kind(sys.argv[1:])
     lines = [f"usage: {called} [--FLAG VALUE ...]", "", textwrap.fill(SUMMARY, 88)]
     general = [
-        ("--preset NAME", GENERAL["preset"][1]),
-        ("--model NAME", GENERAL["model"][1]),
-        ("--dry_run", GENERAL["dry_run"][1]),
+        ("--preset NAME", _GENERAL["preset"][1]),
+        ("--model NAME", _GENERAL["model"][1]),
+        ("--dry_run", _GENERAL["dry_run"][1]),
         ("--help", "print this; after --preset NAME, the flags of its model"),
     ]
     lines += ["", "General"] + [program.entry(*row) for row in general]
@@ -171,7 +157,7 @@ def help_text(called: str) -> str:
         fields = dataclasses.fields(kind)
         rows = [field for field in fields if field.metadata["group"] == group]
         lines += ["", group] if rows else []
-        lines += [program.entry(_usage(row), _explained(row)) for row in rows]
+        lines += [_flag_entry(row) for row in rows]
     lines += ["", "Presets"]
     for name, preset in PRESETS.items():
         if kind in (Config, preset.options):
@@ -179,26 +165,24 @@ def help_text(called: str) -> str:
     return "\n".join(lines)
 
 
-def _asked_kind(arguments: Sequence[str]) -> type:
-    """The options of the model that a command line names; CycleGAN's if none."""
-    told = " ".join(arguments).replace("=", " ")
-    if found := re.search(r"--?(preset|model) (\S+)", told):
+def _requested_kind(arguments: Sequence[str]) -> type[BaseOptions]:
+    """The options of the command line's model; CycleGAN's without one."""
+    line = " ".join(arguments).replace("=", " ")
+    if found := re.search(r"--?(preset|model) (\S+)", line):
         flag, name = found.groups()
         if flag == "preset" and name in PRESETS:
             return PRESETS[name].options
-        if flag == "model" and name in _KINDS:
-            return _KINDS[name]
+        if flag == "model" and name in OPTIONS:
+            return OPTIONS[name]
     return Config
 
 
-def _usage(field: dataclasses.Field) -> str:
-    if field.type is bool:
-        return f"--[no]{field.name}"
+def _flag_entry(field: dataclasses.Field) -> str:
     kinds = {int: "N", float: "X", str: "TEXT"}
-    choices = "|".join(field.metadata["choices"])
-    return f"--{field.name} {choices or kinds[field.type]}"
-
-
-def _explained(field: dataclasses.Field) -> str:
+    if field.type is bool:
+        usage = f"--[no]{field.name}"
+    else:
+        value = "|".join(field.metadata["choices"]) or kinds[field.type]
+        usage = f"--{field.name} {value}"
     default = "none" if field.default == "" else str(field.default).lower()
-    return f"{field.metadata['text']} (default: {default})"
+    return program.entry(usage, f"{field.metadata['text']} (default: {default})")

@@ -21,15 +21,11 @@ from cyclegan_tf.exporting import records
 from cyclegan_tf.exporting.export import publish
 from cyclegan_tf.exporting.request import FORMATS, Request
 from cyclegan_tf.exporting.request import TFLITE_TYPES as ALL_TFLITE_TYPES
-from cyclegan_tf.exporting.verification import (
-    PLAN_FILE,
-    REFERENCES_FILE,
-    run_aside,
-)
+from cyclegan_tf.exporting.verification import PLAN_FILE, REFERENCES_FILE, run_aside
 from cyclegan_tf.files import scratch, staging
 from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.networks.digits import generator
-from cyclegan_tf.options import DCGAN, Common, Conditional
+from cyclegan_tf.options import DCGAN, Conditional, FamilyOptions
 from cyclegan_tf.process import delayed_signals
 from cyclegan_tf.run_directory import EXPORT_FOLDER
 from cyclegan_tf.training import checkpoints
@@ -61,7 +57,7 @@ class _Maker:
         return self.generator(latent, training=False)
 
 
-def export(request: Request, options: Common) -> list[dict]:
+def export(request: Request, options: FamilyOptions) -> list[dict]:
     """Exports the generator of a run, and prints a table of what was written.
 
     Args:
@@ -258,7 +254,9 @@ def _tried(folder, plan: list[dict], inputs: dict, outputs: np.ndarray) -> list[
     return rows
 
 
-def _write_record(folder, name: str, version: int, options: Common, rows) -> None:
+def _write_record(
+    folder, name: str, version: int, options: FamilyOptions, rows
+) -> None:
     fields = {k: v for k, v in dataclasses.asdict(options).items() if k != "run_dir"}
     about = {
         "name": name,

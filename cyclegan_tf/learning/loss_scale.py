@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from cyclegan_tf.config import Config
+from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.learning.adam import Adam, sum_over_replicas
 from cyclegan_tf.learning.state import State
-from cyclegan_tf.options import Common
 
 Gradients = Mapping[str, Sequence[tf.Tensor]]
 
@@ -78,9 +77,9 @@ class LossScale:
         return unscaled, finite
 
 
-def loss_scale_of(config: Config | Common) -> LossScale | None:
+def loss_scale_of(config: BaseOptions) -> LossScale | None:
     """What a configuration needs: a scale for float16, one of 1 to skip updates."""
-    if isinstance(config, Config) and config.precision == "float16":
+    if config.precision == "float16":
         return LossScale()
     skips = config.on_nonfinite == "skip"
     return LossScale(initial=1.0, growth_steps=0) if skips else None

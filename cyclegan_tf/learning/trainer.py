@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import keras
 import tensorflow as tf
 
+from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.compat import as_tf_variable
 from cyclegan_tf.learning.adam import make_optimizers, sum_over_replicas
 from cyclegan_tf.learning.image_pool import step_seed
@@ -12,7 +13,6 @@ from cyclegan_tf.learning.loss_scale import loss_scale_of, update
 from cyclegan_tf.learning.replicas import of_one_replica
 from cyclegan_tf.learning.schedules import ConstantThenLinearDecay
 from cyclegan_tf.learning.state import State, average_of, state_of
-from cyclegan_tf.options import Common
 from cyclegan_tf.validation import check_batch
 
 
@@ -48,7 +48,7 @@ class Trainer:
 
     def __init__(
         self,
-        options: Common,
+        options: BaseOptions,
         strategy: tf.distribute.Strategy | None,
         build: Callable[[], dict[str, keras.Model]],
         step: Callable,

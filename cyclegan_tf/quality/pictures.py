@@ -15,6 +15,7 @@ from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.networks.generators import translate
 
 _BATCH = 8
+_ROWS = 4  # Of a grid.
 _TRACED = weakref.WeakKeyDictionary()
 
 # From uint8 [batch, height, width, 3] to the same shape.
@@ -199,7 +200,7 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict:
     """
     x_to_y, y_to_x = _graphs(model).values()
     columns = {}
-    rows = min(model.config.num_grid_images, len(data.test_x), len(data.test_y))
+    rows = min(_ROWS, len(data.test_x), len(data.test_y))
     for x, y, forward, back, domain in (
         ("x", "y", x_to_y, y_to_x, data.test_x),
         ("y", "x", y_to_x, x_to_y, data.test_y),

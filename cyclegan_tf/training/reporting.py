@@ -1,4 +1,4 @@
-"""What a run leaves to look at: progress, a log, TensorBoard, grids and curves."""
+"""The reports of a run: progress, log, TensorBoard, grids and curves."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import progress_bar, reason
+from cyclegan_tf.messages import LOG, progress_bar, reason
 from cyclegan_tf.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,
@@ -21,8 +21,8 @@ from cyclegan_tf.run_directory import (
     TENSORBOARD_FOLDER,
 )
 
-# What a record of the log holds beside the model's numbers: seconds from the start of
-# the program to the end of the first step, shares and rates since the record before.
+# Measurements in the log beside the model's numbers: rates since the record before, and
+# the seconds from the program's start to the end of the first step.
 MEASURES = (
     "steps_per_second",
     "waiting_for_data",
@@ -32,19 +32,19 @@ MEASURES = (
 
 
 class Reporter:
-    """Writes the reports of one run; what can't be written is lost, with a warning.
+    """Writes the reports of one run; a failed write is only a warning.
 
     Args:
       run_dir: The run directory.
-      start_step: The step the run goes on from; later records are dropped, since the
-        steps they tell of will be trained again.
-      num_steps: The step the run ends at, for the time left.
+      start_step: The step where the run continues; drops later records, as the run
+        trains these steps again.
+      num_steps: The last step, for the time left.
     """
 
     def __init__(self, run_dir: str | pathlib.Path, start_step: int, num_steps: int):
         self._run_dir = pathlib.Path(run_dir)
         self._log = self._run_dir / LOG_FILE
-        self._told = set()
+        self._warned = set()
         self._drop_records_after(start_step)
         self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
         self._writer = tf.summary.create_noop_writer()
@@ -54,15 +54,15 @@ class Reporter:
             )
 
     def advance(self) -> None:
-        """One step was trained."""
+        """Counts a step."""
         self._bar.update()
 
     def say(self, line: str) -> None:
-        """Prints a line above the progress bar."""
-        self._bar.write(line)
+        """Logs a line for the user."""
+        LOG.info(line)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Records numbers of a step in the log and in TensorBoard."""
+        """Writes numbers of a step to the log and to TensorBoard."""
         with self._may_fail(LOG_FILE):
             append_line(self._log, json.dumps({"step": step, **values}))
         with self._may_fail(TENSORBOARD_FOLDER), self._writer.as_default(step):
@@ -73,8 +73,8 @@ class Reporter:
         """Writes a grid of pictures as a PNG and to TensorBoard.
 
         Args:
-          name: Name of the file, without its ending.
-          step: The step it shows.
+          name: Name of the file, without its extension.
+          step: Its step.
           pictures: Columns by title, uint8 [rows, height, width, 3].
         """
         folder = self._run_dir / GRIDS_FOLDER
@@ -86,26 +86,26 @@ class Reporter:
             tf.summary.image("grid", tiled[np.newaxis])
 
     def curves(self, panels: Mapping[str, tuple[str, ...]]) -> None:
-        """Draws the losses of the log so far; `panels` as `save_curves` takes them."""
+        """Draws the losses in the log; `panels` as in `save_curves`."""
         with self._may_fail(CURVES_FILE):
             save_curves(self._log, panels, self._run_dir / CURVES_FILE)
 
     def close(self) -> None:
-        """Ends the bar and flushes TensorBoard."""
+        """Closes the bar and TensorBoard."""
         self._bar.close()
         with self._may_fail(TENSORBOARD_FOLDER):
             self._writer.close()
 
     @contextlib.contextmanager
     def _may_fail(self, name: str) -> Iterator[None]:
-        """What is written within is lost if it can't be; that is said once a name."""
+        """Turns a failed write into a warning, once per name."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
-            if name not in self._told:
-                self._told.add(name)
+            if name not in self._warned:
+                self._warned.add(name)
                 path = self._run_dir / name
-                self.say(f"Warning: {path} can't be written: {reason(error)}.")
+                LOG.warning(f"Warning: {path} can't be written: {reason(error)}.")
 
     def _drop_records_after(self, step: int) -> None:
         kept = [r for r in read_log(self._log) if r["step"] <= step]
@@ -114,7 +114,7 @@ class Reporter:
 
 
 class NoReporter:
-    """Reports nothing, where another process of the training does."""
+    """Reports nothing: the chief worker reports."""
 
     def _nothing(self, *args) -> None:
         """Does nothing."""
@@ -123,10 +123,10 @@ class NoReporter:
 
 
 def append_line(path: pathlib.Path, line: str) -> None:
-    """Adds a line to a file, all of it or nothing.
+    """Appends a whole line to a file, or nothing.
 
     Raises:
-      OSError: it can't be written.
+      OSError: the write fails.
     """
     data = (line + "\n").encode()
     with path.open("ab", buffering=0) as file:
@@ -140,11 +140,9 @@ def append_line(path: pathlib.Path, line: str) -> None:
 
 
 def read_log(path: pathlib.Path) -> list[dict]:
-    """The records of a log, in order; a last line that was cut off is left out."""
-    if not path.exists():
-        return []
+    """The records of a log, in order, without an incomplete last line."""
     records = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text().splitlines() if path.exists() else ():
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
@@ -154,13 +152,12 @@ def read_log(path: pathlib.Path) -> list[dict]:
 
 @contextlib.contextmanager
 def _freed() -> Iterator[None]:
-    """Frees at its end what was made within and refers to itself, as figures do.
+    """Frees figures at once: they refer to themselves, so Python would keep them.
 
-    Memory would grow until Python looks for such garbage; to look at all that there is
-    takes half a second.
+    A full collection would take half a second.
     """
     collects = gc.isenabled()
-    gc.disable()  # What is made stays among the young objects, the only ones looked at.
+    gc.disable()  # New objects stay in the youngest generation.
     try:
         yield
     finally:
@@ -171,13 +168,7 @@ def _freed() -> Iterator[None]:
 
 @_freed()
 def save_grid(tiled: np.ndarray, titles: list[str], path: pathlib.Path) -> None:
-    """Saves a tiled image with a title above each column.
-
-    Args:
-      tiled: uint8 [height, width, 3], columns of equal width.
-      titles: One a column.
-      path: A PNG file.
-    """
+    """Saves a tiled image, uint8 [height, width, 3], with a title per column."""
     figure, axes = _figure(
         width=1.3 * len(titles),
         height=1.3 * len(titles) * tiled.shape[0] / tiled.shape[1] + 0.3,
@@ -197,12 +188,9 @@ def save_grid(tiled: np.ndarray, titles: list[str], path: pathlib.Path) -> None:
 def save_curves(
     log: pathlib.Path, panels: Mapping[str, tuple[str, ...]], path: pathlib.Path
 ) -> None:
-    """Draws losses of a log over the steps; no file if it has none.
+    """Draws losses of a log over the steps as a PNG; no file without records.
 
-    Args:
-      log: The log of a run.
-      panels: The losses that share a panel, by its title.
-      path: A PNG file.
+    `panels` has the losses of each panel, by its title.
     """
     wanted = {name for names in panels.values() for name in names}
     records = [record for record in read_log(log) if wanted <= record.keys()]
@@ -223,7 +211,7 @@ def save_curves(
 
 
 def _figure(width: float, height: float, columns: int = 1):
-    # The object interface: no window, no global state, safe beside a user's pyplot.
+    # No pyplot: no window, no global state.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")

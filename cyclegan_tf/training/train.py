@@ -1,18 +1,20 @@
-"""A run from its configuration to its last checkpoint, whatever its model."""
+"""A run from its configuration to its last checkpoint, for every model."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import tempfile
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework import config as tf_config
 
-from cyclegan_tf.config import Config
+from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.data import fingerprint
-from cyclegan_tf.messages import reason
+from cyclegan_tf.messages import LOG, print_messages, reason
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
 from cyclegan_tf.models.dcgan import DCGAN
@@ -20,7 +22,7 @@ from cyclegan_tf.models.domain_invariant import DomainInvariantClassifier
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.models.points import PointsGAN
 from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
-from cyclegan_tf.options import Common
+from cyclegan_tf.options import Controllable, FamilyOptions, Pix2Pix
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.process import Stopped
 from cyclegan_tf.run_directory import (
@@ -37,123 +39,81 @@ from cyclegan_tf.training.checkpoints import (
     remove_half_checkpoints,
     take_over,
 )
-from cyclegan_tf.training.loop import Loop, Trainable, Views, peak_gigabytes
-from cyclegan_tf.training.reporting import NoReporter, Reporter
+from cyclegan_tf.training.devices import make_strategy
+from cyclegan_tf.training.loop import Loop, Run, peak_gigabytes
+from cyclegan_tf.training.reporting import Reporter
 from cyclegan_tf.validation import UserError
 
-# The models beside CycleGAN, made of their options and a strategy.
+
+def _family_run(kind: Callable, options: FamilyOptions, strategy=None) -> Run:
+    """The run of a model beside CycleGAN."""
+    return _run_of(kind(options, strategy))
+
+
+def _pix2pix_run(options: Pix2Pix, strategy=None) -> Run:
+    model = Pix2PixGAN(options, strategy)
+    run = _run_of(model)
+    return dataclasses.replace(
+        run,
+        batches=lambda start: model.batches(start, run.num_steps),
+        sizes=model.data.sizes,
+        names=model.names_of_step,
+    )
+
+
+def _controllable_run(options: Controllable, strategy=None) -> Run:
+    model = ControllableGAN(options, strategy)
+
+    def begin() -> list[str]:
+        network = {"generator": model.generator}
+        take_over(network, options.generator_run, "generator_run")
+        return [f"From {options.generator_run}: generator."]
+
+    return dataclasses.replace(_run_of(model), begin=begin, prepare=model.prepare)
+
+
+def _run_of(model) -> Run:
+    """A run of a model that draws its data in its step."""
+    options, trainer = model.options, model.trained
+    num_steps = min(options.max_steps or options.num_steps, options.num_steps)
+    # Measured once a step: the summary repeats the last numbers.
+    numbers_of_step = functools.lru_cache(maxsize=1)(lambda step: model.numbers())
+    return Run(
+        trainer=trainer,
+        num_steps=num_steps,
+        epoch_steps=options.show_every_steps,
+        batches=lambda start: itertools.repeat((), num_steps - start),
+        pictures=model.pictures,
+        numbers=lambda: numbers_of_step(trainer.step),
+        curves=model.curves,
+        summary=lambda: numbers_of_step(trainer.step)[1],
+    )
+
+
+# From options and a strategy (default: the current one) to the run of a model.
 MODELS = {
-    "points": PointsGAN,
-    "dcgan": DCGAN,
-    "conditional": ConditionalGAN,
-    "controllable": ControllableGAN,
-    "semi_supervised": SemiSupervisedGAN,
-    "domain_invariant": DomainInvariantClassifier,
-    "pix2pix": Pix2PixGAN,
+    "cyclegan": cyclegan_run.make_run,
+    "points": functools.partial(_family_run, PointsGAN),
+    "dcgan": functools.partial(_family_run, DCGAN),
+    "conditional": functools.partial(_family_run, ConditionalGAN),
+    "controllable": _controllable_run,
+    "semi_supervised": functools.partial(_family_run, SemiSupervisedGAN),
+    "domain_invariant": functools.partial(_family_run, DomainInvariantClassifier),
+    "pix2pix": _pix2pix_run,
 }
 
-
-# Of a process that does not lead.
-_NOTHING_SHOWN = Views(dict, lambda: ({}, []), {}, at_start=False)
-
-
-class Run(Protocol):
-    """What a training asks of a model's run: `CycleGANRun`, or `ModelRun`.
-
-    Attributes:
-      model: What is trained.
-      num_steps: Steps of the whole training.
-      epoch_steps: Steps of an epoch: pictures, numbers and a checkpoint after each.
-      sizes: What its data set is known by (data/fingerprint.py), empty if it is drawn.
-    """
-
-    model: Trainable
-    num_steps: int
-    epoch_steps: int
-    sizes: fingerprint.Sizes
-
-    def begin(self) -> list[str]:
-        """Prepares a training that has no checkpoint yet; lines that say how."""
-
-    def views(self) -> Views:
-        """What is shown while it trains."""
-
-    def batches(self, start: int) -> Iterable[tuple]:
-        """The arguments of each step from `start` on."""
-
-    def told(self) -> list[str]:
-        """What is said of it in the end."""
+# Plans of models whose run takes long to prepare.
+_PLANS = {"cyclegan": cyclegan_run.plan}
 
 
-class ModelRun:
-    """The run of a model beside CycleGAN.
-
-    A model has `trained` (see `Trained`), `pictures()`, `numbers()` and `curves`, as
-    `Views` takes them, and if its step does not draw its data itself,
-    `batches(start, num_steps)`, an iterator over the arguments of each step. A
-    `prepare()` is called before the first step; `names_of_step(step)`, from 0, names
-    its samples.
-
-    Args:
-      options: The model's.
-      strategy: The devices.
-    """
-
-    def __init__(self, options: Common, strategy: tf.distribute.Strategy):
-        self._model = MODELS[options.model](options, strategy)
-        self.model = self._model.trained
-        self._measured_at, self._measured = None, ({}, [])
-        self.num_steps = min(options.max_steps or options.num_steps, options.num_steps)
-        self.epoch_steps = options.show_every_steps
-        self.sizes = self._model.data.sizes if hasattr(self._model, "data") else {}
-
-    def begin(self) -> list[str]:
-        """Takes over the generator that the options name, if they do; says which."""
-        run_dir = getattr(self._model.options, "generator_run", "")
-        if not run_dir:
-            return []
-        take_over({"generator": self._model.generator}, run_dir, "generator_run")
-        return [f"From {run_dir}: generator."]
-
-    def views(self) -> Views:
-        """What the model shows; has it prepare what its steps need first."""
-        if hasattr(self._model, "prepare"):
-            self._model.prepare()
-        model = self._model
-        names = getattr(model, "names_of_step", Views.names)
-        return Views(model.pictures, self._numbers, model.curves, names=names)
-
-    def batches(self, start: int) -> Iterable[tuple]:
-        """The model's, or nothing for each."""
-        if hasattr(self._model, "batches"):
-            return self._model.batches(start, self.num_steps)
-        return itertools.repeat((), self.num_steps - start)
-
-    def told(self) -> list[str]:
-        """The model's numbers."""
-        return self._numbers()[1]
-
-    def _numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The model's, measured once a step: the last ones are also told in the end."""
-        if self._measured_at != self.model.step:
-            self._measured_at, self._measured = self.model.step, self._model.numbers()
-        return self._measured
-
-
-def make_run(config: Config | Common, strategy: tf.distribute.Strategy) -> Run:
-    """The run that a configuration describes."""
-    kind = cyclegan_run.CycleGANRun if isinstance(config, Config) else ModelRun
-    return kind(config, strategy)
-
-
-def train(config: Config | Common) -> pathlib.Path:
-    """Trains, or goes on with, the run in `config.run_dir`.
+def train(config: BaseOptions) -> pathlib.Path:
+    """Trains, or continues, the run in `config.run_dir`.
 
         cg.train(cg.preset("demo", run_dir="runs/mine", max_steps=200))
 
     Args:
-      config: The configuration; without a `run_dir`, that is `runs/DATASET`, or
-        `runs/MODEL` of a model beside CycleGAN. A run that is found there goes on.
+      config: The configuration; its default `run_dir` is `runs/DATASET`, of a model
+        beside CycleGAN `runs/MODEL`. A run in this directory continues.
 
     Returns:
       The run directory.
@@ -164,109 +124,132 @@ def train(config: Config | Common) -> pathlib.Path:
       NonFiniteLossError: a loss or a weight became NaN or infinite.
       Stopped: after Ctrl-C or SIGTERM, once the state is saved.
     """
+    print_messages()
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=run_dir_of("", config))
     run_dir = pathlib.Path(config.run_dir)
     check_same(config)
     _check_writable(run_dir)
     check_can_go_on(run_dir)
-    # It fails on the gradient of a fused LeakyReLU (TF 2.21), says so in each run, and
-    # a step is no slower without it.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
-    if config.deterministic:
+    with _global_options(config.deterministic):
+        strategy = make_strategy(config.strategy)
+        with devices.reports_lost_workers(strategy):
+            if not devices.is_chief(strategy):
+                return _train(config, run_dir, strategy)
+            with one_writer(run_dir):
+                check_same(config)  # Another training may have ended here meanwhile.
+                remove_half_checkpoints(run_dir)
+                return _train(config, run_dir, strategy)
+
+
+@contextlib.contextmanager
+def _global_options(deterministic: bool) -> Iterator[None]:
+    """Sets TensorFlow's global options for a training, and restores them at the end."""
+    optimizer = tf.config.optimizer
+    before = optimizer.get_experimental_options()
+    was_deterministic = tf_config.is_op_determinism_enabled()
+    # Remapping fails on the gradient of a fused LeakyReLU (TF 2.21) and warns in each
+    # run; a step is not slower without it.
+    optimizer.set_experimental_options({"remapping": False})
+    if deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = devices.make_strategy(config.strategy)
-    with devices.reports_lost_workers(strategy):
-        if not devices.is_chief(strategy):
-            return _train(config, run_dir, strategy)
-        with one_writer(run_dir):
-            check_same(config)  # Another training may have ended here meanwhile.
-            remove_half_checkpoints(run_dir)
-            return _train(config, run_dir, strategy)
+    try:
+        yield
+    finally:
+        changed = "remapping", "dependency_optimization"  # The latter by make_strategy.
+        optimizer.set_experimental_options({name: before.get(name) for name in changed})
+        if deterministic and not was_deterministic:
+            tf_config.disable_op_determinism()
 
 
 def _train(
-    config: Config | Common, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
+    config: BaseOptions, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
 ) -> pathlib.Path:
-    """Trains as `train` does, in a run directory that is held if this process leads."""
+    """Trains as `train` does; the chief worker holds the run directory's lock."""
     keras.utils.set_random_seed(config.seed)
-    run = make_run(config, strategy)
-    leads = devices.is_chief(strategy)
-    # Of models that read pictures.
-    allowed = getattr(config, "allow_changed_data", False)
-    changed = fingerprint.check_unchanged(run_dir, run.sizes, allowed)
-    checkpoints = Checkpoints(run.model.state(), run_dir, leads)
+    run = MODELS[config.model](config, strategy)
+    chief = devices.is_chief(strategy)
+    changed = fingerprint.check_unchanged(run_dir, run.sizes, config.allow_changed_data)
+    checkpoints = Checkpoints(run.trainer.state(), run_dir, chief)
     start = _restored(checkpoints, strategy)
-    said = [f"Going on with {run_dir} from step {start:,}."] if start else run.begin()
-    goes_on = start < run.num_steps
-    if not goes_on:
-        said = [
-            f"{run_dir} is at step {start:,} of {run.num_steps:,}: nothing to train."
-        ]
-    views = run.views() if goes_on and leads else _NOTHING_SHOWN
-    if leads:
-        # Only now, so that nothing is left of a run that could not start.
-        # Allowed once: the next change is to be told again.
-        save_config(
-            dataclasses.replace(config, allow_changed_data=False) if allowed else config
-        )
+    trains = start < run.num_steps
+    if not trains:
+        at = f"{run_dir} is at step {start:,} of {run.num_steps:,}"
+        lines = [f"{at}: nothing to train."]
+    elif start:
+        lines = [f"Continuing {run_dir} from step {start:,}."]
+    else:
+        lines = run.begin()
+    evaluate = reporter = None
+    if chief:
+        if trains:
+            run.prepare()
+            evaluate = run.evaluator()
+        # Only now, so that a run that can't start leaves no file.
+        _save_config(config)
         fingerprint.save(run_dir, run.sizes)
         if changed:
-            said.append(f"The data set has changed ({changed}).")
-        for line in said:
-            print(line, flush=True)
-    if not goes_on:
+            lines.append(f"The data set has changed ({changed}).")
+        for line in lines:
+            LOG.info(line)
+    if not trains:
         return run_dir
-    reporter = Reporter(run_dir, start, run.num_steps) if leads else NoReporter()
+    if chief:
+        reporter = Reporter(run_dir, start, run.num_steps)
     agree = devices.common_signal(strategy)
-    loop = Loop(run.model, config, checkpoints, reporter, views, run.epoch_steps, agree)
-    stopped = loop.run(run.batches(start))
+    loop = Loop(run, config, checkpoints, reporter, evaluate, agree)
+    stopped, step = loop.run(run.batches(start)), run.trainer.step
     agree(0)  # Nobody leaves before all are done.
-    if stopped and run.model.step < run.num_steps:
-        told = (
-            f"Stopped and saved at step {run.model.step:,}. The same command goes on."
+    if stopped and step < run.num_steps:
+        line = f"Stopped and saved at step {step:,}. The same command continues."
+        raise Stopped(line, stopped)
+    if chief:
+        LOG.info(
+            f"Trainer {step:,} of {run.num_steps:,} steps, {peak_gigabytes():.1f} GB."
         )
-        raise Stopped(told, stopped)
-    if leads:
-        _tell_end(run, run_dir, loop.newest_grid)
+        for line in run.summary():
+            LOG.info(line)
+        LOG.info(f"Pictures: {run_dir / GRIDS_FOLDER / loop.newest_grid}")
+        LOG.info(f"Losses: {run_dir / CURVES_FILE}\nAll of the run: {run_dir}")
     return run_dir
 
 
+def _save_config(config: BaseOptions) -> None:
+    """Saves the configuration; the next change of the data needs a new permission."""
+    if config.allow_changed_data:
+        config = dataclasses.replace(config, allow_changed_data=False)
+    save_config(config)
+
+
 def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int:
-    """Restores a run, and gives its step, the same on all workers."""
-    leads, wait = devices.is_chief(strategy), devices.sum_of_workers(strategy)
-    # The one that leads comes first: it sets aside what is damaged.
-    start = checkpoints.restore() if leads else 0
+    """Restores a run; returns its step, the same on all workers."""
+    chief, wait = devices.is_chief(strategy), devices.sum_of_workers(strategy)
+    # The chief comes first: it moves damaged checkpoints away.
+    start = checkpoints.restore() if chief else 0
     wait(0)
-    start = start if leads else checkpoints.restore()
+    start = start if chief else checkpoints.restore()
     devices.check_same_step(start, strategy)
     return start
 
 
-def _tell_end(run: Run, run_dir: pathlib.Path, newest_grid: str) -> None:
-    """Says how far a run came, and where to look."""
-    steps = f"Trained {run.model.step:,} of {run.num_steps:,} steps"
-    print(f"{steps}, {peak_gigabytes():.1f} GB.")
-    for line in run.told():
-        print(line)
-    print(f"Pictures: {run_dir / GRIDS_FOLDER / newest_grid}")
-    print(f"Losses: {run_dir / CURVES_FILE}\nAll of the run: {run_dir}")
-
-
-def describe(config: Config | Common) -> str:
+def describe(config: BaseOptions) -> str:
     """The plan of a run, as `--dry_run` prints it: fields, parameters and steps.
 
     Raises:
-      UserError: the data set is unknown or incomplete, or the run can't go on.
+      UserError: the data set is unknown or incomplete, or the run can't continue.
     """
     check_can_go_on(config.run_dir)
-    lines = [config.to_json().rstrip()]
-    if isinstance(config, Config):
-        return "\n".join(lines + cyclegan_run.plan(config))
-    run = make_run(config, tf.distribute.get_strategy())
-    for name, network in run.model.networks.items():
-        lines.append(f"{name}: {network.count_params():,} parameters")
-    return "\n".join([*lines, f"steps: {run.num_steps:,}"])
+    plan = _PLANS.get(config.model, _plan)
+    return "\n".join([config.to_json().rstrip(), *plan(config)])
+
+
+def _plan(config: BaseOptions) -> list[str]:
+    run = MODELS[config.model](config)
+    parameters = [
+        f"{name}: {network.count_params():,} parameters"
+        for name, network in run.trainer.networks.items()
+    ]
+    return [*parameters, f"steps: {run.num_steps:,}"]
 
 
 def _check_writable(run_dir: pathlib.Path) -> None:
@@ -279,5 +262,5 @@ def _check_writable(run_dir: pathlib.Path) -> None:
             pass
     except OSError as error:
         raise UserError(
-            f"`run_dir` {run_dir} can't be written to: {reason(error)}."
+            f"`run_dir` {run_dir} is not writable: {reason(error)}."
         ) from error

@@ -9,6 +9,7 @@ from absl import flags
 from helpers.flag_tables import ROOT
 
 from cyclegan_tf.commands import benchmark as command
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.config import Config
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.speed import benchmark, tutorial_step
@@ -31,7 +32,7 @@ def run(monkeypatch, tmp_path):
 
 def parsed(*arguments: str) -> flags.FlagValues:
     values = flags.FlagValues()
-    command.define_flags(values)
+    define_flags(command.FLAGS, values)
     values(["benchmark", *arguments])
     return values
 

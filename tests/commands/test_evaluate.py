@@ -16,6 +16,7 @@ from helpers.quality_samples import COLOURS, array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.networks import features
 from cyclegan_tf.quality import protocol, report
@@ -44,7 +45,7 @@ def asked():
 def evaluated(*arguments):
     """Runs the command; gives what it wrote, and what it printed."""
     values, printed = flags.FlagValues(), io.StringIO()
-    evaluate.define_flags(values)
+    define_flags(evaluate.FLAGS, values)
     values(["evaluate", *map(str, arguments)])
     with contextlib.redirect_stdout(printed):
         evaluate.run(values)

@@ -5,6 +5,7 @@ from absl import flags
 from helpers.exporting_samples import nothing_changes
 
 from cyclegan_tf.commands import export
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.validation import UserError
 
 # Command lines, with what their one line of error must name.
@@ -36,7 +37,7 @@ def test_mistake_is_one_line_and_changes_nothing(model, tmp_path, monkeypatch, m
     (version / "saved_model.pb").write_text("mine")
     args, told = MISTAKES[mistake]
     values = flags.FlagValues()
-    export.define_flags(values)
+    define_flags(export.FLAGS, values)
     monkeypatch.setattr(flags, "FLAGS", values)
     monkeypatch.chdir(tmp_path)
     rest = values(["export.py", *args])[1:]

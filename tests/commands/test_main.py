@@ -42,8 +42,7 @@ def test_every_command_has_a_module_with_what_is_asked_of_it():
     assert modules == set(COMMANDS)
     for name in COMMANDS:
         command = importlib.import_module(f"cyclegan_tf.commands.{name}")
-        for function in ("main", "define_flags", "help_text"):
-            assert callable(getattr(command, function))
+        assert command.FLAGS and callable(command.main) and callable(command.help_text)
 
 
 def test_help_of_a_command_is_its_own_and_tells_kinds_and_defaults(tmp_path):

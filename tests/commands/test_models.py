@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 
 from cyclegan_tf.commands import models
-from cyclegan_tf.config import Config
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import load_options
@@ -14,8 +13,8 @@ from cyclegan_tf.validation import UserError
 
 def test_list_names_every_model_and_preset():
     lines = models.listing().splitlines()
-    for options in (Config, *OPTIONS.values()):
-        assert f"{options.model}: {options.summary}" in lines
+    for options in OPTIONS.values():
+        assert any(line.startswith(f"{options.model}: ") for line in lines)
     for name in PRESETS:
         assert sum(line.split(None, 1)[:1] == [name] for line in lines) == 1
     assert max(map(len, lines)) <= 88
@@ -38,7 +37,7 @@ def trained(monkeypatch):
 
 
 def test_preset_is_measured_with_three_seeds_beside_its_baseline(trained):
-    lines = models.measured("digits_dcgan").splitlines()
+    lines = models.measure("digits_dcgan").splitlines()
     titles = {"digits_dcgan": 1, "digits_dcgan with norm none": 2}
     for first, (title, fields) in zip((0, 5), titles.items(), strict=True):
         assert lines[first] == f"| {title} | seed 0, 1, 2 | median |"
@@ -51,7 +50,7 @@ def test_preset_is_measured_with_three_seeds_beside_its_baseline(trained):
 
 
 def test_preset_that_needs_another_gets_a_run_of_it(trained):
-    models.measured("digits_controllable")
+    models.measure("digits_controllable")
     names = ["digits_dcgan", "digits_controllable", "digits_controllable"]
     assert [name for name, _ in trained] == 3 * names
     assert [fields["seed"] for _, fields in trained] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -76,7 +75,8 @@ NUMBERS = {
 )
 @pytest.mark.usefixtures("few_shapes")
 def test_numbers_are_the_last_that_a_training_shows(name, tmp_path, monkeypatch):
-    preset = dataclasses.replace(PRESETS[name], values=SMALL[name])
+    config = type(PRESETS[name].config)(**SMALL[name])
+    preset = dataclasses.replace(PRESETS[name], config=config)
     monkeypatch.setitem(PRESETS, name, preset)
     *found, minutes = models._train(name, str(tmp_path), seed=1)
     assert load_options(tmp_path).seed == 1
@@ -89,4 +89,4 @@ def test_what_cannot_be_measured_is_refused():
         ("x", "`measure` .*x"),
     ):
         with pytest.raises(UserError, match=told):
-            models.measured(name)
+            models.measure(name)

@@ -39,9 +39,9 @@ BAD_FLAGS = {
     "--preset=unet --image_size=128": ["multiple of 256", "`unet`", "128"],
     "--strategy=cpu:0": ["`strategy`", "'cpu:0'"],
     "--preset=tiny --seed=4294967296": ["`seed`", "4294967296"],
-    "--run_dir=run --preset=tiny": ["run holds", "num_filters: 6 there, 4 asked for"],
-    "--run_dir=run --batch_size=3": ["run holds", "batch_size: 1 there, 3 asked for"],
-    "--run_dir=run --dataset=maps --noflip": ["flip: True there, False asked for"],
+    "--run_dir=run --preset=tiny": ["run holds", "num_filters: 6 there, 4 requested"],
+    "--run_dir=run --batch_size=3": ["run holds", "batch_size: 1 there, 3 requested"],
+    "--run_dir=run --dataset=maps --noflip": ["flip: True there, False requested"],
 }
 DAMAGED_CONFIGS = b"", b"[]", b'{"seed": -1}', b'{"sead": 1}', b"\xff\xfe"
 
@@ -157,6 +157,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(work):
     assert (status, error) == (0, "")
     values, end = json.JSONDecoder().raw_decode(printed)
     fields = {"dataset": "more", "batch_size": 2, "run_dir": "runs/more-tiny"}
+    assert values.pop("model") == "cyclegan"
     assert Config(**values) == Config(**{**PRESETS["tiny"].values, **fields})
     # (side, from, to) of each kernel; none before an instance norm has a bias.
     resnet = [(7, 3, 4), (3, 4, 8), (3, 8, 16), (3, 16, 16), (3, 16, 16)]

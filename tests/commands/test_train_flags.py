@@ -10,8 +10,10 @@ from absl import flags
 from absl.testing import flagsaver
 from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
+from cyclegan_tf.base_options import GROUPS
 from cyclegan_tf.commands import train as command_line
-from cyclegan_tf.config import GROUPS, Config
+from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.config import Config
 from cyclegan_tf.options import OPTIONS, Points
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import load_config, load_options, save_config
@@ -22,7 +24,7 @@ from cyclegan_tf.validation import UserError
 def config_of(tmp_path, monkeypatch):
     """From command line arguments to a `Config`, in an empty working directory."""
     if "preset" not in flags.FLAGS:
-        command_line.define_flags()
+        define_flags(command_line.FLAGS)
     monkeypatch.chdir(tmp_path)
 
     def parse(*args: str) -> Config:
@@ -98,9 +100,9 @@ def test_stored_values_can_be_repeated(config_of, stored_run):
 def test_differing_flags_are_refused_with_their_fields(config_of, stored_run):
     run_dir = stored_run(seed=9, num_blocks=2)
     for given, told in {
-        "--seed=1 --num_filters=8": "num_filters: 4 there, 8 asked for; seed: 9 there",
-        "--load_size=40": "load_size: 36 there, 40 asked for",
-        "--preset=tiny": "num_blocks: 2 there, 1 asked for; seed: 9 there, 0",
+        "--seed=1 --num_filters=8": "seed: 9 there, 1 requested; num_filters: 4 there",
+        "--load_size=40": "load_size: 36 there, 40 requested",
+        "--preset=tiny": "seed: 9 there, 0 requested; num_blocks: 2 there, 1",
     }.items():
         with refused(f"{run_dir} holds a run of another configuration ({told}"):
             config_of(f"--run_dir={run_dir}", *given.split())
@@ -144,7 +146,7 @@ def test_run_that_began_does_not_need_where_it_began(config_of, stored_run):
 
 def test_another_run_to_begin_with_is_refused(config_of, stored_run):
     run_dir, before = stored_run(), stored_run("before")
-    with refused(f"initialize_from:  there, {before} asked for"):
+    with refused(f"initialize_from:  there, {before} requested"):
         config_of(f"--run_dir={run_dir}", f"--initialize_from={before}")
     with refused("No configuration at nowhere/config.json"):
         config_of("--initialize_from=nowhere")
@@ -169,9 +171,9 @@ def test_run_knows_its_model(config_of, tmp_path):
     assert load_options(stored.run_dir) == stored
     options = config_of("--run_dir", stored.run_dir, "--max_steps=7")
     assert options == dataclasses.replace(stored, max_steps=7)
-    with pytest.raises(UserError, match="num_units: 5 there, 6 asked for"):
+    with pytest.raises(UserError, match="num_units: 5 there, 6 requested"):
         config_of("--run_dir", stored.run_dir, "--num_units=6")
-    with pytest.raises(UserError, match="model: points there, cyclegan asked for"):
+    with pytest.raises(UserError, match="model: points there, cyclegan requested"):
         config_of("--run_dir", stored.run_dir, "--preset=tiny")
 
 
@@ -188,7 +190,7 @@ def test_option_of_another_model_is_refused(config_of):
 
 def test_shared_flags_have_one_type():
     kinds = {}
-    for options in (Config, *OPTIONS.values()):
+    for options in OPTIONS.values():
         for field in dataclasses.fields(options):
             assert kinds.setdefault(field.name, field.type) is field.type, field.name
 
@@ -217,7 +219,7 @@ def test_help_lists_every_flag_with_its_choices_and_every_preset_once():
         shown = str(field.default).lower() or "none"
         assert f"{field.metadata['text']} (default: {shown})" in text, name
     for name in PRESETS:
-        if PRESETS[name].options is Config:
+        if PRESETS[name].config.model == Config.model:
             assert f" {name} {PRESETS[name].record}" in text
     for flag in ("preset NAME", "model NAME", "dry_run", "help"):
         assert any(line.startswith(f"  --{flag} ") for line in lines)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from cyclegan_tf.config import DRAWN_DATASETS
 from cyclegan_tf.data import shapes
-from cyclegan_tf.validation import DRAWN_DATASETS
 
 SIZE = 32
 

@@ -29,6 +29,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from cyclegan_tf.commands import export as command
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.data import images, shapes
 from cyclegan_tf.exporting import records, saved_model, tflite_files, verification
 from cyclegan_tf.exporting.export import carry_out
@@ -61,7 +62,7 @@ def exported(model, tmp_path_factory):
         "--licence=CC0-1.0",
     ]
     values, printed = flags.FlagValues(), io.StringIO()
-    command.define_flags(values)
+    define_flags(command.FLAGS, values)
     values(["export.py", *arguments])
     with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)

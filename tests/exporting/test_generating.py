@@ -11,6 +11,7 @@ from absl import flags
 from helpers.exporting_samples import run_here, untrained_run
 
 from cyclegan_tf.commands import export as command
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.data import digits
 from cyclegan_tf.exporting import generating
 from cyclegan_tf.exporting.request import Request
@@ -170,7 +171,7 @@ def test_file_that_gives_something_else_is_not_put_in_place(
 
 def test_flag_that_means_nothing_to_the_model_is_refused():
     values = flags.FlagValues()
-    command.define_flags(values)
+    define_flags(command.FLAGS, values)
     values(["export.py", "--run_dir=runs/x", "--name=y", "--direction=A2B"])
     with pytest.raises(UserError, match="`dcgan`.*`direction`.* run_dir, formats, "):
         command._check_flags(values, "dcgan")

@@ -7,6 +7,7 @@ from absl import flags
 from helpers.exporting_samples import ROOT, assert_refused, program
 
 from cyclegan_tf.commands import export
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.config import Config
 from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.run_directory import save_config
@@ -48,7 +49,7 @@ REFUSED = {
 def request_of(*args: str) -> Request:
     """From command line arguments to a request, of the run `r` if none is named."""
     values = flags.FlagValues()
-    export.define_flags(values)
+    define_flags(export.FLAGS, values)
     values(["export.py", "--run_dir=r", *args])
     return export.from_flags(values)
 

@@ -25,6 +25,7 @@ from helpers.serving_stand_in import ServingStandIn
 from PIL import Image
 
 from cyclegan_tf.commands import serving_client as command
+from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.data import images
 from cyclegan_tf.exporting import saved_model, serving_client
 from cyclegan_tf.networks import generators
@@ -233,7 +234,7 @@ def test_program_translates_or_tells_the_refused_picture(served, tmp_path, by):
 )
 def test_mistake_is_told(monkeypatch, arguments, told):
     values = flags.FlagValues()
-    command.define_flags(values)
+    define_flags(command.FLAGS, values)
     monkeypatch.setattr(flags, "FLAGS", values)
     with pytest.raises((UserError, flags.Error), match=told):
         command.main(values(["serving_client", *arguments])[1:])

@@ -71,12 +71,12 @@ def saved_run(folder, step=3, seed=1, **fields) -> CycleGAN:
 def untrained_run(options, factor: float, step=3) -> None:
     """A run of a model beside CycleGAN, whose generator has larger weights."""
     keras.utils.set_random_seed(1)
-    model = MODELS[options.model](options)
-    for variable in model.generator.trainable_variables:
+    trainer = MODELS[options.model](options).trainer
+    for variable in trainer.networks["generator"].trainable_variables:
         variable.assign(factor * variable)
     pathlib.Path(options.run_dir).mkdir(parents=True)
     save_config(options)
-    Checkpoints(model.trained.state(), options.run_dir).save(step)
+    Checkpoints(trainer.state(), options.run_dir).save(step)
 
 
 def files(folder) -> dict[str, tuple[bytes, int]]:

@@ -7,8 +7,10 @@ import re
 
 from absl import flags
 
-from cyclegan_tf.config import GROUPS, Config
-from cyclegan_tf.options import OPTIONS, Common
+from cyclegan_tf.base_options import GROUPS
+from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.config import Config
+from cyclegan_tf.options import OPTIONS, FamilyOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)
@@ -25,9 +27,9 @@ def table(command: str) -> str:
     `common` are those of all models beside CycleGAN.
     """
     if command == "common":
-        return _tables_of(Common)
+        return _tables_of(FamilyOptions)
     if command in OPTIONS:
-        return _tables_of(OPTIONS[command], without=Common)
+        return _tables_of(OPTIONS[command], without=FamilyOptions)
     if command != "train":
         return _table(f"`{command}`", _flags(command))
     return _tables_of(Config)
@@ -49,7 +51,7 @@ def _tables_of(kind: type, without: type | None = None) -> str:
 def _flags(command: str) -> dict[str, tuple]:
     values = flags.FlagValues()
     module = importlib.import_module(f"cyclegan_tf.commands.{command}")
-    module.define_flags(values)
+    define_flags(module.FLAGS, values)
     return {name: (values[name].default, values[name].help) for name in values}
 
 

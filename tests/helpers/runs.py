@@ -8,13 +8,13 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.options import Common
+from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.train import train
 
 
 def assert_goes_on_to_the_bit(
-    options: Common, folder: pathlib.Path, stop: int, groups: tuple[str, ...]
+    options: BaseOptions, folder: pathlib.Path, stop: int, groups: tuple[str, ...]
 ) -> list[dict]:
     """Trains as a whole and in two goes, and compares all that is saved.
 

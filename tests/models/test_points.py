@@ -201,6 +201,6 @@ def test_commands_for_a_cyclegan_refuse_the_run(tmp_path):
     told = "is a run of the model `points`; this needs a CycleGAN.$"
     with pytest.raises(UserError, match=told):
         load_config(tmp_path / "run")
-    told = r"another configuration \(model: points there, cyclegan asked for\)"
+    told = r"another configuration \(model: points there, cyclegan requested\)"
     with pytest.raises(UserError, match=told):
         train(preset("tiny", run_dir=str(tmp_path / "run")))

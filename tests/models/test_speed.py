@@ -13,7 +13,7 @@ from cyclegan_tf.learning.adam import sum_over_replicas
 from cyclegan_tf.learning.loss_scale import LossScale
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, CycleGAN
 from cyclegan_tf.training import devices
-from cyclegan_tf.training.cyclegan_run import CycleGANRun
+from cyclegan_tf.training.cyclegan_run import make_run
 from cyclegan_tf.training.devices import make_strategy
 
 pytestmark = pytest.mark.stack
@@ -103,7 +103,7 @@ def test_identity_loss_keeps_its_steps_when_a_run_goes_on(tiny, monkeypatch):
     monkeypatch.setattr(shapes, "NUM_TRAIN", 4)
     monkeypatch.setattr(shapes, "NUM_TEST", 1)
     config = tiny(identity_every_steps=3)
-    run = CycleGANRun(config, tf.distribute.get_strategy())
+    run = make_run(config)
     for start in (0, 4):
         batches = list(itertools.islice(run.batches(start), 4))
         expected = [step % 3 == 0 for step in range(start, start + 4)]
@@ -124,7 +124,7 @@ def test_half_precision_is_near_and_of_float32_where_it_must_be(tiny, pair):
         scale = 1.0
         if precision == "float16":
             scale = 64.0  # The first scale overflows on noise, and would halve.
-            model.trainer.loss_scale.scale.assign(scale)
+            model._loss_scale.scale.assign(scale)
         losses, gradients = model.compute_gradients(*pair)
         for name in NETWORKS:
             network = model.networks[name]

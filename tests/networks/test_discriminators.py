@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from helpers.contract import check_network
 
+from cyclegan_tf.base_options import patchgan_size
 from cyclegan_tf.config import Config
 from cyclegan_tf.networks.discriminators import (
     DISCRIMINATORS,
@@ -14,7 +15,6 @@ from cyclegan_tf.networks.discriminators import (
 )
 from cyclegan_tf.networks.norms import is_instance_normalization
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.validation import patchgan_size
 
 pytestmark = pytest.mark.stack
 

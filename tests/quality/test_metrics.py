@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from cyclegan_tf.config import METRICS_TO_KEEP
 from cyclegan_tf.quality import metrics
-from cyclegan_tf.validation import METRICS_TO_KEEP
 
 KERNEL = "A2B/kernel_distance/mobilenet_v2-1a2b3c4d-224px-bicubic/120-vs-667"
 TAKEN = "B2A/taken_for_target/mobilenet_v2-1a2b3c4d-224px-bicubic/probe-534-667"

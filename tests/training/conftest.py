@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cyclegan_tf.messages import print_messages
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import preset
 from cyclegan_tf.training.train import train
 
 LOSSES = ("gen_g_loss", "gen_f_loss", "total_cycle_loss", "identity_g_loss")
 LOSSES += ("identity_f_loss", "disc_x_loss", "disc_y_loss")
+
+print_messages()
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def shows_nothing(monkeypatch, no_figures):
 def whole_run(tmp_path_factory):
     """The configuration of a run of `tiny`: two epochs of 12 steps, with a log."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    fields = {"log_every_steps": 6, "save_every_steps": 7, "num_grid_images": 2}
+    fields = {"log_every_steps": 6, "save_every_steps": 7}
     config = preset("tiny", run_dir=str(folder), **fields)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 12)

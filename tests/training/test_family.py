@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cyclegan_tf.family_presets import FAMILY_PRESETS
+from cyclegan_tf.options import FAMILY_PRESETS
 from cyclegan_tf.presets import preset
 from cyclegan_tf.training.train import train
 

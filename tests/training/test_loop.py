@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.checkpoints import Checkpoints
-from cyclegan_tf.training.loop import Loop, Views
+from cyclegan_tf.training.loop import Loop, Run
 from cyclegan_tf.training.nan_checks import NanChecks, NonFiniteLossError
 from cyclegan_tf.training.reporting import Reporter, read_log
 
@@ -42,7 +42,11 @@ def loop_of(model, tiny, run_dir, num_steps=8, **fields):
     checkpoints = Checkpoints(model.state(), run_dir)
     start = checkpoints.restore()
     run_dir.mkdir(exist_ok=True)
-    views = Views(
+    run = Run(
+        trainer=model,
+        num_steps=num_steps,
+        epoch_steps=4,
+        batches=batches,
         pictures=lambda: {"line": np.full((1, 8, 8, 3), model.step, np.uint8)},
         numbers=lambda: (
             {"slope": float(model.slope)},
@@ -52,7 +56,7 @@ def loop_of(model, tiny, run_dir, num_steps=8, **fields):
         names=lambda step: [f"sample {step + 1}"],
     )
     reporter = Reporter(run_dir, start, num_steps)
-    return Loop(model, config, checkpoints, reporter, views, epoch_steps=4)
+    return Loop(run, config, checkpoints, reporter)
 
 
 def batches(start=0, end=8):

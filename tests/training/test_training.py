@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import logging
 import os
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import tensorflow as tf
 from helpers.exporting_samples import saved_run
 from helpers.quality_samples import PIXELS
 from helpers.runs import tensors
+from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
@@ -234,6 +236,39 @@ def test_run_begins_with_the_networks_of_another_once(
     assert newest_checkpoint(config.run_dir).endswith("step-4")
 
 
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
+def test_global_options_are_restored_also_after_an_error(tiny, tmp_path, monkeypatch):
+    seen = []
+
+    def failing(self, *batch):
+        options = tf.config.optimizer.get_experimental_options()
+        seen.append((options["remapping"], tf_config.is_op_determinism_enabled()))
+        raise RuntimeError("in a step")
+
+    before = tf.config.optimizer.get_experimental_options()
+    config = tiny(run_dir=str(tmp_path), max_steps=1, deterministic=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(CycleGAN, "train_step", failing)
+        with pytest.raises(RuntimeError, match="in a step"):
+            training.train(config)
+    training.train(config)
+    assert seen == [(False, True)]
+    assert tf.config.optimizer.get_experimental_options() == before
+    assert not tf_config.is_op_determinism_enabled()
+
+
+@pytest.mark.usefixtures("counts_only", "shows_nothing")
+def test_messages_can_be_silenced(tiny, tmp_path, capsys):
+    logger = logging.getLogger("cyclegan_tf")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        training.train(tiny(run_dir=str(tmp_path), max_steps=1))
+    finally:
+        logger.setLevel(level)
+    assert capsys.readouterr().out == ""
+
+
 def test_run_that_can_not_begin_leaves_nothing(tiny, tmp_path):
     config = tiny(run_dir=str(tmp_path / "run"), initialize_from=str(tmp_path / "no"))
     with pytest.raises(UserError, match="`initialize_from` .*no has no checkpoint"):
@@ -338,7 +373,7 @@ def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, n
 
     monkeypatch.setattr(CycleGAN, "train_step", interrupted)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    told = "Stopped and saved at step 5. The same command goes on."
+    told = "Stopped and saved at step 5. The same command continues."
     with pytest.raises(KeyboardInterrupt, match=told) as stopped:
         training.train(tiny(run_dir=str(tmp_path)))
     assert stopped.value.number == number
@@ -363,7 +398,7 @@ def test_two_replicas_train_and_go_on(tiny, tmp_path):
 
 
 def test_grid_shows_what_the_generators_make(tiny):
-    config = tiny(num_grid_images=2)
+    config = tiny()
     data = datasets.load(config)
     model = CycleGAN(config, 10)
     columns = pictures.grid_pictures(model, data)
@@ -390,6 +425,6 @@ def test_plan_tells_configuration_parameters_and_steps(tiny):
     assert json.loads(config + "}")["batch_size"] == 5
     assert "generator_g: 8,667 parameters" in rest
     assert "discriminator_y: 3,013 parameters" in rest
-    assert "steps: 6 (3 an epoch, 12 and 12 training pictures)" in rest
+    assert "steps: 6 (3 per epoch, 12 and 12 training pictures)" in rest
     plan = training.describe(tiny(max_steps=4))
-    assert "steps: 4 (12 an epoch" in plan
+    assert "steps: 4 (12 per epoch" in plan
