@@ -17,12 +17,11 @@ from PIL import Image
 
 import cyclegan_tf as cg
 from cyclegan_tf.commands import COMMANDS
-from cyclegan_tf.config import TFDS_CONFIGS, Config
+from cyclegan_tf.config import DRAWN_DATASETS, TFDS_CONFIGS, Config
 from cyclegan_tf.exporting import records, tflite
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.validation import DRAWN_DATASETS
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in flag_tables.pages()}
 ALL = "\n".join(PAGES.values())
