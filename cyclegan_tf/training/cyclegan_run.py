@@ -19,12 +19,12 @@ from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
 from cyclegan_tf.quality import (
-    checks,
-    detectors,
+    evaluator,
+    failure_modes,
+    features,
     metrics,
-    pictures,
-    protocol,
     report,
+    translations,
 )
 from cyclegan_tf.run_directory import LOG_FILE, load_config
 from cyclegan_tf.training.checkpoints import initialize
@@ -71,7 +71,7 @@ class CycleGANRun:
     def views(self) -> Views:
         """What is shown while it trains."""
         return Views(
-            functools.partial(pictures.grid_pictures, self.model, self._data),
+            functools.partial(translations.grid_pictures, self.model, self._data),
             functools.partial(_checked, self.model, self._data),
             _CURVES,
             _evaluation(self.model, self._data),
@@ -131,18 +131,18 @@ def _checked(
 ) -> tuple[dict[str, float], list[str]]:
     """Errors where the truth is known, as the log calls them; what is said of them."""
     numbers, lines = {}, []
-    errors = checks.paired_errors(model, data)
+    errors = evaluator.paired_errors(model, data)
     if errors:
         numbers = {f"error_{name}": error for name, error in errors.items()}
-        lines.append(checks.told(errors))
+        lines.append(evaluator.describe_errors(errors))
     if model.step and not model.config.evaluate_every_epochs:
-        lines += checks.problems(model, data) + _won(model)
+        lines += failure_modes.check_model(model, data) + _won(model)
     return numbers, lines
 
 
 def _won(model: CycleGAN) -> list[str]:
     log = read_log(pathlib.Path(model.config.run_dir) / LOG_FILE)
-    return detectors.discriminator_won(log, model.config.adversarial_loss)
+    return failure_modes.discriminator_won(log, model.config.adversarial_loss)
 
 
 def _evaluation(
@@ -155,23 +155,24 @@ def _evaluation(
     run_dir = pathlib.Path(config.run_dir)
     wanted = config.evaluation_features, config.evaluation_weights
     asked = wanted != (Config.evaluation_features, Config.evaluation_weights)
-    extractor, line = protocol.find_extractor(*wanted, asked, "evaluation_weights")
+    extractor, line = features.find_extractor(*wanted, asked, "evaluation_weights")
     if line and config.keep_best and metrics.needs_features(config.keep_best):
         raise UserError(f"`keep_best` {config.keep_best} can't be measured. {line}")
-    evaluator, probe = protocol.of_data(data, config.picture_size, extractor)
-    for told in [line] if line else report.features_lines(evaluator, probe):
+    measures = evaluator.make_evaluator(data, config.picture_size, extractor)
+    for told in [line] if line else report.describe_features(measures):
         print(told, flush=True)
 
     def evaluate() -> Evaluation:
-        made = pictures.of_test_pictures(data, pictures.translators_of(model))
-        table, problems = protocol.evaluate(evaluator, made)
+        translators = translations.make_translators(model)
+        made = translations.translate_test_pictures(data, translators)
+        table, problems = evaluator.evaluate(measures, made)
         problems += _won(model)
         values = {name: row["model"] for name, row in table.items()}
         # A PSNR of equals is no number of JSON.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
         records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
-        about = {"run_dir": str(run_dir), "step": model.step, "probe": probe}
-        protocol.write(run_dir, evaluator, made, table, problems, about, records)
+        about = {"run_dir": str(run_dir), "step": model.step}
+        report.write(run_dir, measures, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         kept = None
         if value is not None:
