@@ -4,6 +4,7 @@ Imports TensorFlow late, so that `--help` and a refused flag answer at once.
 """
 
 import dataclasses
+import os
 import pathlib
 
 from absl import flags
@@ -105,11 +106,11 @@ def run(values: flags.FlagValues) -> None:
     if values.run_dir:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
-        from cyclegan_tf.quality import evaluator, failure_modes, metrics, report
+        from cyclegan_tf.quality import failure_modes, metrics, report
         from cyclegan_tf.training.reporting import read_log
     prepare = _prepare_run if values.run_dir else _prepare_folders
-    measures, translated, about = prepare(values)
-    numbers, problems = evaluator.evaluate(measures, translated)
+    evaluator, translated, about = prepare(values)
+    numbers, problems = evaluator.evaluate(translated)
     log = []
     if values.run_dir and not values.model:
         log = read_log(pathlib.Path(values.run_dir) / LOG_FILE)
@@ -118,9 +119,9 @@ def run(values: flags.FlagValues) -> None:
     about |= {name: values[name].value for name in ("seed", "checkpoint", "reference")}
     # Another model's numbers must not replace those of a training.
     place = values.output or ("." if values.model else values.run_dir) or "."
-    folder = pathlib.Path(place).expanduser()
-    paths = report.write(folder, measures, translated, numbers, problems, about, log)
-    for line in report.describe_features(measures):
+    folder = pathlib.Path(os.path.expanduser(place))
+    paths = report.write(folder, evaluator, translated, numbers, problems, about, log)
+    for line in report.describe_features(evaluator):
         print(line)
     print(metrics.table(numbers))
     spread = metrics.spread_table(*metrics.last_five(log))
@@ -136,17 +137,12 @@ def check_flags(values: flags.FlagValues) -> None:
     check_choice("features", values.features, EVALUATION_FEATURES)
     check_choice("reference", values.reference, ("half", "train", "test"))
     check_choice("direction", values.direction, DIRECTIONS)
-    for name in ("subset_size", "num_pictures", "size", "seed"):
-        if values[name].value < 0:
-            raise UserError(
-                f"`{name}` must be at least 0. Received: {values[name].value}."
-            )
-    for name, minimum in (("subset_size", 2), ("size", 16)):
-        if 0 < values[name].value < minimum:
-            raise UserError(
-                f"`{name}` must be 0 or at least {minimum}. Received: "
-                f"{values[name].value}."
-            )
+    minima = {"subset_size": 2, "num_pictures": 0, "size": 16, "seed": 0}
+    for name, minimum in minima.items():
+        value = values[name].value
+        if value < 0 or 0 < value < minimum:
+            rule = f"0 or at least {minimum}" if minimum else "at least 0"
+            raise UserError(f"`{name}` must be {rule}. Received: {value}.")
     sources = ("run_dir", "model", "fake", "real", "input")
     given = {name for name in sources if values[name].value}
     allowed = (
@@ -166,8 +162,11 @@ def check_flags(values: flags.FlagValues) -> None:
         raise UserError("`paired` needs --input.")
 
 
-def _find_extractor(values: flags.FlagValues):
-    """The extractor; without it, an error if a flag names it, else a line."""
+def _evaluator_options(values: flags.FlagValues) -> tuple:
+    """Extractor, subset size, seed and reference.
+
+    Missing weights are an error if a flag names the features; else they are a line.
+    """
     from cyclegan_tf.quality import features
 
     needed = values["features"].present or bool(values.feature_weights)
@@ -175,14 +174,15 @@ def _find_extractor(values: flags.FlagValues):
     extractor, line = features.find_extractor(*names, needed=needed)
     if line:
         print(line)
-    return extractor
+    return extractor, values.subset_size, values.seed, values.reference
 
 
 def _prepare_run(values: flags.FlagValues) -> tuple:
     """Evaluator of a run's data set, its translated test pictures, and JSON keys."""
     from cyclegan_tf.data import datasets
     from cyclegan_tf.exporting import translators
-    from cyclegan_tf.quality import evaluator, translations
+    from cyclegan_tf.quality import translations
+    from cyclegan_tf.quality.evaluator import make_evaluator
     from cyclegan_tf.training.checkpoint_files import networks_in
 
     config = load_config(values.run_dir)
@@ -203,32 +203,26 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
     directions = tuple(generators)
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
     if values.model:
-        path = pathlib.Path(values.model).expanduser()
+        path = pathlib.Path(os.path.expanduser(values.model))
         generators[values.direction] = translators.of_model(path)
         directions = (values.direction,)
         about["model"] = values.model
     data = datasets.load(config)
     if values.paired:
         data = translations.pair_test_pictures(data)
-    measures = evaluator.make_evaluator(
-        data,
-        config.picture_size,
-        _find_extractor(values),
-        values.subset_size,
-        values.seed,
-        values.reference,
-    )
+    evaluator = make_evaluator(data, config.picture_size, *_evaluator_options(values))
     translated = translations.translate_test_pictures(
         data, generators, values.num_pictures, directions
     )
-    return measures, translated, about
+    return evaluator, translated, about
 
 
 def _prepare_folders(values: flags.FlagValues) -> tuple:
     """Evaluator of folders, the pictures in them, and JSON keys."""
     from cyclegan_tf.data.datasets import resized
     from cyclegan_tf.exporting import translators
-    from cyclegan_tf.quality import evaluator, translations
+    from cyclegan_tf.quality import translations
+    from cyclegan_tf.quality.evaluator import make_folder_evaluator
 
     real, inputs, fakes = (
         translations.read_folder(values[name].value, name)
@@ -241,26 +235,16 @@ def _prepare_folders(values: flags.FlagValues) -> tuple:
     if inputs and fakes:
         sources = translations.match(fakes, inputs, "input")
     truth = translations.match(names, real, "real picture") if values.paired else None
-    measures = evaluator.make_folder_evaluator(
-        inputs,
-        real,
-        size,
-        _find_extractor(values),
-        values.subset_size,
-        values.seed,
-        values.reference,
-    )
+    evaluator = make_folder_evaluator(inputs, real, size, *_evaluator_options(values))
+    number = values.num_pictures or None
     sources, outputs, truth = (
-        domain
-        and translations.first_pictures(
-            resized(domain, size), values.num_pictures or None
-        )
+        domain and translations.first_pictures(resized(domain, size), number)
         for domain in (sources, fakes, truth)
     )
     if values.model:
-        model = translators.of_model(pathlib.Path(values.model).expanduser())
+        model = translators.of_model(pathlib.Path(os.path.expanduser(values.model)))
         translated = translations.translate_pictures("A2B", sources, model, truth=truth)
     else:
         translated = translations.Translations("A2B", sources, outputs, truth=truth)
     about = {n: values[n].value for n in ("model", "fake", "real", "input")}
-    return measures, [translated], {**about, "size": size}
+    return evaluator, [translated], {**about, "size": size}

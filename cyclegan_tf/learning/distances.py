@@ -51,10 +51,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     |mean_a - mean_b|^2 + trace(A + B - 2 (A B)^(1/2)). The trace of the root equals
     that of (A^(1/2) B A^(1/2))^(1/2), a symmetric matrix, so eigenvalues give it
     without a matrix root, even with fewer pictures than dimensions.
-
-    Args:
-      a: Moments of at least two features.
-      b: Moments of features of the same dimension.
     """
     values, vectors = np.linalg.eigh(a.covariance)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T

@@ -90,9 +90,8 @@ class Evaluator:
         self._subset_size, self._seed = subset_size, seed
         self._columns, self._features = {}, {}
         for direction, pair in targets.items():
-            where = f"The target of {direction}"
-            number = min(len(domain) for domain in pair if domain is not None)
-            _check_enough(where, "pictures in a half", number, subset_size)
+            found = f"The target of {direction} has {{}} pictures in a half"
+            _check_enough(found, min(len(d) for d in pair if d), subset_size)
         self._references = {
             direction: self._reference(direction, *domains)
             for direction, domains in targets.items()
@@ -116,15 +115,14 @@ class Evaluator:
 
     def _read_features(self, domain: Domain, description: str) -> np.ndarray:
         """Features of the first 2,000 pictures of a domain."""
-        number, found = min(len(domain), _MAX_REFERENCE), []
-        with progress_bar(
-            total=number, desc=description, unit="picture", leave=False, delay=1
-        ) as bar:
-            for start in range(0, number, 64):
-                places = range(start, min(start + 64, number))
-                found.append(self._extract(np.stack([domain.read(i) for i in places])))
-                bar.update(len(places))
-        return np.concatenate(found)
+        places = range(min(len(domain), _MAX_REFERENCE))
+        batches = [places[start : start + 64] for start in places[::64]]
+        bar = progress_bar(
+            batches, desc=description, unit="batch", leave=False, delay=1
+        )
+        return np.concatenate(
+            [self._extract(np.stack([domain.read(i) for i in b])) for b in bar]
+        )
 
     def _features_of(self, pictures: np.ndarray) -> np.ndarray:
         """Features; cached, since the page of pictures needs them again."""
@@ -139,11 +137,12 @@ class Evaluator:
         """Measures the accuracy of the probe on real pictures that are new to it."""
         if self.probe is None:
             return
-        accuracy, pictures = {}, {}
-        for name, direction, domain in (("x", "B2A", test_x), ("y", "A2B", test_y)):
-            log_odds = self.log_odds(direction, first_pictures(domain))
-            accuracy[name], pictures[name] = float((log_odds > 0).mean()), len(log_odds)
-        self.probe_accuracy = {"accuracy": accuracy, "pictures": pictures}
+        x = self.log_odds("B2A", first_pictures(test_x))
+        y = self.log_odds("A2B", first_pictures(test_y))
+        self.probe_accuracy = {
+            "accuracy": {"x": float((x > 0).mean()), "y": float((y > 0).mean())},
+            "pictures": {"x": len(x), "y": len(y)},
+        }
 
     def log_odds(self, direction: str, pictures: np.ndarray) -> np.ndarray:
         """The probe's log-odds of the target, float64 [number]."""
@@ -153,6 +152,18 @@ class Evaluator:
         """Distances of the outputs' features to the mean of real ones, [number]."""
         mean = self._references[translated.direction].moments.mean
         return np.linalg.norm(self._features_of(translated.outputs) - mean, axis=1)
+
+    def evaluate(
+        self, translated: Sequence[Translations]
+    ) -> tuple[dict[str, dict], list[str]]:
+        """`numbers` of one or two directions, and sentences on their failures."""
+        numbers, problems = {}, []
+        for pictures in translated:
+            found = self.numbers(pictures)
+            numbers |= found
+            short = {name.split("/")[1]: row["model"] for name, row in found.items()}
+            problems += failure_modes.problems(short, pictures.direction)
+        return numbers, problems
 
     def numbers(self, translated: Translations) -> dict[str, dict[str, float | None]]:
         """All numbers of a direction.
@@ -165,7 +176,7 @@ class Evaluator:
           UserError: there are too few pictures, or features are not finite.
         """
         direction, number = translated.direction, len(translated.outputs)
-        _check_enough(direction, "outputs", number, self._subset_size)
+        _check_enough(f"{direction} has {{}} outputs", number, self._subset_size)
         others = translated.inputs, translated.targets, translated.truth
         known = [pictures for pictures in others if pictures is not None]
         key = direction, number, len(known), digest(known)
@@ -268,16 +279,15 @@ def _measure_similarity(translated: Translations) -> dict[str, float | None]:
     return {name: float(number) for name, number in found.items()}
 
 
-def _check_enough(where: str, what: str, number: int, subset_size: int = 0) -> None:
-    if subset_size and number < subset_size:
+def _check_enough(pictures: str, number: int, subset_size: int = 0) -> None:
+    found = pictures.format(number)
+    if number < subset_size:
         raise UserError(
-            f"{where} has {number} {what}, fewer than the subset size "
-            f"{subset_size}. Give a smaller --subset_size."
+            f"{found}, fewer than the subset size {subset_size}. Give a smaller "
+            "--subset_size."
         )
     if number < _MIN_PICTURES:
-        raise UserError(
-            f"{where} has {number} {what}; an evaluation needs {_MIN_PICTURES} or more."
-        )
+        raise UserError(f"{found}; an evaluation needs {_MIN_PICTURES} or more.")
 
 
 # --- Evaluators of a data set and of folders
@@ -308,19 +318,15 @@ def make_evaluator(
     if data.without_pictures:
         missing = " and ".join(data.without_pictures)
         raise UserError(f"An evaluation needs test pictures: {missing} has none.")
-    train, test = (
-        [resized(domain, image_size) for domain in domains]
-        for domains in ((data.train_x, data.train_y), (data.test_x, data.test_y))
-    )
+    domains = data.train_x, data.train_y, data.test_x, data.test_y
+    train_x, train_y, test_x, test_y = (resized(d, image_size) for d in domains)
+    x, y, new_x, new_y = (train_x, test_x), (train_y, test_y), test_x, test_y
     if reference == "half":
-        x, y = map(halves, train)
-    else:
-        sides = (train, test) if reference == "train" else (test, train)
-        x, y = zip(*sides, strict=True)
-    evaluator = Evaluator(
-        {"A2B": y, "B2A": x}, extractor, subset_size=subset_size, seed=seed
-    )
-    evaluator.check_probe(*(train if reference == "test" else test))
+        x, y = halves(train_x), halves(train_y)
+    elif reference == "test":
+        x, y, new_x, new_y = x[::-1], y[::-1], train_x, train_y
+    evaluator = Evaluator({"A2B": y, "B2A": x}, extractor, None, subset_size, seed)
+    evaluator.check_probe(new_x, new_y)
     return evaluator
 
 
@@ -333,24 +339,14 @@ def make_folder_evaluator(
     seed: int,
     reference: str = "half",
 ) -> Evaluator:
-    """An evaluator of one direction between folders, called A2B.
+    """An evaluator of one direction between folders, called A2B; see `make_evaluator`.
 
-    Args:
-      inputs: Pictures of X; the probe is trained on one half and tested on the other.
-        None: no probe.
-      real: Pictures of Y.
-      size: Side at which pictures are compared.
-      extractor: See `Evaluator`.
-      subset_size: See `Evaluator`.
-      seed: See `Evaluator`.
-      reference: `half`, `train` or `test`; the last two are all of `real`.
-
-    Raises:
-      UserError: there are too few pictures.
+    The probe is trained on half of the inputs and tested on the rest; without inputs
+    there is no probe. The references `train` and `test` are all real pictures.
     """
     y, x = halves(resized(real, size)), (None, None)
     if inputs is not None:
-        _check_enough("`input`", "pictures", len(inputs))
+        _check_enough("`input` has {} pictures", len(inputs))
         x = halves(resized(inputs, size))
     target = y if reference == "half" else (resized(real, size), None)
     evaluator = Evaluator({"A2B": target}, extractor, x[0], subset_size, seed)
@@ -358,33 +354,12 @@ def make_folder_evaluator(
     return evaluator
 
 
-def evaluate(
-    evaluator: Evaluator, translated: Sequence[Translations]
-) -> tuple[dict[str, dict], list[str]]:
-    """Measures one or two directions.
-
-    Returns:
-      Numbers by full name and by `metrics.MODELS`, and sentences on failures.
-    """
-    numbers, problems = {}, []
-    for pictures in translated:
-        found = evaluator.numbers(pictures)
-        numbers |= found
-        short = {name.split("/")[1]: row["model"] for name, row in found.items()}
-        problems += failure_modes.problems(short, pictures.direction)
-    return numbers, problems
-
-
-# --- After each epoch
-
-
 def paired_errors(model: CycleGAN, data: UnpairedData) -> dict[str, float] | None:
-    """Errors of all test pictures, if their true translations are known.
+    """Mean absolute errors of all test pictures in levels of 255, after each epoch.
 
     Returns:
-      Mean absolute errors in levels of [0, 255]: `x_to_y` and `y_to_x` for the
-      generators, `doing_nothing_x_to_y` and `doing_nothing_y_to_x` for the inputs. None
-      if the truth is unknown.
+      `x_to_y` and `y_to_x` for the generators, `doing_nothing_x_to_y` and
+      `doing_nothing_y_to_x` for the inputs. None if the truth is unknown.
     """
     if data.true_y is None or data.true_x is None:
         return None
@@ -396,8 +371,7 @@ def paired_errors(model: CycleGAN, data: UnpairedData) -> dict[str, float] | Non
         inputs, true = first_pictures(source), first_pictures(truth)
         outputs = translate_pictures(direction, inputs, translators[direction]).outputs
         errors[name] = float(similarity.error(outputs, true).mean())
-        nothing = similarity.error(inputs, true)
-        errors[f"doing_nothing_{name}"] = float(nothing.mean())
+        errors[f"doing_nothing_{name}"] = float(similarity.error(inputs, true).mean())
     return errors
 
 

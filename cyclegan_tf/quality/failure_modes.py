@@ -60,9 +60,7 @@ FAILURE_MODES = {
 def problems(numbers: Mapping[str, float | None], direction: str) -> list[str]:
     """Describes the failures that the numbers of a direction reveal.
 
-    Args:
-      numbers: By the names of `FAILURE_MODES`, and others; None if not measured.
-      direction: `A2B` or `B2A`.
+    The numbers have the names of `FAILURE_MODES`; None if not measured.
     """
     return [
         f"{direction} {message.format(numbers[name])}"
@@ -75,10 +73,6 @@ def check_model(model: CycleGAN, data: UnpairedData) -> list[str]:
     """Describes the failures that a few test pictures reveal, after each epoch.
 
     The diversity is that of thumbnails; an evaluation takes a network's features.
-
-    Args:
-      model: The model whose generators are checked.
-      data: Its test pictures are translated.
     """
     found, translators = [], make_translators(model)
     sides = {"A2B": (data.test_x, data.test_y), "B2A": (data.test_y, data.test_x)}
@@ -102,9 +96,8 @@ def measure(
 ) -> dict[str, float | None]:
     """The numbers that need no features, by the names of `FAILURE_MODES`.
 
-    Args:
-      translated: Pictures; a number is left out if it needs missing ones.
-      real_checkerboard: `checkerboard` of real pictures of the target.
+    A number is left out if it needs missing pictures. `real_checkerboard` is the
+    `checkerboard` of real pictures of the target.
     """
     found, inputs, outputs = {}, translated.inputs, translated.outputs
     if inputs is not None:
@@ -123,12 +116,7 @@ def hidden(real: np.ndarray, cycled: np.ndarray, cycled_blurred: np.ndarray) -> 
     The unit is the error of the same blur on the real picture. A cycle that uses only
     visible content gets 1 or less. A cycle that reads its picture from the lowest bits
     of the fake, as CycleGANs can (Chu, Zhmoginov and Sandler, arXiv 1712.02950), gets
-    more.
-
-    Args:
-      real: Inputs.
-      cycled: Fakes, translated back.
-      cycled_blurred: `slightly_blurred` fakes, translated back.
+    more. The arguments are inputs, and fakes translated back.
     """
     added = similarity.error(cycled_blurred, real) - similarity.error(cycled, real)
     unit = similarity.error(slightly_blurred(real), real).mean()
@@ -138,14 +126,9 @@ def hidden(real: np.ndarray, cycled: np.ndarray, cycled_blurred: np.ndarray) -> 
 def checkerboard(pictures: np.ndarray) -> float:
     """Energy at periods of 2 and 4 pixels, relative to the frequencies around them.
 
-    Two upsamplings by 2 leave peaks there in the mean power spectrum of the luminance;
-    the largest counts.
-
-    Args:
-      pictures: uint8 [number, height, width, 3], sides of 16 or more.
-
-    Returns:
-      Ratio of powers; about 1 for pictures without a pattern.
+    Two upsamplings by 2 leave peaks there in the mean power spectrum of the luminance.
+    The result is the largest ratio of powers, about 1 for pictures without a pattern.
+    Sides have 16 pixels or more.
     """
     height, width = (side - side % 4 for side in pictures.shape[1:3])
     window = np.outer(np.hanning(height), np.hanning(width))
@@ -179,12 +162,7 @@ _NUM_RECORDS = 10
 def discriminator_won(
     records: Sequence[Mapping[str, float]], adversarial_loss: str
 ) -> list[str]:
-    """Names the discriminators that have been winning for long, a sentence each.
-
-    Args:
-      records: The log, in order.
-      adversarial_loss: The run's `adversarial_loss`.
-    """
+    """Names the discriminators that won the last records of a log, a sentence each."""
     limit, found = _WON.get(adversarial_loss, -math.inf), []
     for name in ("disc_x_loss", "disc_y_loss"):
         last = [r[name] for r in records if name in r][-_NUM_RECORDS:]

@@ -50,24 +50,15 @@ class Extractor:
 
 
 def network_extractor(name: str, weights: str = "") -> Extractor:
-    """Features of a pretrained network: the means of its last layer.
-
-    Args:
-      name: One of `EVALUATION_NETWORKS`.
-      weights: See `networks.features.features`.
-
-    Raises:
-      UserError: the weights are not available.
-    """
+    """Means of the last layer of a pretrained network; see `networks.features`."""
     network = pretrained.features(name, weights)
     side = network.side
 
-    @tf.function(
+    pooled = tf.function(
+        lambda pictures: network.pooled(images.to_float(pictures), training=False),
         input_signature=[tf.TensorSpec([None, side, side, 3], tf.uint8)],
         autograph=False,
     )
-    def pooled(pictures):
-        return network.pooled(images.to_float(pictures), training=False)
 
     def compute(pictures: np.ndarray) -> np.ndarray:
         return pooled(np.stack([images.resize(p, side) for p in pictures])).numpy()
@@ -144,11 +135,8 @@ def fit_probe(features_x: np.ndarray, features_y: np.ndarray) -> Probe:
 
     The loss is mean(log(1 + exp(-side log_odds))) + PENALTY / 2 |weights|^2, where side
     is 1 for Y and -1 for X. The larger domain is thinned evenly to the size of the
-    smaller: with fewer pictures than features it would seem nearer to all others.
-
-    Args:
-      features_x: Features of real pictures of X, [number, dimension].
-      features_y: Features of real pictures of Y, [other number, dimension].
+    smaller: with fewer pictures than features it would seem nearer to all others. Both
+    arguments are features [number, dimension].
     """
     number = min(len(features_x), len(features_y))
     features = np.concatenate(

@@ -136,11 +136,8 @@ def load(
 def clean(pictures: np.ndarray) -> np.ndarray:
     """Input like clean-fid: Pillow's bicubic filter on floats, then (x - 128) / 128.
 
-    Args:
-      pictures: uint8 [number, height, width, 3].
-
-    Returns:
-      float32 [number, 299, 299, 3] in [-1, 127 / 128].
+    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
+    [-1, 127 / 128].
     """
     size, resized = (_SIDE, _SIDE), np.empty((len(pictures), _SIDE, _SIDE, 3), "f4")
     for i, channel in np.ndindex(len(pictures), 3):
@@ -152,11 +149,8 @@ def clean(pictures: np.ndarray) -> np.ndarray:
 def legacy_pytorch(pictures: np.ndarray) -> tf.Tensor:
     """Input like pytorch-fid: bilinear without antialias, then 2 x / 255 - 1.
 
-    Args:
-      pictures: uint8 [number, height, width, 3].
-
-    Returns:
-      float32 [number, 299, 299, 3] in [-1, 1].
+    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
+    [-1, 1].
     """
     return tf.image.resize(pictures, (_SIDE, _SIDE), "bilinear") / 127.5 - 1.0
 
@@ -240,13 +234,13 @@ def _read_graph(path: pathlib.Path, names: Iterable[str]) -> dict[str, files.Ten
     except (OSError, DecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no TensorFlow graph"
         raise UserError(f"{path} can't be read: {reason}.") from error
-    constants = {node.name: node.attr["value"].tensor for node in graph.node}
-    found = {name: constants.get(_name_in_graph(name)) for name in names}
-    return {
-        name: _tensor(path, constant)
-        for name, constant in found.items()
-        if constant is not None and constant.dtype == tf.float32.as_datatype_enum
+    constants = {
+        node.name: node.attr["value"].tensor
+        for node in graph.node
+        if node.attr["value"].tensor.dtype == tf.float32.as_datatype_enum
     }
+    found = {name: constants.get(_name_in_graph(name)) for name in names}
+    return {name: _tensor(path, c) for name, c in found.items() if c is not None}
 
 
 def _tensor(path: pathlib.Path, constant) -> files.Tensor:

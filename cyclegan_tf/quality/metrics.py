@@ -75,15 +75,9 @@ def short_name(name: str) -> str:
 
 
 def value_of(metric: str, numbers: Mapping[str, float]) -> float | None:
-    """One number to compare checkpoints by.
+    """The number that `keep_best` names; None if it was not measured.
 
-    Args:
-      metric: A value of `keep_best`: a name, for the mean of both directions, or `A2B/`
-        or `B2A/` and a name.
-      numbers: By full name.
-
-    Returns:
-      The number; None if it was not measured.
+    A name alone means the mean of both directions; `A2B/` or `B2A/` in front, one.
     """
     found = [
         value
@@ -143,11 +137,7 @@ def _is_number(name: str) -> bool:
 
 
 def table(numbers: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Formats numbers as a table: a block a direction, a column for each of `MODELS`.
-
-    Args:
-      numbers: By full name, then by model.
-    """
+    """Formats numbers as a table: a block a direction, the columns of `MODELS`."""
     lines, direction = [], None
     for name, values in numbers.items():
         if name.split("/")[0] != direction:
@@ -177,18 +167,12 @@ def lines(numbers: Mapping[str, Mapping[str, float | None]]) -> list[str]:
 def spread_table(spread: Mapping[str, Mapping], best: Mapping[str, Mapping]) -> str:
     """Formats the result of `last_five` as a table."""
     lines = []
-    for name in best:
+    for name, record in best.items():
+        numbers = spread[name]["mean"], spread[name]["deviation"], record["value"]
         metric = METRICS[name.split("/")[1]]
-        mean, deviation, value = (
-            _format(metric, number)
-            for number in (
-                spread[name]["mean"],
-                spread[name]["deviation"],
-                best[name]["value"],
-            )
-        )
+        mean, deviation, value = (_format(metric, number) for number in numbers)
         line = f"  {short_name(name):<28}{mean:>10} +- {deviation}"
-        lines.append(f"{line:<52}best {value} at step {best[name]['step']:,}")
+        lines.append(f"{line:<52}best {value} at step {record['step']:,}")
     return "\n".join(lines)
 
 

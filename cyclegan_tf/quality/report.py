@@ -34,10 +34,10 @@ def write(
 
     Args:
       folder: The folder of both files.
-      evaluator: Its features and its probe are described.
+      evaluator: The evaluator that measured.
       translated: The pictures that it measured.
-      numbers: The result of `evaluate`.
-      problems: The other result of `evaluate`.
+      numbers: A result of `Evaluator.evaluate`.
+      problems: Its other result.
       about: More keys of the JSON file.
       records: The log of a training, for its last five evaluations.
 
@@ -144,9 +144,7 @@ def _columns(pictures: Translations, place: int) -> dict[str, np.ndarray]:
 
 
 def _shrunk(picture: np.ndarray) -> np.ndarray:
-    side = max(picture.shape[:2])
-    if side <= _MAX_SIDE:
-        return picture
+    side = max(*picture.shape[:2], _MAX_SIDE)
     height, width = (max(1, n * _MAX_SIDE // side) for n in picture.shape[:2])
     return images.resize(picture, (height, width))
 

@@ -60,12 +60,7 @@ def structure(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @_in_batches
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson's correlation over all values of a picture; 0 if one is constant.
-
-    Args:
-      a: Numbers [number, ...].
-      b: Numbers of the same shape.
-    """
+    """Pearson's correlation over all values of a picture; 0 if one is constant."""
     a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (a, b))
     a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
     spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))

@@ -1,6 +1,7 @@
 """Pictures to evaluate: test pictures or folders, and their translations."""
 
 import dataclasses
+import os
 import pathlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -57,9 +58,7 @@ def make_translators(model: CycleGAN) -> dict[str, Translator]:
     """Both generators of a model by direction, for uint8 pictures of any size."""
 
     def on_bytes(graph) -> Translator:
-        return lambda pictures: images.to_uint8(
-            graph(images.to_float(pictures))
-        ).numpy()
+        return lambda p: images.to_uint8(graph(images.to_float(p))).numpy()
 
     return {direction: on_bytes(graph) for direction, graph in _graphs(model).items()}
 
@@ -113,18 +112,12 @@ def translate_test_pictures(
 
     x, y = some(data.test_x), some(data.test_y)
     sides = {"A2B": (x, y, data.true_y, "B2A"), "B2A": (y, x, data.true_x, "A2B")}
-    return [
-        translate_pictures(
-            direction,
-            inputs,
-            translators[direction],
-            back=translators.get(opposite),
-            targets=targets,
-            truth=some(truth),
-        )
-        for direction, (inputs, targets, truth, opposite) in sides.items()
-        if direction in directions
-    ]
+    found = []
+    for direction in directions:
+        inputs, targets, truth, opposite = sides[direction]
+        both = translators[direction], translators.get(opposite)
+        found.append(translate_pictures(direction, inputs, *both, targets, some(truth)))
+    return found
 
 
 def translate_pictures(
@@ -170,13 +163,8 @@ def translate_pictures(
 def slightly_blurred(pictures: np.ndarray) -> np.ndarray:
     """Blurs pictures so slightly that an eye hardly sees it, and rounds to 8 bits.
 
-    The Gaussian has 7x7 pixels and a deviation of 0.5. The border mirrors the picture.
-
-    Args:
-      pictures: uint8 [number, height, width, 3], sides of 4 or more.
-
-    Returns:
-      uint8 of the same shape.
+    The Gaussian has 7x7 pixels and a deviation of 0.5. The border mirrors the picture,
+    so sides have 4 pixels or more.
     """
     weights = np.exp(-2.0 * np.arange(-3, 4) ** 2).astype(np.float32)
     weights /= weights.sum()
@@ -227,14 +215,10 @@ def first_pictures(domain: Domain, number: int | None = None) -> np.ndarray:
 def read_folder(folder: str, flag: str) -> Domain:
     """Pictures below a folder, named by their path without suffix, in their own sizes.
 
-    Args:
-      folder: The folder.
-      flag: The flag with this folder, for messages.
-
     Raises:
       UserError: the folder is missing or has no picture, or two have the same name.
     """
-    root = pathlib.Path(folder).expanduser()
+    root = pathlib.Path(os.path.expanduser(folder))
     if not root.is_dir():
         raise UserError(f"`{flag}`: no such folder: {root}.")
     paths = list(pictures_below(root, tell=True).values())
@@ -255,12 +239,7 @@ def read_folder(folder: str, flag: str) -> Domain:
 
 
 def match(domain: Domain, others: Domain, role: str) -> Domain:
-    """Reorders `others` so that its names are those of `domain`.
-
-    Args:
-      domain: Pictures.
-      others: The same names and sizes, and maybe more.
-      role: Names one of the others in messages.
+    """Reorders `others` like the names of `domain`; messages call one of them `role`.
 
     Raises:
       UserError: a picture has no counterpart, or one of another size.

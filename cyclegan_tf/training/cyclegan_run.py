@@ -19,12 +19,16 @@ from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
 from cyclegan_tf.quality import (
-    evaluator,
     failure_modes,
     features,
     metrics,
     report,
     translations,
+)
+from cyclegan_tf.quality.evaluator import (
+    describe_errors,
+    make_evaluator,
+    paired_errors,
 )
 from cyclegan_tf.run_directory import LOG_FILE, load_config
 from cyclegan_tf.training.checkpoints import initialize
@@ -131,10 +135,10 @@ def _checked(
 ) -> tuple[dict[str, float], list[str]]:
     """Errors where the truth is known, as the log calls them; what is said of them."""
     numbers, lines = {}, []
-    errors = evaluator.paired_errors(model, data)
+    errors = paired_errors(model, data)
     if errors:
         numbers = {f"error_{name}": error for name, error in errors.items()}
-        lines.append(evaluator.describe_errors(errors))
+        lines.append(describe_errors(errors))
     if model.step and not model.config.evaluate_every_epochs:
         lines += failure_modes.check_model(model, data) + _won(model)
     return numbers, lines
@@ -158,21 +162,21 @@ def _evaluation(
     extractor, line = features.find_extractor(*wanted, asked, "evaluation_weights")
     if line and config.keep_best and metrics.needs_features(config.keep_best):
         raise UserError(f"`keep_best` {config.keep_best} can't be measured. {line}")
-    measures = evaluator.make_evaluator(data, config.picture_size, extractor)
-    for told in [line] if line else report.describe_features(measures):
+    evaluator = make_evaluator(data, config.picture_size, extractor)
+    for told in [line] if line else report.describe_features(evaluator):
         print(told, flush=True)
 
     def evaluate() -> Evaluation:
         translators = translations.make_translators(model)
         made = translations.translate_test_pictures(data, translators)
-        table, problems = evaluator.evaluate(measures, made)
+        table, problems = evaluator.evaluate(made)
         problems += _won(model)
         values = {name: row["model"] for name, row in table.items()}
         # A PSNR of equals is no number of JSON.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
         records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
         about = {"run_dir": str(run_dir), "step": model.step}
-        report.write(run_dir, measures, made, table, problems, about, records)
+        report.write(run_dir, evaluator, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         kept = None
         if value is not None:

@@ -12,7 +12,6 @@ from cyclegan_tf.learning import distances
 from cyclegan_tf.quality import metrics, similarity
 from cyclegan_tf.quality.evaluator import (
     Evaluator,
-    evaluate,
     halves,
     make_evaluator,
     make_folder_evaluator,
@@ -62,10 +61,10 @@ def test_true_translations_are_as_good_as_reality(evaluator):
     assert found["structure"]["doing_nothing"] == pytest.approx(1)
     assert found["structure"]["real"] < found["structure"]["model"] < 1
     made = Translations("A2B", array(drawn(2, 0, PICTURES)), truth)
-    assert evaluate(evaluator, [made])[1] == []
+    assert evaluator.evaluate([made])[1] == []
     collapsed = np.repeat(truth[:1], PICTURES, axis=0)
     made = Translations("A2B", made.inputs, collapsed)
-    assert any("mode collapse" in p for p in evaluate(evaluator, [made])[1])
+    assert any("mode collapse" in p for p in evaluator.evaluate([made])[1])
 
 
 def test_a_model_that_does_nothing_has_the_numbers_of_doing_nothing(evaluator):
@@ -76,7 +75,7 @@ def test_a_model_that_does_nothing_has_the_numbers_of_doing_nothing(evaluator):
         assert row["model"] == row["doing_nothing"], name
     assert found["identity_error"]["model"] == found["cycle_error"]["model"] == 0
     # And the detectors speak of it.
-    _, problems = evaluate(evaluator, [Translations("A2B", inputs, inputs)])
+    _, problems = evaluator.evaluate([Translations("A2B", inputs, inputs)])
     assert any("did nothing" in line for line in problems)
 
 
