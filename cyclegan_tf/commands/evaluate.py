@@ -1,7 +1,6 @@
-"""`evaluate`: its flags, and what they put beside one another.
+"""`evaluate`: measures a run, an exported model, or folders of pictures.
 
-TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
-once.
+Imports TensorFlow late, so that `--help` and a refused flag answer at once.
 """
 
 import dataclasses
@@ -23,34 +22,34 @@ from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_che
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
-    "Says how good translations are: whether they change domain, look like the target, "
-    "keep the picture, and what goes wrong; each number beside that of doing nothing "
+    "Measures translations: whether they change domain, look like the target and keep "
+    "the picture, and what goes wrong. Each number stands beside that of doing nothing "
     "and of real pictures."
 )
 
 FLAGS = {
     "run_dir": ("", "a run of train.py: both directions, on its test pictures"),
-    "checkpoint": ("latest", "of the run: latest, best (see --keep_best) or a step"),
+    "checkpoint": ("latest", "latest, best (see --keep_best) or a step of the run"),
     "model": (
         "",
-        "a SavedModel's folder, a .tflite or a .keras file: in place of one of the "
-        "run's generators, or on --input and --real",
+        "a SavedModel's folder, a .tflite or a .keras file: replaces one of the run's "
+        "generators, or translates --input",
     ),
-    "direction": ("A2B", "with --run_dir, what --model translates: A2B or B2A"),
-    "fake": ("", "a folder of outputs, of whatever program, as `translate` writes it"),
+    "direction": ("A2B", "with --run_dir: direction of --model, A2B or B2A"),
+    "fake": ("", "a folder of outputs of any program, named as `translate` does"),
     "real": ("", "a folder of real pictures of the target"),
-    "input": ("", "a folder of what was translated; names match those of --fake"),
+    "input": ("", "a folder of inputs; names match those of --fake"),
     "paired": (
         False,
         "test pictures of the same name in both domains, or in --input and --real, "
-        "belong together: errors to the truth",
+        "belong together: measures errors to the truth",
     ),
     "features": (
         Config.evaluation_features,
-        "network that ImageNet taught, whose features tell domains and distances: "
+        "network pretrained on ImageNet, for distances and the probe: "
         + ", ".join(EVALUATION_NETWORKS)
-        + "; or the Inception of published FIDs, whose file must be given: fid "
-        "(resized as clean-fid does) or fid_legacy (as pytorch-fid does)",
+        + "; or the Inception of published FIDs, with its file in --feature_weights: "
+        "fid (resizes like clean-fid) or fid_legacy (like pytorch-fid)",
     ),
     "feature_weights": (
         "",
@@ -58,27 +57,28 @@ FLAGS = {
     ),
     "reference": (
         "half",
-        "real pictures that distances are measured to: half (of the training "
-        "pictures), train (all of these), or test (all test pictures, as published "
-        "FIDs have it); of folders, train and test are all of --real",
+        "real pictures to measure distances to: half (of the training pictures), train "
+        "(all training pictures), or test (all test pictures, like published FIDs); "
+        "with folders, train and test are all of --real",
     ),
     "subset_size": (
         0,
         "pictures in a subset of the kernel distance; 0: half of them, at most 50",
     ),
-    "num_pictures": (0, "the first so many test pictures of a domain; 0: all"),
-    "size": (0, "side that pictures of folders are resized to; 0: their own, to 256"),
-    "seed": (0, "of the subsets"),
+    "num_pictures": (0, "number of test pictures of each domain; 0: all"),
+    "size": (0, "side for pictures of folders; 0: their own, at most 256"),
+    "seed": (0, "seed of the subsets"),
     "data_dir": ("", "where tfds keeps its data sets; empty: as in the run"),
     "output": (
         "",
-        "folder of evaluation.json and .png; empty: RUN_DIR, or . with the others",
+        "folder of evaluation.json and .png; empty: RUN_DIR, or . without a run or "
+        "with --model",
     ),
 }
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     usage = f"""{called} --run_dir RUN
        {called} --run_dir RUN --model MODEL --direction A2B
        {called} --model MODEL --input PICTURES --real PICTURES
@@ -87,7 +87,7 @@ def help_text(called: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Evaluates what the flags name."""
+    """Runs the command."""
     program.no_arguments(arguments)
     run(flags.FLAGS)
 
@@ -96,36 +96,33 @@ def run(values: flags.FlagValues) -> None:
     """Checks the flags, evaluates, prints a table and writes both files.
 
     Raises:
-      UserError: the flags do not go together, or something they name can't be used.
+      UserError: flags do not go together, or a run, a model or pictures can't be used.
     """
     check_flags(values)
     if values.run_dir:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
-        from cyclegan_tf.quality import detectors, metrics, protocol, report
+        from cyclegan_tf.quality import failure_modes, metrics, report
         from cyclegan_tf.training.reporting import read_log
-    if values.run_dir:
-        evaluator, probe, made, about = _of_run(values)
-    else:
-        evaluator, probe, made, about = _of_folders(values)
-    numbers, problems = protocol.evaluate(evaluator, made)
+    prepare = _prepare_run if values.run_dir else _prepare_folders
+    evaluator, translated, about = prepare(values)
+    numbers, problems = evaluator.evaluate(translated)
     log = []
     if values.run_dir and not values.model:
         log = read_log(pathlib.Path(values.run_dir) / LOG_FILE)
         loss = load_config(values.run_dir).adversarial_loss
-        problems += detectors.discriminator_won(log, loss)
-    about |= {"probe": probe, "seed": values.seed, "checkpoint": values.checkpoint}
-    about["reference"] = values.reference
-    # What a training wrote there is not replaced by numbers of another model.
+        problems += failure_modes.discriminator_won(log, loss)
+    about |= {name: values[name].value for name in ("seed", "checkpoint", "reference")}
+    # Another model's numbers must not replace those of a training.
     place = values.output or ("." if values.model else values.run_dir) or "."
     folder = pathlib.Path(os.path.expanduser(place))
-    paths = protocol.write(folder, evaluator, made, numbers, problems, about, log)
-    for line in report.features_lines(evaluator, probe):
+    paths = report.write(folder, evaluator, translated, numbers, problems, about, log)
+    for line in report.describe_features(evaluator):
         print(line)
     print(metrics.table(numbers))
-    told = metrics.spread_table(*metrics.last_five(log))
-    if told:
-        print(f"Mean and deviation of the last five evaluations in training:\n{told}")
+    spread = metrics.spread_table(*metrics.last_five(log))
+    if spread:
+        print(f"Mean and deviation of the last five evaluations in training:\n{spread}")
     for problem in problems:
         print(problem)
     print(f"Numbers: {paths[0]}\nPictures: {paths[1]}")
@@ -136,15 +133,12 @@ def check_flags(values: flags.FlagValues) -> None:
     check_choice("features", values.features, EVALUATION_FEATURES)
     check_choice("reference", values.reference, ("half", "train", "test"))
     check_choice("direction", values.direction, DIRECTIONS)
-    for name in ("subset_size", "num_pictures", "size", "seed"):
-        if values[name].value < 0:
-            raise UserError(
-                f"`{name}` must be at least 0. Received: {values[name].value}."
-            )
-    if values.subset_size == 1:
-        raise UserError("`subset_size` must be 0 or at least 2. Received: 1.")
-    if 0 < values.size < 16:
-        raise UserError(f"`size` must be 0 or at least 16. Received: {values.size}.")
+    minima = {"subset_size": 2, "num_pictures": 0, "size": 16, "seed": 0}
+    for name, minimum in minima.items():
+        value = values[name].value
+        if value < 0 or 0 < value < minimum:
+            rule = f"0 or at least {minimum}" if minimum else "at least 0"
+            raise UserError(f"`{name}` must be {rule}. Received: {value}.")
     sources = ("run_dir", "model", "fake", "real", "input")
     given = {name for name in sources if values[name].value}
     allowed = (
@@ -164,27 +158,27 @@ def check_flags(values: flags.FlagValues) -> None:
         raise UserError("`paired` needs --input.")
 
 
-def _extractor(values: flags.FlagValues):
-    """The features that the flags name; none, and a line, where nobody asked for them.
+def _evaluator_options(values: flags.FlagValues) -> tuple:
+    """Extractor, subset size, seed and reference.
 
-    Raises:
-      UserError: a flag asks for them, and they can't be had.
+    Missing weights are an error if a flag names the features; else they are a line.
     """
-    from cyclegan_tf.quality import protocol
+    from cyclegan_tf.quality import features
 
-    asked = values["features"].present or bool(values.feature_weights)
-    wanted = values.features, values.feature_weights
-    found, line = protocol.find_extractor(*wanted, needed=asked)
+    needed = values["features"].present or bool(values.feature_weights)
+    names = values.features, values.feature_weights
+    extractor, line = features.find_extractor(*names, needed=needed)
     if line:
         print(line)
-    return found
+    return extractor, values.subset_size, values.seed, values.reference
 
 
-def _of_run(values: flags.FlagValues) -> tuple:
-    """The evaluator of a run's data set, and what its generators make of it."""
+def _prepare_run(values: flags.FlagValues) -> tuple:
+    """Evaluator of a run's data set, its translated test pictures, and JSON keys."""
     from cyclegan_tf.data import datasets
     from cyclegan_tf.exporting import translators
-    from cyclegan_tf.quality import folders, pictures, protocol
+    from cyclegan_tf.quality import translations
+    from cyclegan_tf.quality.evaluator import make_evaluator
     from cyclegan_tf.training.checkpoints import networks_in
 
     config = load_config(values.run_dir)
@@ -194,11 +188,11 @@ def _of_run(values: flags.FlagValues) -> tuple:
 
     def read(checkpoint: str) -> tuple[str, dict]:
         # An imported run may have one direction only.
-        held = networks_in(checkpoint)
+        names = networks_in(checkpoint)
         return checkpoint, {
             direction: translators.of_run(values.run_dir, name, checkpoint)
             for direction, name in DIRECTIONS.items()
-            if name in held
+            if name in names
         }
 
     checkpoint, generators = read_checkpoint(values.run_dir, read, values.checkpoint)
@@ -211,61 +205,42 @@ def _of_run(values: flags.FlagValues) -> tuple:
         about["model"] = values.model
     data = datasets.load(config)
     if values.paired:
-        true_y, true_x = folders.paired(data)
-        data = dataclasses.replace(data, true_y=true_y, true_x=true_x)
-    evaluator, probe = protocol.of_data(
-        data,
-        config.picture_size,
-        _extractor(values),
-        values.subset_size,
-        values.seed,
-        values.reference,
+        data = translations.pair_test_pictures(data)
+    evaluator = make_evaluator(data, config.picture_size, *_evaluator_options(values))
+    translated = translations.translate_test_pictures(
+        data, generators, values.num_pictures, directions
     )
-    made = pictures.of_test_pictures(
-        data, generators, values.num_pictures, directions=directions
-    )
-    return evaluator, probe, made, about
+    return evaluator, translated, about
 
 
-def _of_folders(values: flags.FlagValues) -> tuple:
-    """The evaluator of some folders, and the pictures that lie there."""
-    from cyclegan_tf.data import datasets
+def _prepare_folders(values: flags.FlagValues) -> tuple:
+    """Evaluator of folders, the pictures in them, and JSON keys."""
+    from cyclegan_tf.data.datasets import resized
     from cyclegan_tf.exporting import translators
-    from cyclegan_tf.quality import folders, pictures, protocol
+    from cyclegan_tf.quality import translations
+    from cyclegan_tf.quality.evaluator import make_folder_evaluator
 
-    real = folders.of_folder(values.real, "real")
-    inputs = folders.of_folder(values.input, "input") if values.input else None
-    fakes = folders.of_folder(values.fake, "fake") if values.fake else inputs
-    all_inputs, size = inputs, values.size or folders.common_size(fakes)
-    truth = None
-    if inputs and values.fake:
-        inputs = folders.matched(fakes, inputs, "input")
-    if values.paired:
-        truth = folders.matched(fakes, real, "real picture")
-    evaluator, probe = protocol.of_folders(
-        all_inputs,
-        real,
-        size,
-        _extractor(values),
-        values.subset_size,
-        values.seed,
-        values.reference,
+    real, inputs, fakes = (
+        translations.read_folder(values[name].value, name)
+        if values[name].value
+        else None
+        for name in ("real", "input", "fake")
     )
-
-    def some(domain):
-        if domain is None:
-            return None
-        number = values.num_pictures or None
-        return pictures.first(datasets.resized(domain, size), number)
-
+    sources, names = inputs, fakes or inputs
+    size = values.size or translations.default_side(names)
+    if inputs and fakes:
+        sources = translations.match(fakes, inputs, "input")
+    truth = translations.match(names, real, "real picture") if values.paired else None
+    evaluator = make_folder_evaluator(inputs, real, size, *_evaluator_options(values))
+    number = values.num_pictures or None
+    sources, outputs, truth = (
+        domain and translations.first_pictures(resized(domain, size), number)
+        for domain in (sources, fakes, truth)
+    )
     if values.model:
-        path = pathlib.Path(os.path.expanduser(values.model))
-        made = pictures.translations(
-            "A2B", some(inputs), translators.of_model(path), truth=some(truth)
-        )
+        model = translators.of_model(pathlib.Path(os.path.expanduser(values.model)))
+        translated = translations.translate_pictures("A2B", sources, model, truth=truth)
     else:
-        made = pictures.Translations(
-            "A2B", some(inputs), some(fakes), truth=some(truth)
-        )
+        translated = translations.Translations("A2B", sources, outputs, truth=truth)
     about = {n: values[n].value for n in ("model", "fake", "real", "input")}
-    return evaluator, probe, [made], {**about, "size": size}
+    return evaluator, [translated], {**about, "size": size}

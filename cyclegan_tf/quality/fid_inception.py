@@ -1,11 +1,11 @@
 """The Inception network of published FIDs, with weights from a file.
 
-Published FIDs compare features of the Inception that Google published on 2015-12-05.
-Beside weights, a max pool in its last block makes it differ from Keras' InceptionV3.
-Geometry, names of weights and `legacy_pytorch` are those of pytorch-fid
-(github.com/mseitzer/pytorch-fid), `clean` is that of clean-fid
-(github.com/GaParmar/clean-fid); names in Google's graph are those that torch-fidelity
-converts (github.com/toshas/torch-fidelity).
+Published FIDs compare features of the Inception that Google published on 2015-12-05. It
+has other weights than Keras' InceptionV3, and a max pool in its last block. Geometry,
+names of weights and `legacy_pytorch` are those of pytorch-fid
+(github.com/mseitzer/pytorch-fid), `clean` that of clean-fid
+(github.com/GaParmar/clean-fid), names in Google's graph those of torch-fidelity
+(github.com/toshas/torch-fidelity).
 """
 
 import os
@@ -17,18 +17,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from keras.layers import AveragePooling2D, MaxPooling2D
 from PIL import Image
 
 from cyclegan_tf.learning.state import mismatches
 from cyclegan_tf.networks.features import digest
 from cyclegan_tf.pytorch import files
-from cyclegan_tf.quality.features import Extractor
 from cyclegan_tf.validation import UserError, check_choice
 
 _SIDE = 299
 _EPSILON = 0.001
 
-# Tells the file from that of torchvision's InceptionV3, which has 1,000.
+# torchvision's InceptionV3 has 1,000.
 _NUM_CLASSES = 1008
 
 _FETCH = (
@@ -45,8 +45,8 @@ _STEM = {
     "Conv2d_4a_3x3": (192, 3, 1, "valid"),
 }
 
-# The branches of a block: filters and size of each convolution; two sizes, by letter,
-# are two convolutions side by side.
+# The branches of a block: filters and size of each convolution. A dict of sizes means
+# one convolution a size, side by side.
 _DOUBLE = ((64, 1), (96, 3), (96, 3))
 _A = {"1x1": ((64, 1),), "5x5": ((48, 1), (64, 5)), "3x3dbl": _DOUBLE}
 _B = {"3x3": ((384, 3),), "3x3dbl": _DOUBLE}
@@ -69,24 +69,23 @@ _E = {
     "3x3dbl": ((448, 1), (384, 3), _FORK),
 }
 
-_POOLS = {"average": keras.layers.AveragePooling2D, "max": keras.layers.MaxPooling2D}
-
-# Branches, pool, and filters of the convolution after it; 0: none, and strides 2.
+# Branches, pool, and filters of the convolution after the pool. With 0 there is none,
+# and strides are 2.
 _BLOCKS = {
-    "5b": (_A, "average", 32),
-    "5c": (_A, "average", 64),
-    "5d": (_A, "average", 64),
-    "6a": (_B, "max", 0),
-    "6b": (_C128, "average", 192),
-    "6c": (_C160, "average", 192),
-    "6d": (_C160, "average", 192),
-    "6e": (_C192, "average", 192),
-    "7a": (_D, "max", 0),
-    "7b": (_E, "average", 192),
-    "7c": (_E, "max", 192),
+    "5b": (_A, AveragePooling2D, 32),
+    "5c": (_A, AveragePooling2D, 64),
+    "5d": (_A, AveragePooling2D, 64),
+    "6a": (_B, MaxPooling2D, 0),
+    "6b": (_C128, AveragePooling2D, 192),
+    "6c": (_C160, AveragePooling2D, 192),
+    "6d": (_C160, AveragePooling2D, 192),
+    "6e": (_C192, AveragePooling2D, 192),
+    "7a": (_D, MaxPooling2D, 0),
+    "7b": (_E, AveragePooling2D, 192),
+    "7c": (_E, MaxPooling2D, 192),
 }
 
-# What a convolution has in a state dict, and in Google's graph.
+# The weights of a convolution in a state dict and in Google's graph.
 _PARTS = {
     "conv.weight": "conv2d_params",
     "bn.weight": "batchnorm/gamma",
@@ -94,20 +93,23 @@ _PARTS = {
     "bn.running_mean": "batchnorm/moving_mean",
     "bn.running_var": "batchnorm/moving_variance",
 }
-_LAYER = re.compile(r"Mixed_(..)\.branch(.*?)(?:_(.+))?")
+_LAYER = re.compile(r"Mixed_(..)\.branch(.*?)(?:_(pool|\d)([ab])?)?")
 
 
-def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
-    """The extractor of published FIDs.
+def load(
+    path: str | os.PathLike, mode: str = "clean"
+) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    """Loads the network of published FIDs.
 
     Args:
       path: `pt_inception-2015-12-05-6726825d.pth` of pytorch-fid; or, with a name that
         ends in `.pb`, Google's `classify_image_graph_def.pb`.
-      mode: How pictures are resized and scaled, a key of `MODES`.
+      mode: Resizing and scaling of pictures, a key of `MODES`.
 
     Returns:
-      An extractor called `fid-DIGEST-MODE`, from uint8 [number, height, width, 3] to
-      float32 [number, 2048]. The digest is of the weights, whichever file has them.
+      Name and function of an `Extractor`. The name is `fid-DIGEST-MODE`; both files
+      have the same digest. The function maps uint8 [number, height, width, 3] to
+      float32 [number, 2048].
 
     Raises:
       UserError: the file is missing, damaged, or of another network.
@@ -127,40 +129,28 @@ def load(path: str | os.PathLike, mode: str = "clean") -> Extractor:
     arrays = _arrays(path, found, shapes)
     for layer in convolutions:
         layer.set_weights(_folded(*(arrays[f"{layer.name}.{part}"] for part in _PARTS)))
-
-    def of(pictures: np.ndarray) -> np.ndarray:
-        return model(to_input(pictures), training=False).numpy()
-
-    in_order = [arrays[name] for name in sorted(arrays)]
-    return Extractor(f"fid-{digest(in_order)}-{mode}", of)
+    name = f"fid-{digest([arrays[key] for key in sorted(arrays)])}-{mode}"
+    return name, lambda pictures: model(to_input(pictures), training=False).numpy()
 
 
 def clean(pictures: np.ndarray) -> np.ndarray:
-    """Input as clean-fid makes it: Pillow's bicubic filter in floats, (x - 128) / 128.
+    """Input like clean-fid: Pillow's bicubic filter on floats, then (x - 128) / 128.
 
-    Args:
-      pictures: uint8 [number, height, width, 3].
-
-    Returns:
-      float32 [number, 299, 299, 3] in [-1, 127 / 128].
+    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
+    [-1, 127 / 128].
     """
-    resized = np.empty((len(pictures), _SIDE, _SIDE, 3), np.float32)
+    size, resized = (_SIDE, _SIDE), np.empty((len(pictures), _SIDE, _SIDE, 3), "f4")
     for i, channel in np.ndindex(len(pictures), 3):
         image = Image.fromarray(pictures[i, :, :, channel].astype(np.float32))
-        resized[i, :, :, channel] = image.resize(
-            (_SIDE, _SIDE), Image.Resampling.BICUBIC
-        )
+        resized[i, :, :, channel] = image.resize(size, Image.Resampling.BICUBIC)
     return (resized.clip(0, 255) - 128) / 128
 
 
 def legacy_pytorch(pictures: np.ndarray) -> tf.Tensor:
-    """Input as pytorch-fid makes it: bilinear without antialias, 2 x / 255 - 1.
+    """Input like pytorch-fid: bilinear without antialias, then 2 x / 255 - 1.
 
-    Args:
-      pictures: uint8 [number, height, width, 3].
-
-    Returns:
-      float32 [number, 299, 299, 3] in [-1, 1].
+    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
+    [-1, 1].
     """
     return tf.image.resize(pictures, (_SIDE, _SIDE), "bilinear") / 127.5 - 1.0
 
@@ -174,7 +164,7 @@ MODES: dict[str, Callable] = {"clean": clean, "legacy_pytorch": legacy_pytorch}
 def network() -> keras.Model:
     """The network up to its last pooling, with random weights.
 
-    Its batch norms are part of its 94 convolutions, which have a state dict's names.
+    Each of its 94 convolutions includes a batch norm, and has its state dict's name.
 
     Returns:
       A model from float32 [batch, 299, 299, 3] in [-1, 1] to [batch, 2048].
@@ -183,13 +173,13 @@ def network() -> keras.Model:
     for name, settings in _STEM.items():
         x = _convolve(x, name, *settings)
         if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
-            x = keras.layers.MaxPooling2D(3, 2)(x)
+            x = MaxPooling2D(3, 2)(x)
     for place, settings in _BLOCKS.items():
         x = _block(x, f"Mixed_{place}.branch", *settings)
     return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def _block(x, name: str, branches: dict, pool: str, pool_filters: int):
+def _block(x, name: str, branches: dict, pool, pool_filters: int):
     last = (1, "same") if pool_filters else (2, "valid")
     outputs = []
     for branch, (*steps, (filters, sizes)) in branches.items():
@@ -199,8 +189,8 @@ def _block(x, name: str, branches: dict, pool: str, pool_filters: int):
         for letter, size in (sizes if isinstance(sizes, dict) else {"": sizes}).items():
             last_name = f"{name}{branch}{number}{letter}"
             outputs.append(_convolve(y, last_name, filters, size, *last))
-    # In TensorFlow, averages at the border are of the pixels that are there.
-    y = _POOLS[pool](3, *last)(x)
+    # TensorFlow leaves pixels outside the picture out of averages.
+    y = pool(3, *last)(x)
     if pool_filters:
         y = _convolve(y, f"{name}_pool", pool_filters, 1, 1, "same")
     return keras.layers.Concatenate()([*outputs, y])
@@ -216,7 +206,7 @@ def _convolve(x, name: str, filters: int, size, strides: int, padding: str):
 
 
 def _arrays(path, found: dict[str, files.Tensor], shapes) -> dict[str, np.ndarray]:
-    """The weights as float32; refused if they do not fit."""
+    """The weights as float32; refuses those that do not fit."""
     wrong = mismatches(shapes, {n: t.shape for n, t in found.items() if n in shapes})
     if wrong:
         raise UserError(
@@ -244,13 +234,13 @@ def _read_graph(path: pathlib.Path, names: Iterable[str]) -> dict[str, files.Ten
     except (OSError, DecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no TensorFlow graph"
         raise UserError(f"{path} can't be read: {reason}.") from error
-    constants = {node.name: node.attr["value"].tensor for node in graph.node}
-    theirs = {name: constants.get(_name_in_graph(name)) for name in names}
-    return {
-        name: _tensor(path, constant)
-        for name, constant in theirs.items()
-        if constant is not None and constant.dtype == tf.float32.as_datatype_enum
+    constants = {
+        node.name: node.attr["value"].tensor
+        for node in graph.node
+        if node.attr["value"].tensor.dtype == tf.float32.as_datatype_enum
     }
+    found = {name: constants.get(_name_in_graph(name)) for name in names}
+    return {name: _tensor(path, c) for name, c in found.items() if c is not None}
 
 
 def _tensor(path: pathlib.Path, constant) -> files.Tensor:
@@ -267,31 +257,25 @@ def _tensor(path: pathlib.Path, constant) -> files.Tensor:
 
 
 def _name_in_graph(name: str) -> str:
-    """Such as `mixed_4/tower/conv_1/conv2d_params`.
+    """Google's name for a weight, such as `mixed_4/tower/conv_1/conv2d_params`.
 
-    A block's first branch of several convolutions is `tower`, the second `tower_1`, the
-    one after the pool `tower_2`; a fork is `mixed` in them.
+    The first branch with several convolutions is `tower`, the second `tower_1`, the
+    branch of the pool `tower_2`. Number 0 is left out everywhere.
     """
     if name == "fc.weight":
         return "softmax/weights"
     layer, kind, part = name.rsplit(".", 2)
     if layer in _STEM:
-        place = _numbered("conv", [*_STEM].index(layer))
+        places = [f"conv_{list(_STEM).index(layer)}"]
     else:
-        block, branch, number = _LAYER.fullmatch(layer).groups()
-        place = _numbered("mixed", [*_BLOCKS].index(block)) + "/"
+        block, branch, step, letter = _LAYER.fullmatch(layer).groups()
         towers = [b for b, steps in _BLOCKS[block][0].items() if len(steps) > 1]
-        if number == "pool":
-            place += "tower_2/conv"
-        elif not number:
-            place += "conv"
+        places = [f"mixed_{list(_BLOCKS).index(block)}"]
+        if step:
+            places.append(f"tower_{2 if step == 'pool' else towers.index(branch)}")
+        if letter:
+            places += ["mixed", f"conv_{'ab'.index(letter)}"]
         else:
-            place += _numbered("tower", towers.index(branch))
-            is_fork = number[-1] in "ab"
-            i = "ab".index(number[-1]) if is_fork else int(number) - 1
-            place += ("/mixed/" if is_fork else "/") + _numbered("conv", i)
-    return f"{place}/{_PARTS[f'{kind}.{part}']}"
-
-
-def _numbered(name: str, number: int) -> str:
-    return f"{name}_{number}" if number else name
+            places.append(f"conv_{int(step) - 1 if step and step != 'pool' else 0}")
+    places = [place.removesuffix("_0") for place in places]
+    return "/".join([*places, _PARTS[f"{kind}.{part}"]])

@@ -1,33 +1,33 @@
-"""The numbers that an evaluation gives: their names, what is better, and how told.
+"""The numbers of an evaluation: their names, which direction is better, their tables.
 
 Imports no TensorFlow.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Whose numbers stand beside one another: those of the model, of returning the input as
-# it is, and of real pictures of the target.
+# The columns of a table: the model, a model that returns its input, and real pictures
+# of the target domain.
 MODELS = ("model", "doing_nothing", "real")
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A number of a direction.
+    """A number of one direction.
 
     Attributes:
-      text: What it is called in the table.
-      better: `higher`, `lower`, or `` where neither is good for itself.
-      shown: How a value is written.
-      protocol: What a full name must also carry: `probe`, `features` or nothing.
+      text: Its name in the table.
+      better: `higher`, `lower`, or empty where neither is better.
+      format: Formats a value.
+      protocol: What the full name must also contain: `probe`, `features` or nothing.
     """
 
     text: str
     better: str
-    shown: str = "{:.1f}"
+    format: str = "{:.1f}"
     protocol: str = ""
 
 
@@ -56,13 +56,12 @@ METRICS = {
     "hidden": Metric("hidden in the fake", "lower", "{:.1f}"),
 }
 
-
-# What a training says of an evaluation; `evaluation.json` has all.
-_TOLD = ("taken_for_target", "kernel_distance", "structure")
+# Training prints these; `evaluation.json` has all.
+_PRINTED = ("taken_for_target", "kernel_distance", "structure")
 
 
 def full_name(direction: str, name: str, protocol: str = "") -> str:
-    """The name of a number with all that it depends on.
+    """The name of a number with everything that it depends on.
 
     `A2B/kernel_distance/mobilenet_v2-1a2b3c4d-224px-bicubic/120-vs-667`: direction,
     number, network, digest of its weights, resize, and pictures on both sides.
@@ -76,53 +75,46 @@ def short_name(name: str) -> str:
 
 
 def value_of(metric: str, numbers: Mapping[str, float]) -> float | None:
-    """One number to compare checkpoints by.
+    """The number that `keep_best` names; None if it was not measured.
 
-    Args:
-      metric: As `keep_best` takes it: a name, for the mean of both directions, or
-        `A2B/` or `B2A/` and a name.
-      numbers: By full name.
-
-    Returns:
-      The number; None if it was not measured.
+    A name alone means the mean of both directions; `A2B/` or `B2A/` in front, one.
     """
     found = [
         value
         for name, value in numbers.items()
-        if metric in (short_name(name), short_name(name).partition("/")[2])
+        if metric in (short_name(name), name.split("/")[1])
     ]
     return float(np.mean(found)) if found else None
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a number is the better the higher, by its name as `value_of` takes it."""
+    """Whether a higher number is better; takes the same names as `value_of`."""
     return METRICS[metric.rpartition("/")[2]].better == "higher"
 
 
 def needs_features(metric: str) -> bool:
-    """Whether a number is measured by features; its name as `value_of` takes it."""
+    """Whether a number needs features; takes the same names as `value_of`."""
     return bool(METRICS[metric.rpartition("/")[2]].protocol)
 
 
 def last_five(records: Sequence[Mapping]) -> tuple[dict, dict]:
-    """A training's numbers: those of its last five evaluations, and the best.
+    """Summarizes the evaluations of a training: the last five, and the best.
 
     One evaluation of a GAN says little: the next may differ by a fifth.
 
     Args:
-      records: Of the log, in order, with `step` and numbers by full name.
+      records: The log, in order, with `step` and numbers by full name.
 
     Returns:
-      Of each number of the last evaluation: `mean`, `deviation` and `count` of the
-      last five; and of those that have a better: `value` and `step` of the best of all.
+      For each number of the last evaluation, `mean`, `deviation` and `count` over the
+      last five; and `value` and `step` of the best, for numbers with a better
+      direction.
     """
-    evaluations = [r for r in records if any(is_number(name) for name in r)]
-    if not evaluations:
-        return {}, {}
+    evaluations = [r for r in records if any(map(_is_number, r))]
     spread, best = {}, {}
-    for name in filter(is_number, evaluations[-1]):
-        held = [r for r in evaluations if r.get(name) is not None]
-        values = [r[name] for r in held][-5:]
+    for name in filter(_is_number, evaluations[-1] if evaluations else ()):
+        measured = [r for r in evaluations if r.get(name) is not None]
+        values = [r[name] for r in measured][-5:]
         if not values:
             continue
         spread[name] = {
@@ -132,72 +124,59 @@ def last_five(records: Sequence[Mapping]) -> tuple[dict, dict]:
         }
         better = METRICS[name.split("/")[1]].better
         if better:
-            choose: Callable = max if better == "higher" else min
-            record = choose(held, key=lambda r: r[name])
+            choose = max if better == "higher" else min
+            record = choose(measured, key=lambda r: r[name])
             best[name] = {"value": record[name], "step": record["step"]}
     return spread, best
 
 
-def is_number(name: str) -> bool:
-    """Whether a name of the log is the full name of a number of an evaluation."""
-    parts = name.split("/")
-    return len(parts) > 1 and parts[0] in ("A2B", "B2A") and parts[1] in METRICS
+def _is_number(name: str) -> bool:
+    """Whether a key of the log is the full name of a number."""
+    direction, _, rest = name.partition("/")
+    return direction in ("A2B", "B2A") and rest.split("/")[0] in METRICS
 
 
 def table(numbers: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Numbers for a screen: a block a direction, a column for each of `MODELS`.
-
-    Args:
-      numbers: By full name, then by model.
-    """
+    """Formats numbers as a table: a block a direction, the columns of `MODELS`."""
     lines, direction = [], None
     for name, values in numbers.items():
         if name.split("/")[0] != direction:
             direction = name.split("/")[0]
-            told = "X to Y" if direction == "A2B" else "Y to X"
+            title = f"{direction}, {'X to Y' if direction == 'A2B' else 'Y to X'}"
             heads = "".join(f"{m.replace('_', ' '):>15}" for m in MODELS)
-            lines.append(f"{direction + ', ' + told:<30}{heads}")
+            lines.append(f"{title:<30}{heads}")
         metric = METRICS[name.split("/")[1]]
-        cells = "".join(f"{_shown(metric, values.get(m)):>15}" for m in MODELS)
+        cells = "".join(f"{_format(metric, values.get(m)):>15}" for m in MODELS)
         lines.append(f"  {metric.text:<28}{cells}")
     return "\n".join(lines)
 
 
 def lines(numbers: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """The numbers that change most in a training, a line a direction."""
-    told = {}
+    """Formats the most useful numbers during training, a line a direction."""
+    parts = {}
     for name, values in numbers.items():
         direction, short = name.split("/")[:2]
-        if short in _TOLD:
+        if short in _PRINTED:
             metric = METRICS[short]
-            beside = ", ".join(
-                f"{model.replace('_', ' ')} {_shown(metric, values[model])}"
-                for model in MODELS[1:]
-            )
-            part = f"{metric.text} {_shown(metric, values['model'])} ({beside})"
-            told.setdefault(direction, []).append(part)
-    return [f"{direction}: {', '.join(parts)}" for direction, parts in told.items()]
+            model, nothing, real = (_format(metric, values[m]) for m in MODELS)
+            part = f"{metric.text} {model} (doing nothing {nothing}, real {real})"
+            parts.setdefault(direction, []).append(part)
+    return [f"{direction}: {', '.join(found)}" for direction, found in parts.items()]
 
 
 def spread_table(spread: Mapping[str, Mapping], best: Mapping[str, Mapping]) -> str:
-    """What `last_five` gave, for a screen."""
+    """Formats the result of `last_five` as a table."""
     lines = []
-    for name, found in spread.items():
+    for name, record in best.items():
+        numbers = spread[name]["mean"], spread[name]["deviation"], record["value"]
         metric = METRICS[name.split("/")[1]]
-        if not metric.better:
-            continue
-        mean, deviation = (
-            _shown(metric, found[part]) for part in ("mean", "deviation")
-        )
+        mean, deviation, value = (_format(metric, number) for number in numbers)
         line = f"  {short_name(name):<28}{mean:>10} +- {deviation}"
-        if name in best:
-            shown = _shown(metric, best[name]["value"])
-            line = f"{line:<52}best {shown} at step {best[name]['step']:,}"
-        lines.append(line)
+        lines.append(f"{line:<52}best {value} at step {record['step']:,}")
     return "\n".join(lines)
 
 
-def _shown(metric: Metric, value: float | None) -> str:
+def _format(metric: Metric, value: float | None) -> str:
     if value is None:
         return "-"
-    return "exact" if math.isinf(value) else metric.shown.format(value)
+    return "exact" if math.isinf(value) else metric.format.format(value)

@@ -1,4 +1,4 @@
-"""What an evaluation leaves to read: `evaluation.json`, and a page of pictures."""
+"""The files of an evaluation: `evaluation.json` and `evaluation.png`."""
 
 import json
 import math
@@ -12,105 +12,115 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.quality import likeness
-from cyclegan_tf.quality.evaluation import Evaluator
-from cyclegan_tf.quality.pictures import Translations
+from cyclegan_tf.quality import metrics, similarity
+from cyclegan_tf.quality.evaluator import Evaluator
+from cyclegan_tf.quality.translations import Translations
 
 JSON_FILE = "evaluation.json"
 PAGE_FILE = "evaluation.png"
-_SHOWN_SIDE = 256
+_MAX_SIDE = 256
 
 
-def describe_probe(evaluator: Evaluator, tests: Mapping[str, np.ndarray]) -> dict:
-    """How often a probe is right.
+def write(
+    folder: pathlib.Path,
+    evaluator: Evaluator,
+    translated: Sequence[Translations],
+    numbers: Mapping[str, Mapping],
+    problems: Sequence[str],
+    about: Mapping,
+    records: Sequence[Mapping] = (),
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes `evaluation.json` and `evaluation.png`.
 
     Args:
-      evaluator: Has the probe.
-      tests: Real pictures that it has not learned from, uint8, by domain `x` and `y`.
+      folder: The folder of both files.
+      evaluator: The evaluator that measured.
+      translated: The pictures that it measured.
+      numbers: A result of `Evaluator.evaluate`.
+      problems: Its other result.
+      about: More keys of the JSON file.
+      records: The log of a training, for its last five evaluations.
 
     Returns:
-      By domain the `accuracy` in [0, 1] and the number of `pictures`.
+      Paths of both files.
     """
-    told = {"accuracy": {}, "pictures": {}}
-    for domain, direction in (("x", "B2A"), ("y", "A2B")):
-        log_odds = evaluator.log_odds(direction, tests[domain])
-        told["accuracy"][domain] = float((log_odds > 0).mean())
-        told["pictures"][domain] = len(log_odds)
-    return told
+    spread, best = metrics.last_five(records)
+    record = {
+        **about,
+        "probe": evaluator.probe_accuracy,
+        "pictures": {t.direction: len(t.outputs) for t in translated},
+        "features": evaluator.extractor.name if evaluator.extractor else None,
+        "numbers": dict(numbers),
+        "problems": list(problems),
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+    }
+    if spread:
+        record["last_five_evaluations"] = spread
+        record["best_not_the_result"] = best
+    folder.mkdir(parents=True, exist_ok=True)
+    page = write_page(evaluator, translated, folder)
+    text = json.dumps(_infinite_to_null(record), indent=2, allow_nan=False)
+    with written_whole(folder / JSON_FILE) as temporary:
+        temporary.write_text(text + "\n")
+    return folder / JSON_FILE, page
 
 
-def features_lines(evaluator: Evaluator, told: Mapping) -> list[str]:
-    """What distances compare, and what `describe_probe` found, a line each."""
+def _infinite_to_null(value):
+    if isinstance(value, Mapping):
+        return {key: _infinite_to_null(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_infinite_to_null(part) for part in value]
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return value if is_finite else None
+
+
+def describe_features(evaluator: Evaluator) -> list[str]:
+    """The features of distances, and the accuracy of the probe, a line each."""
     if evaluator.extractor is None:
         return []
-    lines = [f"Distances and domain by {evaluator.extractor.name}."]
-    if told:
-        right = " and ".join(
-            f"{share:.0%} of {told['pictures'][domain]} real pictures of "
-            f"{domain.upper()}"
-            for domain, share in told["accuracy"].items()
-        )
-        lines.append(f"The linear probe is right on {right}.")
+    lines = [f"Features for distances and the probe: {evaluator.extractor.name}."]
+    if evaluator.probe_accuracy:
+        accuracy, pictures = evaluator.probe_accuracy.values()
+        parts = [
+            f"{accuracy[domain]:.0%} on {pictures[domain]} real pictures of {name}"
+            for domain, name in (("x", "X"), ("y", "Y"))
+        ]
+        lines.append(f"Accuracy of the linear probe: {parts[0]}, {parts[1]}.")
     return lines
 
 
-def versions() -> dict[str, str]:
-    """Of what computed the numbers."""
-    return {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def write_json(record: Mapping, folder: pathlib.Path) -> pathlib.Path:
-    """Writes `evaluation.json`, whole; infinite numbers become null."""
-    path = folder / JSON_FILE
-    with written_whole(path) as temporary:
-        text = json.dumps(_finite(record), indent=2, allow_nan=False)
-        temporary.write_text(text + "\n")
-    return path
-
-
-def _finite(value):
-    if isinstance(value, Mapping):
-        return {key: _finite(held) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_finite(held) for held in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def write_page(
-    evaluator: Evaluator, all_made: Sequence[Translations], folder: pathlib.Path
+    evaluator: Evaluator, translated: Sequence[Translations], folder: pathlib.Path
 ) -> pathlib.Path:
     """Writes `evaluation.png`: the best, the median and the worst of each direction.
 
-    They are ordered by their error to the truth where that is known, else by the
-    probe's log-odds of the target, else by how near their features are to the mean of
-    real ones.
+    The order is by the error to the truth if it is known, else by the probe's log-odds
+    of the target, else by the distance of features to the mean of real ones.
     """
     from matplotlib.figure import Figure
 
     rows = []
-    for made in all_made:
-        order, texts = _ranked(evaluator, made)
+    for pictures in translated:
+        order, texts = _ranked(evaluator, pictures)
         for word, place in (
             ("best", order[-1]),
             ("median", order[len(order) // 2]),
             ("worst", order[0]),
         ):
-            sides = _columns(made, place)
-            rows.append((f"{made.direction} {word}\n{texts[place]}", sides))
-    number = max(len(sides) for _, sides in rows)
+            label = f"{pictures.direction} {word}\n{texts[place]}"
+            rows.append((label, _columns(pictures, place)))
+    number = max(len(columns) for _, columns in rows)
     figure = Figure(figsize=(1.9 * number + 1.2, 1.9 * len(rows)), layout="constrained")
-    axes = np.reshape(figure.subplots(len(rows), number), (len(rows), number))
-    for (label, sides), line in zip(rows, axes, strict=True):
+    axes = figure.subplots(len(rows), number, squeeze=False)
+    for (label, columns), line in zip(rows, axes, strict=True):
         for axis in line:
             axis.set_axis_off()
-        for axis, (title, picture) in zip(line, sides.items(), strict=False):
+        for axis, (title, picture) in zip(line, columns.items(), strict=False):
             axis.imshow(picture, interpolation="nearest")
             axis.set_title(title, fontsize=9)
         line[0].text(
@@ -123,35 +133,31 @@ def write_page(
     return path
 
 
-def _columns(made: Translations, place: int) -> dict[str, np.ndarray]:
+def _columns(pictures: Translations, place: int) -> dict[str, np.ndarray]:
     titles = {
-        "input": made.inputs,
-        "output": made.outputs,
-        "cycled": made.cycled,
-        "truth": made.truth,
+        "input": pictures.inputs,
+        "output": pictures.outputs,
+        "cycled": pictures.cycled,
+        "truth": pictures.truth,
     }
-    return {
-        title: _shrunk(pictures[place])
-        for title, pictures in titles.items()
-        if pictures is not None
-    }
+    return {t: _shrunk(p[place]) for t, p in titles.items() if p is not None}
 
 
 def _shrunk(picture: np.ndarray) -> np.ndarray:
-    side = max(picture.shape[:2])
-    if side <= _SHOWN_SIDE:
-        return picture
-    height, width = (max(1, n * _SHOWN_SIDE // side) for n in picture.shape[:2])
+    side = max(*picture.shape[:2], _MAX_SIDE)
+    height, width = (max(1, n * _MAX_SIDE // side) for n in picture.shape[:2])
     return images.resize(picture, (height, width))
 
 
-def _ranked(evaluator: Evaluator, made: Translations) -> tuple[np.ndarray, list[str]]:
-    """Places from the worst to the best, and what is told of each."""
-    if made.truth is not None:
-        errors = likeness.error(made.outputs, made.truth)
+def _ranked(
+    evaluator: Evaluator, pictures: Translations
+) -> tuple[np.ndarray, list[str]]:
+    """Places from the worst to the best, and a text for each picture."""
+    if pictures.truth is not None:
+        errors = similarity.error(pictures.outputs, pictures.truth)
         return np.argsort(-errors, kind="stable"), [f"error {e:.1f}" for e in errors]
     if evaluator.probe is not None:
-        found = evaluator.log_odds(made.direction, made.outputs)
-        return np.argsort(found, kind="stable"), [f"log-odds {v:.1f}" for v in found]
-    apart = evaluator.distances_to_mean(made)
+        odds = evaluator.log_odds(pictures.direction, pictures.outputs)
+        return np.argsort(odds, kind="stable"), [f"log-odds {v:.1f}" for v in odds]
+    apart = evaluator.distances_to_mean(pictures)
     return np.argsort(-apart, kind="stable"), [f"distance {d:.1f}" for d in apart]

@@ -19,7 +19,18 @@ from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.messages import LOG
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
-from cyclegan_tf.quality import checks, detectors, metrics, pictures, protocol, report
+from cyclegan_tf.quality import (
+    failure_modes,
+    features,
+    metrics,
+    report,
+    translations,
+)
+from cyclegan_tf.quality.evaluator import (
+    describe_errors,
+    make_evaluator,
+    paired_errors,
+)
 from cyclegan_tf.run_directory import LOG_FILE, load_config
 from cyclegan_tf.training.checkpoints import initialize
 from cyclegan_tf.training.loop import Evaluation, Numbers, Run
@@ -63,7 +74,7 @@ def make_run(config: Config, strategy: tf.distribute.Strategy | None = None) -> 
         num_steps=num_steps,
         epoch_steps=epoch_steps,
         batches=batches,
-        pictures=lambda: pictures.grid_pictures(model, data),
+        pictures=lambda: translations.grid_pictures(model, data),
         numbers=lambda: _checked(model, data),
         curves=_CURVES,
         sizes=data.sizes,
@@ -112,17 +123,17 @@ def plan(config: Config) -> list[str]:
 def _checked(model: CycleGAN, data: datasets.UnpairedData) -> Numbers:
     """Errors for data with known translations, and warnings."""
     numbers, lines = {}, []
-    if errors := checks.paired_errors(model, data):
+    if errors := paired_errors(model, data):
         numbers = {f"error_{name}": error for name, error in errors.items()}
-        lines.append(checks.told(errors))
+        lines.append(describe_errors(errors))
     if model.step and not model.config.evaluate_every_epochs:
-        lines += checks.problems(model, data) + _won(model)
+        lines += failure_modes.check_model(model, data) + _won(model)
     return numbers, lines
 
 
 def _won(model: CycleGAN) -> list[str]:
     log = read_log(pathlib.Path(model.config.run_dir) / LOG_FILE)
-    return detectors.discriminator_won(log, model.config.adversarial_loss)
+    return failure_modes.discriminator_won(log, model.config.adversarial_loss)
 
 
 def _evaluator(
@@ -135,23 +146,24 @@ def _evaluator(
     run_dir = pathlib.Path(config.run_dir)
     wanted = config.evaluation_features, config.evaluation_weights
     explicit = wanted != (Config.evaluation_features, Config.evaluation_weights)
-    extractor, line = protocol.find_extractor(*wanted, explicit, "evaluation_weights")
+    extractor, line = features.find_extractor(*wanted, explicit, "evaluation_weights")
     if line and config.keep_best and metrics.needs_features(config.keep_best):
         raise UserError(f"`keep_best` {config.keep_best} can't be measured. {line}")
-    evaluator, probe = protocol.of_data(data, config.picture_size, extractor)
-    for each in [line] if line else report.features_lines(evaluator, probe):
+    evaluator = make_evaluator(data, config.picture_size, extractor)
+    for each in [line] if line else report.describe_features(evaluator):
         LOG.info(each)
 
     def evaluate() -> Evaluation:
-        made = pictures.of_test_pictures(data, pictures.translators_of(model))
-        table, problems = protocol.evaluate(evaluator, made)
+        translators = translations.make_translators(model)
+        made = translations.translate_test_pictures(data, translators)
+        table, problems = evaluator.evaluate(made)
         problems += _won(model)
         values = {name: row["model"] for name, row in table.items()}
         # JSON has no infinity, the PSNR of equal pictures.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
         records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
-        about = {"run_dir": str(run_dir), "step": model.step, "probe": probe}
-        protocol.write(run_dir, evaluator, made, table, problems, about, records)
+        about = {"run_dir": str(run_dir), "step": model.step}
+        report.write(run_dir, evaluator, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         best = None
         if value is not None:

@@ -18,12 +18,12 @@ from PIL import Image
 from cyclegan_tf.commands import evaluate
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.exporting import translators
-from cyclegan_tf.networks import features
-from cyclegan_tf.quality import protocol, report
+from cyclegan_tf.networks import features as pretrained
+from cyclegan_tf.quality import features, report
 from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.validation import UserError
 
-FIND_EXTRACTOR = protocol.find_extractor
+FIND_EXTRACTOR = features.find_extractor
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,7 +38,7 @@ def asked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cyclegan_tf.data.shapes.NUM_TRAIN", 24)
         patch.setattr("cyclegan_tf.data.shapes.NUM_TEST", 6)
-        patch.setattr(protocol, "find_extractor", find_extractor)
+        patch.setattr(features, "find_extractor", find_extractor)
         yield calls
 
 
@@ -132,8 +132,8 @@ def test_run_is_evaluated_in_both_directions(run_dir, found):
         assert numbers["structure"]["doing_nothing"] == pytest.approx(1)
         assert numbers["kernel_distance"]["real"] is not None
         assert np.isfinite(numbers["frechet_distance"]["model"])
-    assert f"Distances and domain by {COLOURS.name}." in printed
-    assert "The linear probe is right on 100% of 6" in printed
+    assert f"Features for distances and the probe: {COLOURS.name}." in printed
+    assert "Accuracy of the linear probe: 100% on 6" in printed
     assert "A2B, X to Y" in printed
     assert f"Numbers: {run_dir / 'evaluation.json'}" in printed
     # And what the training found.
@@ -154,10 +154,10 @@ def test_run_is_evaluated_at_its_test_size(run_dir, quick, monkeypatch):
 
     def of(pictures):
         sides.add(pictures.shape[1])
-        return COLOURS.of(pictures)
+        return COLOURS.compute(pictures)
 
-    extractor = protocol.Extractor("sized", of)
-    monkeypatch.setattr(protocol, "find_extractor", lambda *_, needed: (extractor, ""))
+    extractor = features.Extractor("sized", of)
+    monkeypatch.setattr(features, "find_extractor", lambda *_, needed: (extractor, ""))
     evaluated("--run_dir=run")
     assert sides == {40}
 
@@ -166,12 +166,12 @@ def test_without_weights_a_line_says_how_to_get_them(run_dir, quick, monkeypatch
     def offline(name, weights):
         raise UserError(f"{name} needs its weights: --feature_weights FILE.")
 
-    monkeypatch.setattr(protocol, "find_extractor", FIND_EXTRACTOR)
-    monkeypatch.setattr(features, "features", offline)
+    monkeypatch.setattr(features, "find_extractor", FIND_EXTRACTOR)
+    monkeypatch.setattr(pretrained, "features", offline)
     arguments = f"--run_dir={run_dir}", "--output=."
     record, printed = evaluated(*arguments)
     line = "not measured: efficientnet_lite2 needs its weights: --feature_weights FILE."
-    assert line in printed and "domain by" not in printed
+    assert line in printed and "and the probe:" not in printed
     assert record["features"] is None and record["probe"] == {}
     for direction in ("A2B", "B2A"):
         found = short(record, direction).keys()
@@ -242,7 +242,7 @@ def test_fakes_of_whatever_program(quick, asked):
     arguments = "--features=inception_v3", "--feature_weights=w.h5"
     record, printed = evaluated("--fake=fake", "--real=y", *arguments)
     assert asked[-1] == ("inception_v3", "w.h5", True)
-    assert "The linear probe" not in printed
+    assert "linear probe" not in printed
     assert f"A2B/kernel_distance/{COLOURS.name}/10-vs-6" in record["numbers"]
     assert "taken_for_target" not in short(record)
 

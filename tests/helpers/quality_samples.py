@@ -34,3 +34,11 @@ def drawn(part: int, which: int, number: int = 24, side: int = 32) -> Domain:
 def array(domain: Domain) -> np.ndarray:
     """All pictures of a domain."""
     return np.stack([domain.read(i) for i in range(len(domain))])
+
+
+class TwoGenerators:
+    """Two generators, in place of a CycleGAN."""
+
+    def __init__(self, config, generator_g, generator_f):
+        self.config = config
+        self.shown_generators = {"generator_g": generator_g, "generator_f": generator_f}

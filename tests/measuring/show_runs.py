@@ -17,7 +17,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
 from cyclegan_tf.data import datasets  # noqa: E402
-from cyclegan_tf.quality.pictures import first  # noqa: E402
+from cyclegan_tf.quality.translations import first_pictures  # noqa: E402
 from cyclegan_tf.run_directory import load_config  # noqa: E402
 
 NUMBER = 4
@@ -40,10 +40,13 @@ def draw(file: str, rows: dict[str, list[np.ndarray]]) -> None:
 def main(file: str, *runs: str) -> None:
     folders = dict(run.split("=", 1) for run in runs)
     data = datasets.load(load_config(next(iter(folders.values()))))
-    x, y = first(data.test_x, NUMBER), first(data.test_y, NUMBER)
+    x, y = first_pictures(data.test_x, NUMBER), first_pictures(data.test_y, NUMBER)
     rows = {"input": [*x, *y]}
     if data.true_y:
-        rows["truth"] = [*first(data.true_y, NUMBER), *first(data.true_x, NUMBER)]
+        rows["truth"] = [
+            *first_pictures(data.true_y, NUMBER),
+            *first_pictures(data.true_x, NUMBER),
+        ]
     for name, folder in folders.items():
         model = cg.load(folder)
         made = model.translate(x, direction="A2B"), model.translate(y, direction="B2A")

@@ -11,6 +11,7 @@ from helpers.torch_inception import random_inception
 from torch.nn import functional
 
 from cyclegan_tf.quality import fid_inception
+from cyclegan_tf.quality.features import Extractor
 from cyclegan_tf.validation import UserError
 
 # What torch-fidelity's conversion calls the layers of Google's graph.
@@ -105,7 +106,7 @@ def file(oracle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def extractor(file):
-    return fid_inception.load(file, "legacy_pytorch")
+    return Extractor(*fid_inception.load(file, "legacy_pytorch"))
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def one_network(monkeypatch):
 @pytest.mark.stack
 def test_features_are_those_of_pytorch(oracle, extractor):
     assert re.fullmatch(r"fid-[0-9a-f]{8}-legacy_pytorch", extractor.name)
-    found = extractor.of(pictures())
+    found = extractor.compute(pictures())
     expected = in_torch(oracle, 2 * (pictures() / np.float32(255)) - 1)
     assert found.shape == (2, 2048) and found.dtype == np.float32
     apart = np.abs(expected[0] - expected[1]).max()
@@ -180,10 +181,12 @@ def test_a_graph_with_the_names_of_google_gives_the_same(
     path = tmp_path / "classify_image_graph_def.pb"
     graph = graph_of(oracle)
     path.write_bytes(graph.SerializeToString())
-    found = fid_inception.load(path, "legacy_pytorch")
+    found = Extractor(*fid_inception.load(path, "legacy_pytorch"))
     path.unlink()
     assert found.name == extractor.name
-    np.testing.assert_array_equal(found.of(pictures()), extractor.of(pictures()))
+    np.testing.assert_array_equal(
+        found.compute(pictures()), extractor.compute(pictures())
+    )
     graph.node[3].attr["value"].tensor.tensor_content = b"four"
     path.write_bytes(graph.SerializeToString())
     check_refused(path, "is damaged")
@@ -191,9 +194,9 @@ def test_a_graph_with_the_names_of_google_gives_the_same(
 
 
 def test_modes_differ_in_name_and_features(extractor, file, one_network):
-    other = fid_inception.load(file)
+    other = Extractor(*fid_inception.load(file))
     assert other.name == extractor.name.replace("legacy_pytorch", "clean")
-    apart = np.abs(other.of(pictures()) - extractor.of(pictures())).max()
+    apart = np.abs(other.compute(pictures()) - extractor.compute(pictures())).max()
     assert apart > 1e-3
     with refused("`mode` must be one of clean, legacy_pytorch."):
         fid_inception.load(file, "cubic")

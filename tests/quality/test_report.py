@@ -8,9 +8,9 @@ import pytest
 from helpers.quality_samples import PIXELS, array, drawn
 from PIL import Image
 
-from cyclegan_tf.quality import protocol, report
-from cyclegan_tf.quality.evaluation import Evaluator, halves
-from cyclegan_tf.quality.pictures import Translations
+from cyclegan_tf.quality import report
+from cyclegan_tf.quality.evaluator import Evaluator, halves
+from cyclegan_tf.quality.translations import Translations
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,10 @@ def evaluator():
 def test_json_has_all_and_no_infinity(evaluator, tmp_path):
     inputs, truth = array(drawn(2, 0, 6)), array(drawn(2, 1, 6))
     made = [Translations("A2B", inputs, truth, cycled=inputs, truth=truth)]
-    numbers, problems = protocol.evaluate(evaluator, made)
+    numbers, problems = evaluator.evaluate(made)
     log = [{"step": s, "A2B/cycle_error": float(s)} for s in range(1, 8)]
     about = {"step": 7, "deep": [1.5, math.inf, {"b": math.nan}]}
-    paths = protocol.write(
+    paths = report.write(
         tmp_path / "new", evaluator, made, numbers, problems, about, log
     )
     text = paths[0].read_text()

@@ -32,7 +32,7 @@ def shows_nothing(monkeypatch, no_figures):
     """Grids have one grey picture, and nothing is measured of them."""
     grey = {"nothing": np.full((1, 8, 8, 3), 128, np.uint8)}
     run = "cyclegan_tf.training.cyclegan_run"
-    monkeypatch.setattr(f"{run}.pictures.grid_pictures", lambda *_: grey)
+    monkeypatch.setattr(f"{run}.translations.grid_pictures", lambda *_: grey)
     monkeypatch.setattr(f"{run}._checked", lambda *_: ({}, []))
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers.config_values import refused
 
 from cyclegan_tf.exporting import translators
-from cyclegan_tf.quality import protocol
+from cyclegan_tf.quality import features
 from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
 from cyclegan_tf.training import train
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
@@ -30,7 +30,7 @@ def test_epochs_without_evaluations_say_what_goes_wrong(tiny, tmp_path, capsys):
     printed = capsys.readouterr().out
     # New generators give nearly one picture for all.
     assert "Step 12, A2B mode collapse: outputs are 0." in printed
-    assert "Distances" not in printed
+    assert "the probe" not in printed
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_evaluations_without_weights_measure_the_rest(
     def offline(weights):
         raise UserError("No weights: --feature_weights FILE.")
 
-    monkeypatch.setitem(protocol.EXTRACTORS, "efficientnet_lite2", offline)
-    monkeypatch.setitem(protocol.EXTRACTORS, "mobilenet_v2", offline)
+    monkeypatch.setitem(features.EXTRACTORS, "efficientnet_lite2", offline)
+    monkeypatch.setitem(features.EXTRACTORS, "mobilenet_v2", offline)
     config = tiny(run_dir=str(tmp_path), evaluate_every_epochs=1)
     run = make_run(config)
 

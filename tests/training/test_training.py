@@ -16,7 +16,7 @@ from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.quality import pictures, protocol
+from cyclegan_tf.quality import features, translations
 from cyclegan_tf.run_directory import (
     best_checkpoint,
     load_config,
@@ -98,7 +98,7 @@ def test_training_is_evaluated_and_the_best_is_kept(
     whole_run, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(datasets.shapes, "NUM_TEST", 4)
-    monkeypatch.setitem(protocol.EXTRACTORS, "mobilenet_v2", lambda weights: PIXELS)
+    monkeypatch.setitem(features.EXTRACTORS, "mobilenet_v2", lambda weights: PIXELS)
     config = dataclasses.replace(
         whole_run,
         run_dir=str(tmp_path / "run"),
@@ -126,8 +126,8 @@ def test_training_is_evaluated_and_the_best_is_kept(
     assert (tmp_path / "run/evaluation.png").exists()
     assert set(record["numbers"]) <= tags(config.run_dir)
     printed = capsys.readouterr().out
-    assert "Distances and domain by pixels." in printed
-    assert "The linear probe is right on " in printed
+    assert "Features for distances and the probe: pixels." in printed
+    assert "Accuracy of the linear probe: " in printed
     assert f"best {errors[best]:.4f} at step {best}" in printed
     # The same without evaluations ends with the same weights.
     for a, b in zip(weights(config.run_dir), weights(whole_run.run_dir), strict=True):
@@ -182,9 +182,9 @@ def test_pictures_are_made_with_the_averages(tiny):
     model = CycleGAN(tiny(average_decay=0.9), 12)
     for network in model.shown_generators.values():
         network.set_weights([3 * w for w in network.get_weights()])
-    real_x = pictures.first(data.test_x)
-    translate = pictures.translators_of(model)
-    columns = pictures.grid_pictures(model, data)
+    real_x = translations.first_pictures(data.test_x)
+    translate = translations.make_translators(model)
+    columns = translations.grid_pictures(model, data)
     trained, shown = (
         images.to_uint8(networks["generator_g"](images.to_float(real_x)))
         for networks in (model.networks, model.shown_generators)
@@ -401,7 +401,7 @@ def test_grid_shows_what_the_generators_make(tiny):
     config = tiny()
     data = datasets.load(config)
     model = CycleGAN(config, 10)
-    columns = pictures.grid_pictures(model, data)
+    columns = translations.grid_pictures(model, data)
     assert list(columns) == [
         "real_x",
         "fake_y",

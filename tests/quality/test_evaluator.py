@@ -5,14 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 from helpers.config_values import refused
-from helpers.quality_samples import COLOURS, PIXELS, array, drawn
+from helpers.quality_samples import COLOURS, PIXELS, TwoGenerators, array, drawn
 
-from cyclegan_tf.data.datasets import UnpairedData
+from cyclegan_tf.data.datasets import Domain, UnpairedData
 from cyclegan_tf.learning import distances
-from cyclegan_tf.quality import likeness, metrics, probe, protocol
-from cyclegan_tf.quality.evaluation import Evaluator, halves
-from cyclegan_tf.quality.features import thumbnails
-from cyclegan_tf.quality.pictures import Translations
+from cyclegan_tf.quality import metrics, similarity
+from cyclegan_tf.quality.evaluator import (
+    Evaluator,
+    halves,
+    make_evaluator,
+    make_folder_evaluator,
+    paired_errors,
+)
+from cyclegan_tf.quality.features import fit_probe, thumbnails
+from cyclegan_tf.quality.translations import Translations
 
 PICTURES = 12
 
@@ -29,14 +35,8 @@ def data(number=48, tests=PICTURES) -> UnpairedData:
 
 
 @pytest.fixture(scope="module")
-def prepared():
-    """An evaluator, and what is told of its probe."""
-    return protocol.of_data(data(), 32, COLOURS)
-
-
-@pytest.fixture
-def evaluator(prepared):
-    return prepared[0]
+def evaluator():
+    return make_evaluator(data(), 32, COLOURS)
 
 
 def measured(evaluator, outputs, **fields):
@@ -61,10 +61,10 @@ def test_true_translations_are_as_good_as_reality(evaluator):
     assert found["structure"]["doing_nothing"] == pytest.approx(1)
     assert found["structure"]["real"] < found["structure"]["model"] < 1
     made = Translations("A2B", array(drawn(2, 0, PICTURES)), truth)
-    assert protocol.evaluate(evaluator, [made])[1] == []
+    assert evaluator.evaluate([made])[1] == []
     collapsed = np.repeat(truth[:1], PICTURES, axis=0)
     made = Translations("A2B", made.inputs, collapsed)
-    assert any("mode collapse" in p for p in protocol.evaluate(evaluator, [made])[1])
+    assert any("mode collapse" in p for p in evaluator.evaluate([made])[1])
 
 
 def test_a_model_that_does_nothing_has_the_numbers_of_doing_nothing(evaluator):
@@ -75,7 +75,7 @@ def test_a_model_that_does_nothing_has_the_numbers_of_doing_nothing(evaluator):
         assert row["model"] == row["doing_nothing"], name
     assert found["identity_error"]["model"] == found["cycle_error"]["model"] == 0
     # And the detectors speak of it.
-    _, problems = protocol.evaluate(evaluator, [Translations("A2B", inputs, inputs)])
+    _, problems = evaluator.evaluate([Translations("A2B", inputs, inputs)])
     assert any("did nothing" in line for line in problems)
 
 
@@ -84,10 +84,10 @@ def test_numbers_are_those_of_the_parts(evaluator):
     cycled = np.clip(inputs.astype(int) + 7, 0, 255).astype(np.uint8)
     found = measured(evaluator, outputs, cycled=cycled)
     model = {name: row["model"] for name, row in found.items()}
-    assert model["cycle_error"] == likeness.error(cycled, inputs).mean()
+    assert model["cycle_error"] == similarity.error(cycled, inputs).mean()
     halves_x, halves_y = (halves(d) for d in (data().train_x, data().train_y))
     half = COLOURS(array(halves_y[0]))
-    probe_ = probe.fit(COLOURS(array(halves_x[0])), half)
+    probe_ = fit_probe(COLOURS(array(halves_x[0])), half)
     before, after = (probe_.log_odds(COLOURS(p)) for p in (inputs, outputs))
     assert model["log_odds_moved"] == pytest.approx(after.mean() - before.mean())
     assert model["taken_for_target"] == (after > 0).mean()
@@ -109,7 +109,7 @@ def test_numbers_are_those_of_the_parts(evaluator):
 @pytest.mark.parametrize(("reference", "number"), [("train", 48), ("test", PICTURES)])
 def test_distances_are_measured_to_the_reference_that_is_asked_for(reference, number):
     held = data()
-    evaluator, told = protocol.of_data(held, 32, COLOURS, reference=reference)
+    evaluator = make_evaluator(held, 32, COLOURS, reference=reference)
     targets = held.train_y if reference == "train" else held.test_y
     real = COLOURS(array(targets))
     assert len(real) == number
@@ -124,23 +124,27 @@ def test_distances_are_measured_to_the_reference_that_is_asked_for(reference, nu
         distances.frechet_distance(*expected), rel=1e-4
     )
     # The probe learned from the reference, and is tried on the others.
-    assert told["pictures"]["x"] == (PICTURES if reference == "train" else 48)
+    assert evaluator.probe_accuracy["pictures"]["x"] == (
+        PICTURES if reference == "train" else 48
+    )
 
 
 def test_all_pictures_of_a_folder_can_be_the_reference():
     inputs, real = drawn(0, 0, 20), drawn(1, 1, 21)
     args = inputs, real, 32, COLOURS, 0, 0
-    evaluator, told = protocol.of_folders(*args, "test")
+    evaluator = make_folder_evaluator(*args, "test")
     found = evaluator.numbers(Translations("A2B", array(inputs), array(inputs)))
     (name,) = (n for n in found if n.startswith("A2B/kernel_distance/"))
     assert name.endswith("/20-vs-21") and found[name]["real"] is None
-    assert told["accuracy"]["x"] > 0.9
+    assert evaluator.probe_accuracy["accuracy"]["x"] > 0.9
 
 
-def test_probe_is_described_and_turned_round_for_the_other_direction(prepared):
-    evaluator, told = prepared
-    assert told["accuracy"]["x"] > 0.9 and told["accuracy"]["y"] > 0.9
-    assert told["pictures"] == {"x": PICTURES, "y": PICTURES}
+def test_probe_is_described_and_turned_round_for_the_other_direction(evaluator):
+    assert (
+        evaluator.probe_accuracy["accuracy"]["x"] > 0.9
+        and evaluator.probe_accuracy["accuracy"]["y"] > 0.9
+    )
+    assert evaluator.probe_accuracy["pictures"] == {"x": PICTURES, "y": PICTURES}
     made = Translations(
         "B2A", array(drawn(3, 1, PICTURES)), array(drawn(3, 0, PICTURES))
     )
@@ -166,8 +170,8 @@ def test_full_names_carry_extractor_and_counts(evaluator):
 
 def test_all_else_is_measured_without_features(evaluator):
     inputs, truth = (array(drawn(2, which, PICTURES)) for which in (0, 1))
-    bare, told = protocol.of_data(data(), 32, None)
-    assert told == {} and bare.probe is None
+    bare = make_evaluator(data(), 32, None)
+    assert bare.probe_accuracy == {} and bare.probe is None
     fields = {"cycled": inputs, "truth": truth}
     found, whole = (measured(e, truth, **fields) for e in (bare, evaluator))
     gone = {name for name, metric in metrics.METRICS.items() if metric.protocol}
@@ -202,9 +206,32 @@ def test_too_few_pictures_are_an_error():
         few = array(drawn(2, 1, 3)), array(drawn(2, 0, 3))
         measured(Evaluator(targets, PIXELS), few[0], inputs=few[1])
     with refused("3 pictures in a half; an evaluation needs 4 or more."):
-        protocol.of_data(data(number=7), 32, PIXELS)
+        make_evaluator(data(number=7), 32, PIXELS)
     with refused("`input` has 3 pictures; an evaluation needs 4 or more."):
-        protocol.of_folders(drawn(0, 0, 3), drawn(1, 1), 32, PIXELS, 0, 0)
+        make_folder_evaluator(drawn(0, 0, 3), drawn(1, 1), 32, PIXELS, 0, 0)
     with refused("testA has none."):
         none = dataclasses.replace(data(), without_pictures=("testA",))
-        protocol.of_data(none, 32, PIXELS)
+        make_evaluator(none, 32, PIXELS)
+
+
+def domain(*levels):
+    pictures = [np.full((8, 8, 3), level, np.uint8) for level in levels]
+    return Domain([str(x) for x in levels], pictures.__getitem__)
+
+
+def test_paired_errors_by_hand(tiny):
+    model = TwoGenerators(
+        tiny(), lambda x, training: x + 20 / 127.5, lambda x, training: x
+    )
+    test_x, test_y = domain(100, 110), domain(50)
+    data = UnpairedData(
+        test_x, test_y, test_x, test_y, true_y=domain(120, 140), true_x=domain(80)
+    )
+    assert paired_errors(model, data) == {
+        "x_to_y": pytest.approx(5.0),
+        "doing_nothing_x_to_y": pytest.approx(25.0),
+        "y_to_x": pytest.approx(30.0),
+        "doing_nothing_y_to_x": pytest.approx(30.0),
+    }
+    unknown = UnpairedData(test_x, test_y, test_x, test_y)
+    assert paired_errors(model, unknown) is None

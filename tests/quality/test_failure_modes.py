@@ -1,15 +1,17 @@
-"""Each detector fires on a made case, and is silent on a sound one."""
+"""Each failure is found in an artificial case, and not in a sound one."""
 
 import numpy as np
 import pytest
-from helpers.quality_samples import array, drawn
+from helpers.quality_samples import TwoGenerators, array, drawn
 from scipy import ndimage
 
-from cyclegan_tf.quality import detectors
-from cyclegan_tf.quality.pictures import (
+from cyclegan_tf.data import images
+from cyclegan_tf.data.datasets import UnpairedData
+from cyclegan_tf.quality import failure_modes
+from cyclegan_tf.quality.translations import (
     Translations,
     slightly_blurred,
-    translations,
+    translate_pictures,
 )
 
 SIDE = 64
@@ -32,17 +34,17 @@ def shifted(pictures, by):
 
 def told(pairs, outputs, **more) -> list[str]:
     made = Translations("A2B", pairs[0], outputs)
-    numbers = detectors.numbers(made, detectors.checkerboard(pairs[1]))
-    return detectors.problems({**numbers, **more}, "A2B")
+    numbers = failure_modes.measure(made, failure_modes.checkerboard(pairs[1]))
+    return failure_modes.problems({**numbers, **more}, "A2B")
 
 
 def test_what_is_sound_or_was_not_measured_is_no_problem(pairs):
     made = Translations("A2B", pairs[0], pairs[1], pairs[0], pairs[0])
-    numbers = detectors.numbers(made, detectors.checkerboard(pairs[1]))
-    assert detectors.problems({**numbers, "diversity": 0.9}, "A2B") == []
-    numbers = detectors.numbers(Translations("A2B", None, pairs[1]), 1.0)
+    numbers = failure_modes.measure(made, failure_modes.checkerboard(pairs[1]))
+    assert failure_modes.problems({**numbers, "diversity": 0.9}, "A2B") == []
+    numbers = failure_modes.measure(Translations("A2B", None, pairs[1]), 1.0)
     assert set(numbers) == {"checkerboard"}
-    assert detectors.problems({"changed": None}, "A2B") == []
+    assert failure_modes.problems({"changed": None}, "A2B") == []
 
 
 def test_what_goes_wrong_is_told(pairs):
@@ -81,19 +83,21 @@ def test_information_hidden_in_the_fake_is_told(pairs):
         found = np.abs(pictures.astype(int) - 128) * 255 / 6
         return np.clip(found, 0, 255).astype(np.uint8)
 
-    numbers = detectors.numbers(translations("A2B", pairs[0], hide, find), 1e9)
+    numbers = failure_modes.measure(
+        translate_pictures("A2B", pairs[0], hide, find), 1e9
+    )
     assert numbers["hidden"] > 10
-    assert "hidden in the fake" in " ".join(detectors.problems(numbers, "A2B"))
+    assert "hidden in the fake" in " ".join(failure_modes.problems(numbers, "A2B"))
 
 
 def test_cycle_through_what_is_seen_hides_nothing(pairs):
-    made = translations(
+    made = translate_pictures(
         "A2B",
         pairs[0],
         lambda pictures: (pictures * 0.8).astype(np.uint8),
         lambda pictures: np.clip(pictures / 0.8, 0, 255).astype(np.uint8),
     )
-    assert abs(detectors.numbers(made, 1.0)["hidden"]) < 1.3
+    assert abs(failure_modes.measure(made, 1.0)["hidden"]) < 1.3
     soft = slightly_blurred(pairs[0])
     # SciPy calls `mirror` what NumPy calls reflect.
     expected = ndimage.gaussian_filter(
@@ -103,7 +107,7 @@ def test_cycle_through_what_is_seen_hides_nothing(pairs):
         radius=(0, 3, 3, 0),
     )
     np.testing.assert_allclose(soft, expected, atol=0.501)
-    same = detectors.hidden(pairs[0], pairs[0], soft)
+    same = failure_modes.hidden(pairs[0], pairs[0], soft)
     assert same == pytest.approx(1)
 
 
@@ -113,7 +117,7 @@ def losses(x, y, number=10):
 
 def test_discriminator_that_has_won_for_long_is_told():
     for loss, limit in (("least_squares", 0.02), ("hinge", 0.05)):
-        (line,) = detectors.discriminator_won(losses(0.2, 0.01), loss)
+        (line,) = failure_modes.discriminator_won(losses(0.2, 0.01), loss)
         wanted = f"discriminator_y has won: its loss stayed below {limit}"
         assert line.startswith(wanted)
     for records, loss in (
@@ -125,4 +129,20 @@ def test_discriminator_that_has_won_for_long_is_told():
         (losses(-5.0, -90.0), "wgan_gp"),
         ([{"step": 1, "gen_g_loss": 0.0}], "least_squares"),
     ):
-        assert detectors.discriminator_won(records, loss) == []
+        assert failure_modes.discriminator_won(records, loss) == []
+
+
+def test_what_goes_wrong_is_said_of_both_directions(tiny):
+    test_x, test_y = drawn(2, 0, 8), drawn(3, 1, 8)
+    data = UnpairedData(test_x, test_y, test_x, test_y)
+    one = images.to_float(test_x.read(0))
+    for generator, told in (
+        (lambda x, training: x, "did nothing"),
+        (lambda x, training: -x, "inverted colours"),
+        (lambda x, training: 0 * x + one, "mode collapse"),
+    ):
+        found = failure_modes.check_model(
+            TwoGenerators(tiny(), generator, generator), data
+        )
+        for direction in ("A2B", "B2A"):
+            assert any(line.startswith(f"{direction} {told}") for line in found), found
