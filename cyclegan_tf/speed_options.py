@@ -17,10 +17,9 @@ class Speed:
     cache: str = knob(
         "auto",
         "Speed",
-        "how training pictures are kept: decoded (`memory`), as the files' bytes "
-        "(`encoded`), or in their files (`none`); `auto`: the first of these that a "
-        "quarter of the memory there is holds",
-        choices=("auto", "memory", "encoded", "none"),
+        "`auto` caches training pictures in a quarter of free memory: decoded, or else "
+        "encoded, if they fit; `none` always reads their files",
+        choices=("auto", "none"),
         changeable=True,
     )
     identity_every_steps: int = knob(

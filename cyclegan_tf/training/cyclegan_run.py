@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets
-from cyclegan_tf.data.input_pipeline import (
+from cyclegan_tf.data.pipeline import (
     names_of_step,
     steps_per_epoch,
     training_batches,
+    with_user_errors,
 )
-from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
 from cyclegan_tf.quality import (
@@ -85,7 +85,7 @@ class CycleGANRun:
         batches = training_batches(
             self._data, model.config, model.strategy, start, self.num_steps
         )
-        batches = with_our_errors(batches)
+        batches = with_user_errors(batches)
         for step, (real_x, real_y) in enumerate(batches, start=start):
             yield real_x, real_y, step % every == 0
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.data import fingerprint
+from cyclegan_tf.data import dataset_record
 from cyclegan_tf.leftovers import remove_half_checkpoints
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
@@ -62,13 +62,13 @@ class Run(Protocol):
       model: What is trained.
       num_steps: Steps of the whole training.
       epoch_steps: Steps of an epoch: pictures, numbers and a checkpoint after each.
-      sizes: What its data set is known by (data/fingerprint.py), empty if it is drawn.
+      sizes: The data set's record (data/dataset_record.py), empty if it is drawn.
     """
 
     model: Trainable
     num_steps: int
     epoch_steps: int
-    sizes: fingerprint.Sizes
+    sizes: dataset_record.Sizes
 
     def begin(self) -> list[str]:
         """Prepares a training that has no checkpoint yet; lines that say how."""
@@ -192,7 +192,7 @@ def _train(
     leads = workers.leads(strategy)
     # Of models that read pictures.
     allowed = getattr(config, "allow_changed_data", False)
-    changed = fingerprint.check_unchanged(run_dir, run.sizes, allowed)
+    changed = dataset_record.check_unchanged(run_dir, run.sizes, allowed)
     checkpoints = Checkpoints(run.model.state(), run_dir, leads)
     start = _restored(checkpoints, strategy)
     said = [f"Going on with {run_dir} from step {start:,}."] if start else run.begin()
@@ -208,7 +208,7 @@ def _train(
         save_config(
             dataclasses.replace(config, allow_changed_data=False) if allowed else config
         )
-        fingerprint.save(run_dir, run.sizes)
+        dataset_record.save(run_dir, run.sizes)
         if changed:
             said.append(f"The data set has changed ({changed}).")
         for line in said:

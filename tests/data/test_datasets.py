@@ -17,7 +17,7 @@ from helpers.dataset_folders import (
 )
 
 from cyclegan_tf.config import TFDS_CONFIGS
-from cyclegan_tf.data import datasets, images, shapes
+from cyclegan_tf.data import datasets, images, reader, shapes
 from cyclegan_tf.validation import UserError
 
 # --- Folders
@@ -122,7 +122,7 @@ def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
     told = (
         "02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32.*--load_size"
     )
-    for cache in ("memory", "none"):
+    for cache in ("auto", "none"):
         with pytest.raises(UserError, match=told):
             from_folder(load_size=0, cache=cache)
 
@@ -131,12 +131,13 @@ def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
 
 
 @pytest.mark.parametrize("load_size", [36, 0])
-def test_caches_give_the_same_pictures(from_folder, load_size):
-    memory = from_folder(cache="memory", load_size=load_size)
-    for cache in ("encoded", "none", "auto"):
-        other = from_folder(cache=cache, load_size=load_size)
+def test_caches_give_the_same_pictures(from_folder, monkeypatch, load_size):
+    files = from_folder(cache="none", load_size=load_size)
+    for keep in ("decoded", "encoded", "none"):
+        monkeypatch.setattr(reader, "choose_keep", lambda *_, keep=keep: keep)
+        other = from_folder(load_size=load_size)
         for split in SPLITS:
-            assert_same_pictures(getattr(memory, split), getattr(other, split))
+            assert_same_pictures(getattr(files, split), getattr(other, split))
 
 
 def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
@@ -152,13 +153,13 @@ def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
 
 
 def test_cache_decides_where_pictures_are(folder, from_folder):
-    for cache, expected in (("memory", True), ("encoded", True), ("none", False)):
+    for cache, expected in (("auto", True), ("none", False)):
         assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected, cache
 
 
 # Seven pictures of 36x36x3 bytes take 27216: a quarter of 108864.
 @pytest.mark.parametrize(
-    "there, expected", [(108865, "memory"), (108864, "encoded"), (400, "none")]
+    "there, expected", [(108865, "decoded"), (108864, "encoded"), (400, "none")]
 )
 def test_auto_keeps_what_fits_a_quarter_of_memory(
     folder, from_folder, monkeypatch, there, expected
@@ -168,14 +169,14 @@ def test_auto_keeps_what_fits_a_quarter_of_memory(
     domain = from_folder(cache="auto").train_x
     assert is_in_memory(folder, domain) is (expected != "none")
     # A decoded picture is handed out as it is, an encoded one is decoded anew.
-    assert (domain.read(0) is domain.read(0)) is (expected == "memory")
+    assert (domain.read(0) is domain.read(0)) is (expected == "decoded")
 
 
 def test_auto_where_sizes_or_memory_are_unknown(
     folder, from_folder, monkeypatch, capsys
 ):
     (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
-    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    monkeypatch.setattr(reader, "MAX_BAD", 1.0)
     domain = from_folder(cache="auto", load_size=0).train_x
     assert is_in_memory(folder, domain)
     assert domain.read(0) is not domain.read(0)
@@ -228,7 +229,7 @@ def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
 # --- Damaged pictures, and folders that lack something
 
 
-@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("cache", ["auto", "none"])
 def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
     """Two of forty are allowed, one in twenty."""
     fill(tmp_path, {"trainA": 38, "trainB": 3})
@@ -272,7 +273,7 @@ def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
         (folder / "trainA" / f"bad{i:02}.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"53 of 57 .* bad04.jpg and 48 more\. At most"):
         from_folder()
-    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    monkeypatch.setattr(reader, "MAX_BAD", 1.0)
     (folder / "trainB" / "gone.jpg").symlink_to(folder / "nowhere")
     assert len(from_folder().train_x) == 4
     first, *each, more, of_b, reason_b = capsys.readouterr().err.splitlines()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_tf.data import datasets, samples, shapes
+from cyclegan_tf.data import datasets, shapes
 from cyclegan_tf.validation import UserError
 
 
@@ -48,18 +48,18 @@ def test_drawn_pictures_are_those_of_training(tiny, few_shapes):
     data = datasets.load(config)
     domains = (data.train_x, data.train_y, data.test_x, data.test_y)
     for split, domain in zip(datasets.SPLITS, domains, strict=True):
-        pictures = samples.of_split(config, split, 5)
+        pictures = datasets.sample_split(config, split, 5)
         assert len(pictures) == min(5, len(domain))
         for i, picture in enumerate(pictures):
             np.testing.assert_array_equal(picture, domain.read(i), err_msg=split)
         # No more are drawn than the split has.
-        assert len(samples.of_split(config, split, 13)) == len(domain)
+        assert len(datasets.sample_split(config, split, 13)) == len(domain)
     # They are no smaller than what is loaded and shown.
     for config, split, seed, size in (
         (tiny(test_size=64), "testA", (2, 0), 64),
         (tiny(), "trainA", (0, 0), 36),
     ):
-        (picture,) = samples.of_split(config, split, 1)
+        (picture,) = datasets.sample_split(config, split, 1)
         np.testing.assert_array_equal(picture, shapes.draw_pair(seed, size)[0])
 
 
@@ -76,23 +76,23 @@ def test_pictures_are_spread_evenly_over_the_split_in_their_own_sizes(folder_con
         ("trainA", 10, list(range(10))),
         ("trainA", 100, list(range(10))),
     ):
-        assert numbers_of(samples.of_split(folder_config, split, number)) == chosen
+        assert numbers_of(datasets.sample_split(folder_config, split, number)) == chosen
 
 
 def test_training_pictures_stand_in_and_unreadable_ones_are_left_out(
     folder_config, tmp_path
 ):
     damage(tmp_path / "trainB", [50, 53])
-    assert numbers_of(samples.of_split(folder_config, "trainB", 4)) == [56, 59]
+    assert numbers_of(datasets.sample_split(folder_config, "trainB", 4)) == [56, 59]
     folder = str(tmp_path / "testA")
     damage(tmp_path / "testA", [30, 32])
-    assert numbers_of(samples.of_folder(folder, 4)) == [31]
+    assert numbers_of(datasets.sample_folder(folder, 4)) == [31]
     damage(tmp_path / "testA", [31])
     with pytest.raises(UserError, match=f"^{folder} has no picture .* we can read"):
-        samples.of_folder(folder, 4)
+        datasets.sample_folder(folder, 4)
     shutil.rmtree(folder)
-    assert numbers_of(samples.of_split(folder_config, "testA", 2)) == [0, 9]
-    assert numbers_of(samples.of_split(folder_config, "testB", 2)) == [80, 82]
+    assert numbers_of(datasets.sample_split(folder_config, "testA", 2)) == [0, 9]
+    assert numbers_of(datasets.sample_split(folder_config, "testB", 2)) == [80, 82]
 
 
 def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypatch):
@@ -103,9 +103,9 @@ def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypat
     (photos / "notes.txt").write_text("no picture")
     monkeypatch.setenv("HOME", str(tmp_path))
     for folder in (str(photos), "~/photos"):
-        assert sorted(numbers_of(samples.of_folder(folder, 9))) == list(range(6))
+        assert sorted(numbers_of(datasets.sample_folder(folder, 9))) == list(range(6))
     # By path, so those of `below` come last.
-    assert numbers_of(samples.of_folder(str(photos), 3)) == [0, 2, 5]
+    assert numbers_of(datasets.sample_folder(str(photos), 3)) == [0, 2, 5]
 
 
 def test_folder_or_data_set_that_is_none_is_told(tiny, tmp_path):
@@ -117,7 +117,7 @@ def test_folder_or_data_set_that_is_none_is_told(tiny, tmp_path):
         ("empty", "^{} has no picture .* we can read"),
     ):
         with pytest.raises(UserError, match=told.format(tmp_path / name)):
-            samples.of_folder(str(tmp_path / name), 1)
+            datasets.sample_folder(str(tmp_path / name), 1)
     gone = str(tmp_path / "gone")
     with pytest.raises(UserError, match=re.escape(f"Unknown dataset {gone!r}")):
-        samples.of_split(tiny(dataset=gone), "testA", 1)
+        datasets.sample_split(tiny(dataset=gone), "testA", 1)

@@ -1,7 +1,7 @@
-"""Pictures of the tfds `cycle_gan` data sets, fetched and prepared when need be.
+"""The `cycle_gan` data sets of tensorflow_datasets (tfds), downloaded if necessary.
 
-tfds itself waits minutes for a server that can't be reached and leaves folders behind:
-here the server is asked first, and what a failure left is removed.
+Without a network tfds waits for minutes, and a failure leaves folders behind. This
+module tries the server first, and removes unfinished folders.
 """
 
 import contextlib
@@ -22,31 +22,31 @@ URL = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
 
 
 def configuration_name(dataset: str) -> str | None:
-    """The tfds configuration that a data set's name stands for, or None."""
+    """The tfds configuration of a data set's name, or None."""
     name = dataset.removeprefix("cycle_gan/")
     return name if name in TFDS_CONFIGS else None
 
 
 def builder_of(name: str, data_dir: str):
     """The tfds builder of a configuration; an empty `data_dir` means tfds's own."""
-    import tensorflow_datasets as tfds  # Seconds to import, and only needed here.
+    import tensorflow_datasets as tfds  # Takes seconds.
 
     directory = os.path.expanduser(data_dir) if data_dir else None
     return tfds.builder(f"cycle_gan/{name}", data_dir=directory)
 
 
 def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
-    """The encoded pictures of a tfds configuration, fetched first if need be.
+    """Reads the encoded pictures of a tfds configuration, downloaded if necessary.
 
     Args:
       name: One of `TFDS_CONFIGS`.
-      data_dir: Where tfds keeps its data sets; empty for its own place.
+      data_dir: The folder of tfds's data sets; empty for the default one.
 
     Returns:
-      The files' bytes by split and by a name to call them.
+      The pictures' bytes by split and name.
 
     Raises:
-      UserError: they are not there and can't be fetched or prepared.
+      UserError: the data set can't be downloaded, prepared or read.
     """
     builder = builder_of(name, data_dir)
     if not builder.is_prepared():
@@ -54,18 +54,15 @@ def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
     try:
         return {split: _read(builder, name, split) for split in SPLITS}
     except (tf.errors.OpError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{name} in {builder.data_dir} is damaged: {reason}") from error
+        folder, reason = builder.data_dir, _first_line(error)
+        raise UserError(f"{name} in {folder} is damaged: {reason}") from error
 
 
 def _read(builder, name: str, split: str) -> dict[str, bytes]:
     import tensorflow_datasets as tfds
 
-    examples = builder.as_dataset(
-        split=split,
-        decoders={"image": tfds.decode.SkipDecoding()},
-        shuffle_files=False,
-    )
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    examples = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)
     return {
         f"{name} {split} number {i}": example["image"]
         for i, example in enumerate(examples.as_numpy_iterator())
@@ -73,65 +70,68 @@ def _read(builder, name: str, split: str) -> dict[str, bytes]:
 
 
 def _prepare(builder, name: str) -> None:
-    """Downloads and prepares, having made sure that the server answers."""
+    """Downloads and prepares a data set."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, extractor
 
     root = pathlib.Path(builder.data_dir).parents[2]
     archive = root / "downloads" / "manual" / f"{name}.zip"
-    instead = (
+    hint = (
         f"Use --data_dir with a prepared copy, put {name}.zip into {archive.parent}, "
         "or give --dataset a folder with trainA/ and trainB/."
     )
-    if not archive.exists():
-        problem = _unreachable(f"{URL}{name}.zip")
-        if problem:
-            raise UserError(f"{name} can't be downloaded: {problem}. {instead}")
+    problem = "" if archive.exists() else _network_problem(f"{URL}{name}.zip")
+    if problem:
+        raise UserError(f"{name} can't be downloaded: {problem}. {hint}")
     try:
-        with _removed_if_failed(root, builder):
+        with _removes_unfinished(root, builder):
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False)
             )
-    except requests.exceptions.RequestException as error:
-        reason = type(error).__name__
-        raise UserError(
-            f"The download of {name} failed: {reason}. {instead}"
-        ) from error
-    except tfds.download.DownloadError as error:
-        raise UserError(f"The download of {name} failed: {error}. {instead}") from error
-    except download_manager.NonMatchingChecksumError as error:
-        if archive.exists():
-            what = f"{archive} has a wrong checksum: fetch it again"
-        else:
-            what = f"The download of {name} failed: wrong checksum"
-        raise UserError(f"{what}. {instead}") from error
+    except (
+        requests.exceptions.RequestException,
+        tfds.download.DownloadError,
+        download_manager.NonMatchingChecksumError,
+    ) as error:
+        source = (
+            f"{archive} can't be used"
+            if archive.exists()
+            else f"{name} can't be downloaded"
+        )
+        reason = f"{type(error).__name__}, {_first_line(error).rstrip('.:')}"
+        raise UserError(f"{source}: {reason}. {hint}") from error
     except (OSError, RuntimeError, extractor.ExtractError) as error:
-        # tfds makes a RuntimeError of what TensorFlow's writer raises.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        # tfds raises RuntimeErrors for errors of TensorFlow's writer.
+        reason = _first_line(error)
         raise UserError(f"{name} can't be prepared in {root}: {reason}.") from error
 
 
-def _unreachable(url: str) -> str:
-    """Why a server can't be reached, or an empty string, within NETWORK_SECONDS."""
-    problem = [f"no answer within {NETWORK_SECONDS} s"]
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _network_problem(url: str) -> str:
+    """Why a server can't be reached within NETWORK_SECONDS; empty if it can."""
+    problem = f"no answer within {NETWORK_SECONDS} s"
 
     def ask() -> None:
+        nonlocal problem
         try:
             answer = requests.head(url, timeout=NETWORK_SECONDS, allow_redirects=True)
-            problem[0] = "" if answer.ok else f"the server says {answer.status_code}"
+            problem = "" if answer.ok else f"the server says {answer.status_code}"
         except requests.exceptions.RequestException as error:
-            problem[0] = f"no network ({type(error).__name__})"
+            problem = f"no network ({type(error).__name__})"
 
-    # A thread, since looking up a name has no time limit of its own.
+    # A thread, because the look-up of a name has no time limit.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(NETWORK_SECONDS)
-    return problem[0]
+    return problem
 
 
 @contextlib.contextmanager
-def _removed_if_failed(root: pathlib.Path, builder):
-    """Leaves no unfinished download or folder of this data set behind a failure."""
+def _removes_unfinished(root: pathlib.Path, builder):
+    """On failure, removes new downloads and all unfinished folders of this data set."""
 
     def unfinished() -> set[pathlib.Path]:
         downloads = root / "downloads"
@@ -140,11 +140,11 @@ def _removed_if_failed(root: pathlib.Path, builder):
             *downloads.glob("extracted/incomplete.*"),
         }
 
-    others = unfinished()
+    before = unfinished()
     try:
         yield
     except BaseException:
         parent = pathlib.Path(builder.data_dir).parent
-        for folder in {*parent.glob("*incomplete*"), *unfinished()} - others:
+        for folder in {*parent.glob("*incomplete*"), *unfinished()} - before:
             shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -1,0 +1,84 @@
+"""The record of a run's data set: names and sizes of its files, not their bytes.
+
+Imports no TensorFlow.
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.run_directory import DATA_FILE
+from cyclegan_tf.validation import UserError
+
+# Bytes by split and name; None for a picture that can't be read. Empty for drawn data.
+Sizes = Mapping[str, Mapping[str, int | None]]
+
+_MAX_NAMES = 3
+
+
+def size_of(item: bytes | str | os.PathLike) -> int | None:
+    """Bytes of an encoded picture or of its file; None for a missing file."""
+    try:
+        return len(item) if isinstance(item, bytes) else os.path.getsize(item)
+    except OSError:
+        return None
+
+
+def check_unchanged(run_dir: str | os.PathLike, sizes: Sizes, allowed: bool) -> str:
+    """Compares a data set with the record in a run directory.
+
+    Args:
+      run_dir: The run directory; without a record, any data set will do.
+      sizes: The sizes of the data set now.
+      allowed: Whether the data set may differ.
+
+    Returns:
+      The differences, empty if there are none.
+
+    Raises:
+      UserError: there are differences that are not allowed, or the record is damaged.
+    """
+    path = pathlib.Path(run_dir) / DATA_FILE
+    if not path.exists():
+        return ""
+    try:
+        changes = _changes(json.loads(path.read_text(encoding="utf-8")), sizes)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        changes = f"{path} can't be read: {error}"
+    if changes and not allowed:
+        raise UserError(
+            f"The data set of {run_dir} has changed ({changes}). Restore it, or pass "
+            "--allow_changed_data to train on it as it is now."
+        )
+    return changes
+
+
+def save(run_dir: str | os.PathLike, sizes: Sizes) -> None:
+    """Writes the record; drawn data have none."""
+    if sizes:
+        with written_whole(pathlib.Path(run_dir) / DATA_FILE) as temporary:
+            temporary.write_text(json.dumps(sizes, indent=0) + "\n", encoding="utf-8")
+
+
+def _changes(before: Sizes, now: Sizes) -> str:
+    changes = []
+    for split in sorted(before.keys() | now.keys()):
+        old, new = before.get(split, {}), now.get(split, {})
+        both = old.keys() & new.keys()
+        kinds = {
+            "gone": old.keys() - new.keys(),
+            "new": new.keys() - old.keys(),
+            "with another size": {name for name in both if old[name] != new[name]},
+        }
+        parts = [_count(kind, names) for kind, names in kinds.items() if names]
+        if parts:
+            changes.append(f"{split}: {', '.join(parts)}")
+    return "; ".join(changes)
+
+
+def _count(kind: str, names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"{len(names)} {kind} ({', '.join(names[:_MAX_NAMES])}{more})"
