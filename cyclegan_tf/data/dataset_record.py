@@ -27,18 +27,13 @@ def size_of(item: bytes | str | os.PathLike) -> int | None:
 
 
 def check_unchanged(run_dir: str | os.PathLike, sizes: Sizes, allowed: bool) -> str:
-    """Compares a data set with the record in a run directory.
-
-    Args:
-      run_dir: The run directory; without a record, any data set will do.
-      sizes: The sizes of the data set now.
-      allowed: Whether the data set may differ.
+    """Compares a data set with the record in a run directory, if there is one.
 
     Returns:
-      The differences, empty if there are none.
+      The changes, empty if there are none.
 
     Raises:
-      UserError: there are differences that are not allowed, or the record is damaged.
+      UserError: there are changes, or the record is damaged, and `allowed` is false.
     """
     path = pathlib.Path(run_dir) / DATA_FILE
     if not path.exists():

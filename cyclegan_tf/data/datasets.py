@@ -1,12 +1,9 @@
-"""Loads the pictures of two domains: from folders, from tfds, or drawn.
-
-A `Domain` gives each picture by its index, so that the order of training can be a
-function of the step.
-"""
+"""Loads the pictures of two domains: from folders, from tfds, or drawn."""
 
 import contextlib
 import dataclasses
 import difflib
+import functools
 import os
 import pathlib
 
@@ -33,8 +30,7 @@ class UnpairedData:
       train_y: Training pictures of Y.
       test_x: Test pictures of X, at `picture_size`; training ones if there are none.
       test_y: Test pictures of Y.
-      true_y: The true translations of `test_x`, if known.
-      true_x: The true translations of `test_y`, if known.
+      true_y: The true translations of `test_x`, if known; `true_x` those of `test_y`.
       without_pictures: Empty test splits, replaced by training pictures.
       sizes: The data set's record (see dataset_record.py); empty for drawn data.
     """
@@ -61,24 +57,17 @@ def load(config: Config) -> UnpairedData:
     items = _encoded(config, report=True)
     training = [*items["trainA"].values(), *items["trainB"].values()]
     keep = reader.choose_keep(config.cache, training, config.load_size)
-
-    def read(split: str, size: int, keep: str = "none") -> Domain:
-        def load_picture(name: str, item: bytes | pathlib.Path) -> np.ndarray:
-            image = images.decode(item)
-            if size:
-                return images.resize(image, size)
-            _check_covers_crop(name, image, config.image_size)
-            return image
-
-        where = f"{config.dataset} {split}"
-        return reader.read_all(items[split], load_picture, where, keep)
-
-    train_x = read("trainA", config.load_size, keep)
-    train_y = read("trainB", config.load_size, keep)
-    size = config.picture_size
-    test_x = read("testA", size) if items["testA"] else resized(train_x, size)
-    test_y = read("testB", size) if items["testB"] else resized(train_y, size)
-    domains = dict(zip(SPLITS, (train_x, train_y, test_x, test_y), strict=True))
+    domains = {}
+    for split in SPLITS:
+        where, train = f"{config.dataset} {split}", split.startswith("train")
+        if items[split]:
+            size = config.load_size if train else config.picture_size
+            load_picture = functools.partial(_load_picture, size, config.image_size)
+            kept = keep if train else "none"
+            domains[split] = reader.read_all(items[split], load_picture, where, kept)
+        else:
+            trained = domains[split.replace("test", "train")]
+            domains[split] = resized(trained, config.picture_size)
     return UnpairedData(
         *domains.values(),
         without_pictures=tuple(split for split in SPLITS if not items[split]),
@@ -87,41 +76,27 @@ def load(config: Config) -> UnpairedData:
 
 
 def count(config: Config) -> tuple[int, int] | None:
-    """Counts the training pictures of X and Y; reads and downloads none.
-
-    Returns:
-      Two counts, or None for a tfds data set that is not prepared yet.
+    """Counts the training pictures of X and Y; None before a download.
 
     Raises:
-      UserError: as `load`.
+      UserError: the data set is unknown or incomplete.
     """
-    name = tfds.configuration_name(config.dataset)
     if config.dataset in shapes.DATASETS:
         return shapes.NUM_TRAIN, shapes.NUM_TRAIN
-    if name is None:
-        files = _folder_files(config.dataset)
-        return len(files["trainA"]), len(files["trainB"])
-    builder = tfds.builder_of(name, config.data_dir)
-    if not builder.is_prepared():
-        return None
-    splits = builder.info.splits
-    return splits["trainA"].num_examples, splits["trainB"].num_examples
+    name = tfds.configuration_name(config.dataset)
+    if name:
+        return tfds.count(name, config.data_dir)
+    files = _folder_files(config.dataset)
+    return len(files["trainA"]), len(files["trainB"])
 
 
 def resized(domain: Domain, size: int) -> Domain:
-    """The same pictures as squares, resized after reading."""
+    """The pictures as squares, resized after reading."""
     return Domain(domain.names, lambda i: images.resize(domain.read(i), size))
 
 
 def draw(dataset: str, part: int, number: int, size: int) -> tuple[Domain, Domain]:
-    """Draws the first pairs of a part of a built-in data set, as X and as Y.
-
-    Args:
-      dataset: One of `shapes.DATASETS`.
-      part: 0 and 1 for training, 2 and 3 for tests; parts share no picture.
-      number: The number of pairs.
-      size: Side in pixels.
-    """
+    """Draws animals of a data set of `shapes`, as X and as Y; parts share none."""
     names = [f"{dataset} {part} number {i}" for i in range(number)]
     pairs = [shapes.draw_pair((part, i), size, dataset) for i in range(number)]
     x, y = zip(*pairs, strict=True)
@@ -137,13 +112,15 @@ def _load_shapes(config: Config) -> UnpairedData:
     return UnpairedData(train_x, train_y, test_x, test_y, true_y, true_x)
 
 
-def _check_covers_crop(name: str, image: np.ndarray, crop: int) -> None:
+def _load_picture(size: int, crop: int, name: str, item) -> np.ndarray:
+    image = images.decode(item)
     height, width = image.shape[:2]
-    if min(height, width) < crop:
+    if not size and min(height, width) < crop:
         raise UserError(
             f"{name} has {width}x{height} pixels, fewer than the crop of "
             f"`image_size` {crop}. Set --load_size to resize."
         )
+    return images.resize(image, size) if size else image
 
 
 def _sizes(items, domain: Domain) -> dict[str, int | None]:
@@ -159,24 +136,16 @@ def _encoded(
 ) -> dict[str, dict[str, bytes | pathlib.Path]]:
     """Encoded pictures or their paths, by split and name; of a set not drawn."""
     name = tfds.configuration_name(config.dataset)
-    if name is None:
-        return _folder_files(config.dataset, report)
-    return tfds.encoded_pictures(name, config.data_dir)
+    if name:
+        return tfds.encoded_pictures(name, config.data_dir)
+    return _folder_files(config.dataset, report)
 
 
 def _folder_files(
     dataset: str, report: bool = False
 ) -> dict[str, dict[str, pathlib.Path]]:
     """Picture files below each split's folder, by their path in it, sorted."""
-    root = pathlib.Path(os.path.expanduser(dataset))
-    if not root.is_dir():
-        known = [*shapes.DATASETS, *TFDS_CONFIGS]
-        close = difflib.get_close_matches(dataset, known, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise UserError(
-            f"Unknown dataset {dataset!r}: no such folder, and none of "
-            f"{', '.join(known)}.{hint}"
-        )
+    root = find_folder(dataset, [*shapes.DATASETS, *TFDS_CONFIGS])
     files = {split: pictures_below(root / split, report) for split in SPLITS}
     for split in ("trainA", "trainB"):
         if not files[split]:
@@ -184,6 +153,19 @@ def _folder_files(
                 raise no_picture(root / split)
             raise UserError(f"{root / split} is missing.")
     return files
+
+
+def find_folder(dataset: str, known: list[str]) -> pathlib.Path:
+    """The folder of a data set that is none of the known ones, or a `UserError`."""
+    root = pathlib.Path(os.path.expanduser(dataset))
+    if not root.is_dir():
+        close = difflib.get_close_matches(dataset, known, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UserError(
+            f"Unknown dataset {dataset!r}: no such folder, and none of "
+            f"{', '.join(known)}.{hint}"
+        )
+    return root
 
 
 # --- A few pictures, to calibrate and to test exported models
@@ -194,12 +176,11 @@ def sample_split(config: Config, split: str, number: int) -> list[np.ndarray]:
 
     Args:
       config: The run's configuration.
-      split: `trainA`, `trainB`, `testA` or `testB`; training pictures replace test
-        pictures if there are none.
+      split: One of `SPLITS`; training pictures replace missing test pictures.
       number: The most pictures.
 
     Returns:
-      uint8 pictures [height, width, 3] in their own sizes, without unreadable ones.
+      The good ones, uint8 [height, width, 3] in their own sizes.
 
     Raises:
       UserError: the data set can't be read, or has no such picture.
@@ -220,11 +201,7 @@ def sample_split(config: Config, split: str, number: int) -> list[np.ndarray]:
 
 
 def sample_folder(folder: str, number: int) -> list[np.ndarray]:
-    """Reads pictures spread evenly over a folder and its subfolders; as `sample_split`.
-
-    Raises:
-      UserError: there is no such folder, or no readable picture in it.
-    """
+    """Reads pictures spread evenly over a folder and below it; see `sample_split`."""
     root = pathlib.Path(os.path.expanduser(folder))
     if not root.is_dir():
         raise UserError(f"No such folder: {root}.")
@@ -237,7 +214,7 @@ def sample_folder(folder: str, number: int) -> list[np.ndarray]:
 def _sample(items: list, number: int) -> list[np.ndarray]:
     chosen = np.unique(np.linspace(0, len(items) - 1, min(number, len(items))).round())
     found = []
-    for i in chosen:
+    for i in chosen.astype(int):
         with contextlib.suppress(images.ImageError):
-            found.append(images.decode(items[int(i)]))
+            found.append(images.decode(items[i]))
     return found

@@ -25,14 +25,9 @@ class PictureFile(NamedTuple):
 def pictures_below(
     folder: pathlib.Path, report: bool = False
 ) -> dict[str, pathlib.Path]:
-    """Finds picture files in a folder and its subfolders.
+    """Picture files and broken links below a folder, by their path in it, sorted.
 
-    Args:
-      folder: The folder.
-      report: Whether to print on stderr how many files of other types it leaves out.
-
-    Returns:
-      Files by their path in the folder, sorted, with broken links: those can't be read.
+    With `report` it prints on stderr how many files of other types it leaves out.
     """
     found, others = _scan(folder)
     if report and found and others:
@@ -42,14 +37,13 @@ def pictures_below(
 
 
 def no_picture(folder: pathlib.Path) -> UserError:
-    """The error that a folder has no picture; it counts other files there."""
+    """The error for a folder without pictures; it counts the other files."""
     _, others = _scan(folder)
     left_out = f" Left out: {_counts(others)}." if others else ""
     return UserError(f"{folder} has no picture ({images.FORMAT_NAMES}).{left_out}")
 
 
 def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
-    """Picture files by their path, and the number of other files by ending."""
     found, others = {}, collections.Counter()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -78,8 +72,8 @@ def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
     """Finds pictures to translate, in the order of their paths.
 
     Args:
-      source: A picture's file, whatever its ending, or a folder, without what lies
-        below `output`: translations of an earlier call are no inputs.
+      source: A picture, whatever its ending, or a folder. Files below `output` are
+        left out: they are translations of an earlier call.
       output: The folder to write to.
 
     Raises:
@@ -144,11 +138,7 @@ def _identity(path: pathlib.Path) -> tuple[int, int]:
 
 
 def write_png(picture: np.ndarray, path: pathlib.Path) -> None:
-    """Writes a PNG, whole or not at all, and creates its folders.
-
-    Args:
-      picture: uint8 [height, width, 3].
-      path: The file; replaced if it exists.
+    """Writes uint8 [height, width, 3] as a PNG, whole or not at all, and its folders.
 
     Raises:
       UserError: the file can't be written.

@@ -70,21 +70,14 @@ def batches(
     start_step: int,
     num_steps: int,
 ) -> Iterator[tuple]:
-    """The batches of steps `start_step` to `num_steps`, functions of seed and step.
+    """The batches of the steps from `start_step`, from 0, to before `num_steps`.
 
     Each epoch goes through the pairs in a new order. Both pictures of a pair get the
     same crop and flip.
 
-    Args:
-      train: Training pairs.
-      options: The seed, sizes, and batch size.
-      strategy: Each of its replicas gets its part of a batch.
-      start_step: The first step, from 0.
-      num_steps: The step after the last one.
-
     Returns:
       An iterator over (input, truth), float32 [batch_size / replicas, image_size,
-      image_size, 3] in [-1, 1], distributed if there are several replicas.
+      image_size, 3] in [-1, 1]; see `pipeline.batches_of`.
     """
     sample = pipeline.sampler(
         [train], options.seed, len(train), options.image_size, flip=True, channels=6
@@ -100,7 +93,7 @@ def batches(
 
 
 def names_of_step(train: Domain, options: Pix2Pix, step: int) -> list[str]:
-    """Names of the pairs of a step; steps count from 0."""
+    """Names of the pairs of a step, from 0."""
     size = options.batch_size
     return pipeline.names_at([train], options.seed, len(train), size, step)
 
@@ -118,17 +111,8 @@ def _draw(options: Pix2Pix, part: int, number: int, size: int) -> Domain:
 
 
 def _files(dataset: str) -> tuple[_Files, _Files]:
-    """The files of training pairs and of test pairs, if there are any.
-
-    Raises:
-      UserError: there is no training picture, or one has no partner.
-    """
-    root = pathlib.Path(os.path.expanduser(dataset))
-    if not root.is_dir():
-        raise UserError(
-            f"Unknown dataset {dataset!r}: no such folder, and none of "
-            f"{', '.join(shapes.DATASETS)}."
-        )
+    """The files of training pairs, and of test pairs if there are any."""
+    root = datasets.find_folder(dataset, list(shapes.DATASETS))
     aligned = (root / "train").is_dir()
     apart = [side for side in ("trainA", "trainB") if (root / side).is_dir()]
     if aligned and apart:
@@ -158,13 +142,7 @@ def _apart(root: pathlib.Path, part: str) -> _Files:
     """Files of A and of B with the same name, whatever their endings."""
     folder_a, folder_b = (root / f"{part}{side}" for side in "AB")
     a, b = _by_stem(folder_a), _by_stem(folder_b)
-    both = ((folder_a, a, folder_b, b), (folder_b, b, folder_a, a))
-    for folder, ours, _, theirs in both:
-        if theirs and not folder.is_dir():
-            raise UserError(f"{folder} is missing.")
-        if theirs and not ours:
-            raise no_picture(folder)
-    for _, ours, folder, theirs in both:
+    for ours, theirs, folder in ((a, b, folder_b), (b, a, folder_a)):
         alone = [path for stem, path in ours.items() if stem not in theirs]
         if alone:
             more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
@@ -201,11 +179,7 @@ def _read(files: _Files, size: int, options: Pix2Pix) -> Domain:
 
 
 def _sides(paths: tuple[pathlib.Path, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A and B from one file or from two.
-
-    Raises:
-      UserError: a file can't be read, or A and B differ in size.
-    """
+    """A and B from one file or from two."""
     pictures = []
     for path in paths:
         try:

@@ -26,7 +26,7 @@ def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:
 def picture_index(
     seed: int, domain: int, position: int, num_pictures: int, epoch_size: int
 ) -> int:
-    """Which picture of a domain comes at a position of training.
+    """The index of the picture at a position of training.
 
     Each epoch goes through a new permutation of the domain, and through further ones
     if the other domain is longer. (The official code draws pictures of the other domain
@@ -35,12 +35,9 @@ def picture_index(
     Args:
       seed: Seed of the run.
       domain: 0 for X, 1 for Y.
-      position: Pictures of a domain seen before, step * batch_size + place.
+      position: step * batch_size + place in the batch.
       num_pictures: Pictures in this domain.
-      epoch_size: Pictures of a domain shown in an epoch.
-
-    Returns:
-      An index in [0, num_pictures).
+      epoch_size: Positions in an epoch.
     """
     epoch, within = divmod(position, epoch_size)
     lap, place = divmod(within, num_pictures)
@@ -63,19 +60,11 @@ def training_batches(
     start_step: int,
     num_steps: int,
 ):
-    """The batches of steps `start_step` to `num_steps`.
-
-    Args:
-      data: The pictures.
-      config: The seed, sizes, and batch size.
-      strategy: Each of its replicas gets its part of a batch.
-      start_step: The first step, from 0.
-      num_steps: The step after the last one.
+    """The batches of the steps from `start_step`, from 0, to before `num_steps`.
 
     Returns:
-      An iterable of (real_x, real_y), float32 [batch_size / replicas,
-      image_size, image_size, 3] in [-1, 1], on the GPU if there is one, distributed if
-      there are several replicas.
+      An iterable of (real_x, real_y), float32 [batch_size / replicas, image_size,
+      image_size, 3] in [-1, 1], on the GPU if there is one; see `batches_of`.
     """
     domains, epoch_size = _domains(data, config)
     pair = sampler(domains, config.seed, epoch_size, config.image_size, config.flip)
@@ -89,13 +78,13 @@ def training_batches(
 
 
 def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
-    """Names of the pictures of a step, those of X first; steps count from 0."""
+    """Names of the pictures of a step, from 0; those of X first."""
     domains, epoch_size = _domains(data, config)
     return names_at(domains, config.seed, epoch_size, config.batch_size, step)
 
 
 def _domains(data: UnpairedData, config: Config) -> tuple[tuple[Domain, Domain], int]:
-    """X and Y, and how many pictures of each an epoch shows."""
+    """X and Y, and the positions in an epoch."""
     x, y = data.train_x, data.train_y
     return (x, y), config.batch_size * steps_per_epoch(
         len(x), len(y), config.batch_size
@@ -108,7 +97,7 @@ def _domains(data: UnpairedData, config: Config) -> tuple[tuple[Domain, Domain],
 def names_at(
     domains: Sequence[Domain], seed: int, epoch_size: int, batch_size: int, step: int
 ) -> list[str]:
-    """Names of the pictures of a step, domain by domain; steps count from 0."""
+    """Names of the pictures of a step, from 0, domain by domain."""
     return [
         domain.names[picture_index(seed, i, position, len(domain), epoch_size)]
         for i, domain in enumerate(domains)
@@ -126,17 +115,8 @@ def sampler(
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
     """Makes a function that reads and augments one picture of each domain.
 
-    Args:
-      domains: The pictures.
-      seed: Seed of the run.
-      epoch_size: As for `picture_index`.
-      size: Side of the crops, in pixels.
-      flip: Whether to flip at random.
-      channels: Channels of the pictures.
-
-    Returns:
-      From a position of training to a tuple of float32 [size, size, channels] in
-      [-1, 1].
+    See `picture_index` and `augment` for the arguments. The function maps a position of
+    training to a tuple of float32 [size, size, channels] in [-1, 1].
     """
 
     def read(i, position) -> np.ndarray:
@@ -159,13 +139,13 @@ def batches_of(
     start_step: int,
     num_steps: int,
 ):
-    """Batches of samples; each worker reads its own part.
+    """Batches of the steps from `start_step`, from 0, to before `num_steps`.
 
     Args:
       sample: From a position of training to a sample.
-      batch_size: Positions of a step.
-      strategy: Each of its replicas gets its part of a batch.
-      start_step: The first step, from 0.
+      batch_size: Samples of a step, for all replicas together.
+      strategy: Each replica gets its part of a batch; each worker reads its own part.
+      start_step: The first step.
       num_steps: The step after the last one.
 
     Returns:

@@ -50,17 +50,17 @@ def read_all(
     where: str,
     keep: str,
 ) -> Domain:
-    """Reads all pictures once, at most MAX_AT_ONCE at a time, now and later.
+    """Reads all pictures once; at most MAX_AT_ONCE at a time, now and later.
 
     Args:
-      items: Encoded pictures, their paths, or anything that `load` takes, by name.
+      items: Encoded pictures, or their paths, by name.
       load: From a name and an item to a picture. It raises `ImageError` for a bad
         picture, and `UserError` for one that ends the reading.
       where: The place of the pictures, for messages.
       keep: What stays in memory: "decoded" or "encoded" pictures, or "none".
 
     Returns:
-      The readable pictures. One that can't be read later is replaced.
+      The good pictures (see `with_stand_ins`).
 
     Raises:
       UserError: `load` raised it, or more than MAX_BAD of the pictures are bad.
@@ -108,16 +108,10 @@ def read_all(
 def choose_keep(
     cache: str, items: Collection[bytes | pathlib.Path], load_size: int
 ) -> str:
-    """What to keep in memory of training pictures.
+    """Chooses what `read_all` keeps of training pictures.
 
-    Args:
-      cache: `none`, or `auto`: decoded pictures if they fit in a quarter of the free
-        memory, otherwise encoded ones if those fit, otherwise none.
-      items: Encoded pictures or their paths.
-      load_size: Side of the decoded squares in pixels; 0 if their sizes are unknown.
-
-    Returns:
-      "decoded", "encoded" or "none".
+    `auto`: decoded pictures if they fit in a quarter of free memory, otherwise encoded
+    ones if those fit, otherwise none. With `load_size` 0 decoded sizes are unknown.
     """
     if cache == "none":
         return "none"
@@ -127,7 +121,7 @@ def choose_keep(
 
 
 def fits(num_bytes: int) -> bool:
-    """Whether these bytes fit in a quarter of the free memory."""
+    """Whether so many bytes fit in a quarter of free memory."""
     return num_bytes < _free_memory() / 4
 
 
@@ -150,13 +144,13 @@ def _free_memory() -> int:
 def report_bad(
     reasons: Mapping[str, str], total: int, where: str = "", most: float = 1.0
 ) -> None:
-    """Lists bad pictures on stderr, each with its reason.
+    """Lists bad pictures and their reasons on stderr.
 
     Args:
-      reasons: Why a picture can't be read, by its name.
-      total: The number of pictures, bad ones included.
+      reasons: Why pictures can't be read, by name.
+      total: The number of pictures, good or bad.
       where: The place of the pictures, such as " in horses".
-      most: The part of the pictures that may be bad.
+      most: The fraction of pictures that may be bad.
 
     Raises:
       UserError: more pictures are bad, or all of them.
@@ -183,26 +177,23 @@ def with_stand_ins(
 ) -> Callable[[int], np.ndarray]:
     """Replaces a picture that can't be read any more by the next one.
 
-    Names each lost picture on stderr, once. Thread-safe.
+    Names each lost picture on stderr, once. Raises a `UserError` if no picture is left.
+    Thread-safe.
 
     Args:
       names: Names of the pictures.
       read: From an index to a picture. It raises `ImageError`, or a `UserError` that
         names the picture itself.
       where: The place of the pictures, for messages.
-
-    Returns:
-      From an index to the picture, or to the first readable one after it. Raises a
-      `UserError` if there is none.
     """
     lost, lock = set(), threading.Lock()
 
     def warn_once(problems: Mapping[int, str], stand_in: int) -> None:
         with lock:
-            new = [i for i in problems if i not in lost]
-            lost.update(new)
-        for i in new:
-            warn(f"Warning: {problems[i]} {names[stand_in]} stands in for it.")
+            for i in problems:
+                if i not in lost:
+                    warn(f"Warning: {problems[i]} {names[stand_in]} stands in for it.")
+            lost.update(problems)
 
     def first_readable(index: int) -> np.ndarray:
         problems = {}

@@ -1,8 +1,4 @@
-"""The `cycle_gan` data sets of tensorflow_datasets (tfds), downloaded if necessary.
-
-Without a network tfds waits for minutes, and a failure leaves folders behind. This
-module tries the server first, and removes unfinished folders.
-"""
+"""The `cycle_gan` data sets of tensorflow_datasets (tfds), downloaded if necessary."""
 
 import contextlib
 import os
@@ -27,28 +23,29 @@ def configuration_name(dataset: str) -> str | None:
     return name if name in TFDS_CONFIGS else None
 
 
-def builder_of(name: str, data_dir: str):
-    """The tfds builder of a configuration; an empty `data_dir` means tfds's own."""
+def _builder(name: str, data_dir: str):
     import tensorflow_datasets as tfds  # Takes seconds.
 
     directory = os.path.expanduser(data_dir) if data_dir else None
     return tfds.builder(f"cycle_gan/{name}", data_dir=directory)
 
 
+def count(name: str, data_dir: str) -> tuple[int, int] | None:
+    """The numbers of training pictures; None before the download."""
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        return None
+    splits = builder.info.splits
+    return splits["trainA"].num_examples, splits["trainB"].num_examples
+
+
 def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
-    """Reads the encoded pictures of a tfds configuration, downloaded if necessary.
-
-    Args:
-      name: One of `TFDS_CONFIGS`.
-      data_dir: The folder of tfds's data sets; empty for the default one.
-
-    Returns:
-      The pictures' bytes by split and name.
+    """Reads encoded pictures, by split and name; downloads them if necessary.
 
     Raises:
       UserError: the data set can't be downloaded, prepared or read.
     """
-    builder = builder_of(name, data_dir)
+    builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name)
     try:
@@ -70,7 +67,6 @@ def _read(builder, name: str, split: str) -> dict[str, bytes]:
 
 
 def _prepare(builder, name: str) -> None:
-    """Downloads and prepares a data set."""
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, extractor
 
@@ -89,21 +85,15 @@ def _prepare(builder, name: str) -> None:
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False)
             )
     except (
-        requests.exceptions.RequestException,
+        OSError,  # Also those of requests.
+        RuntimeError,  # Errors of TensorFlow's writer.
         tfds.download.DownloadError,
         download_manager.NonMatchingChecksumError,
+        extractor.ExtractError,
     ) as error:
-        source = (
-            f"{archive} can't be used"
-            if archive.exists()
-            else f"{name} can't be downloaded"
-        )
         reason = f"{type(error).__name__}, {_first_line(error).rstrip('.:')}"
-        raise UserError(f"{source}: {reason}. {hint}") from error
-    except (OSError, RuntimeError, extractor.ExtractError) as error:
-        # tfds raises RuntimeErrors for errors of TensorFlow's writer.
-        reason = _first_line(error)
-        raise UserError(f"{name} can't be prepared in {root}: {reason}.") from error
+        problem = f"{name} can't be prepared in {root}: {reason}."
+        raise UserError(f"{problem} {hint}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -111,7 +101,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _network_problem(url: str) -> str:
-    """Why a server can't be reached within NETWORK_SECONDS; empty if it can."""
+    """Why the server can't be reached; tfds itself would try for minutes."""
     problem = f"no answer within {NETWORK_SECONDS} s"
 
     def ask() -> None:
@@ -133,18 +123,15 @@ def _network_problem(url: str) -> str:
 def _removes_unfinished(root: pathlib.Path, builder):
     """On failure, removes new downloads and all unfinished folders of this data set."""
 
-    def unfinished() -> set[pathlib.Path]:
-        downloads = root / "downloads"
-        return {
-            *downloads.glob("cycle_gan/*.tmp.*"),
-            *downloads.glob("extracted/incomplete.*"),
-        }
+    def downloads() -> set[pathlib.Path]:
+        patterns = ("cycle_gan/*.tmp.*", "extracted/incomplete.*")
+        return {path for p in patterns for path in (root / "downloads").glob(p)}
 
-    before = unfinished()
+    before = downloads()
     try:
         yield
     except BaseException:
         parent = pathlib.Path(builder.data_dir).parent
-        for folder in {*parent.glob("*incomplete*"), *unfinished()} - before:
+        for folder in {*parent.glob("*incomplete*"), *downloads()} - before:
             shutil.rmtree(folder, ignore_errors=True)
         raise

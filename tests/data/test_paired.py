@@ -164,10 +164,22 @@ def test_batches_are_functions_of_seed_and_step(options):
 MISTAKES = (
     ({}, {}, "^ROOT has no training pictures: neither train/ .* trainA/ and trainB/"),
     ({"train": 0}, {"train/a.heic": b""}, r"/train has no picture .* 1 \.heic\.$"),
-    ({"trainAB": 1}, {"trainB": None}, r"^ROOT/trainB is missing\.$"),
-    ({"trainAB": 1}, {"trainA/0.png": None}, r"^ROOT/trainA has no picture \(JPEG"),
+    (
+        {"trainAB": 1},
+        {"trainB": None},
+        r"^ROOT/trainA/0.png has no .* in ROOT/trainB\.$",
+    ),
+    (
+        {"trainAB": 1},
+        {"trainA/0.png": None},
+        r"^ROOT/trainB/0.png has no .* in ROOT/trainA\.$",
+    ),
     ({"trainAB": 0}, {}, r"^ROOT/trainA has no picture \(JPEG"),
-    ({"trainAB": 1, "testAB": 1}, {"testB": None}, r"^ROOT/testB is missing\.$"),
+    (
+        {"trainAB": 1, "testAB": 1},
+        {"testB": None},
+        r"^ROOT/testA/0.png has no .* in ROOT/testB\.$",
+    ),
     ({"train": 1, "trainAB": 1}, {}, "^ROOT has both train/ .* and trainA/"),
     (
         {"trainAB": 3},

@@ -255,7 +255,7 @@ def test_failing_download_leaves_nothing(
         return found
 
     monkeypatch.setattr(requests.Session, "get", get)
-    begins = "horse2zebra can't be downloaded: "
+    begins = f"horse2zebra can't be prepared in {tmp_path}: "
     assert told in fails_to_load(unprepared, begins, instead=True)
     assert not [*tmp_path.rglob("*horse2zebra.zip*")]
 
