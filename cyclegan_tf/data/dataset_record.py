@@ -6,7 +6,7 @@ Imports no TensorFlow.
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.run_directory import DATA_FILE
@@ -15,7 +15,7 @@ from cyclegan_tf.validation import UserError
 # Bytes by split and name; None for a picture that can't be read. Empty for drawn data.
 Sizes = Mapping[str, Mapping[str, int | None]]
 
-_MAX_NAMES = 3
+_NAMED = 3
 
 
 def size_of(item: bytes | str | os.PathLike) -> int | None:
@@ -58,22 +58,24 @@ def save(run_dir: str | os.PathLike, sizes: Sizes) -> None:
 
 
 def _changes(before: Sizes, now: Sizes) -> str:
+    old, new = _flat(before), _flat(now)
+    kinds = {
+        "gone": old.keys() - new.keys(),
+        "new": new.keys() - old.keys(),
+        "with another size": {n for n in old.keys() & new.keys() if old[n] != new[n]},
+    }
     changes = []
-    for split in sorted(before.keys() | now.keys()):
-        old, new = before.get(split, {}), now.get(split, {})
-        both = old.keys() & new.keys()
-        kinds = {
-            "gone": old.keys() - new.keys(),
-            "new": new.keys() - old.keys(),
-            "with another size": {name for name in both if old[name] != new[name]},
-        }
-        parts = [_count(kind, names) for kind, names in kinds.items() if names]
-        if parts:
-            changes.append(f"{split}: {', '.join(parts)}")
+    for kind, names in kinds.items():
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            listed = ", ".join(sorted(names)[:_NAMED]) + more
+            changes.append(f"{len(names)} {kind} ({listed})")
     return "; ".join(changes)
 
 
-def _count(kind: str, names: Iterable[str]) -> str:
-    names = sorted(names)
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"{len(names)} {kind} ({', '.join(names[:_MAX_NAMES])}{more})"
+def _flat(sizes: Sizes) -> dict[str, int | None]:
+    return {
+        f"{split}/{n}": size
+        for split, part in sizes.items()
+        for n, size in part.items()
+    }

@@ -17,6 +17,9 @@ from cyclegan_tf.data.reader import Domain
 from cyclegan_tf.data.tfds import SPLITS
 from cyclegan_tf.validation import UserError
 
+# Encoded pictures or their paths, by split and name.
+_Items = dict[str, dict[str, bytes | pathlib.Path]]
+
 # The part of a drawn data set that gives a split, and which of its domains.
 _DRAWN = {"trainA": (0, 0), "trainB": (1, 1), "testA": (2, 0), "testB": (3, 1)}
 
@@ -25,14 +28,10 @@ _DRAWN = {"trainA": (0, 0), "trainB": (1, 1), "testA": (2, 0), "testB": (3, 1)}
 class UnpairedData:
     """Two domains, X (A) and Y (B), without pairs.
 
-    Attributes:
-      train_x: Training pictures of X, at `load_size`.
-      train_y: Training pictures of Y.
-      test_x: Test pictures of X, at `picture_size`; training ones if there are none.
-      test_y: Test pictures of Y.
-      true_y: The true translations of `test_x`, if known; `true_x` those of `test_y`.
-      without_pictures: Empty test splits, replaced by training pictures.
-      sizes: The data set's record (see dataset_record.py); empty for drawn data.
+    Training pictures have `load_size`, test pictures `picture_size`. `true_y` are the
+    true translations of `test_x`, and `true_x` of `test_y`, if known. Training pictures
+    replace the empty test splits `without_pictures`. `sizes` is the data set's record,
+    empty for drawn data.
     """
 
     train_x: Domain
@@ -131,20 +130,14 @@ def _sizes(items, domain: Domain) -> dict[str, int | None]:
 # --- Encoded pictures
 
 
-def _encoded(
-    config: Config, report: bool = False
-) -> dict[str, dict[str, bytes | pathlib.Path]]:
-    """Encoded pictures or their paths, by split and name; of a set not drawn."""
+def _encoded(config: Config, report: bool = False) -> _Items:
     name = tfds.configuration_name(config.dataset)
     if name:
         return tfds.encoded_pictures(name, config.data_dir)
     return _folder_files(config.dataset, report)
 
 
-def _folder_files(
-    dataset: str, report: bool = False
-) -> dict[str, dict[str, pathlib.Path]]:
-    """Picture files below each split's folder, by their path in it, sorted."""
+def _folder_files(dataset: str, report: bool = False) -> _Items:
     root = find_folder(dataset, [*shapes.DATASETS, *TFDS_CONFIGS])
     files = {split: pictures_below(root / split, report) for split in SPLITS}
     for split in ("trainA", "trainB"):
@@ -172,15 +165,12 @@ def find_folder(dataset: str, known: list[str]) -> pathlib.Path:
 
 
 def sample_split(config: Config, split: str, number: int) -> list[np.ndarray]:
-    """Reads pictures spread evenly over a split of a run's data set.
+    """Reads at most `number` pictures, spread evenly over a split of a data set.
 
-    Args:
-      config: The run's configuration.
-      split: One of `SPLITS`; training pictures replace missing test pictures.
-      number: The most pictures.
+    Training pictures replace missing test pictures; bad pictures are left out.
 
     Returns:
-      The good ones, uint8 [height, width, 3] in their own sizes.
+      uint8 pictures [height, width, 3] in their own sizes.
 
     Raises:
       UserError: the data set can't be read, or has no such picture.

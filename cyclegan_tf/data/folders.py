@@ -22,9 +22,7 @@ class PictureFile(NamedTuple):
     target: pathlib.Path
 
 
-def pictures_below(
-    folder: pathlib.Path, report: bool = False
-) -> dict[str, pathlib.Path]:
+def pictures_below(folder: pathlib.Path, report=False) -> dict[str, pathlib.Path]:
     """Picture files and broken links below a folder, by their path in it, sorted.
 
     With `report` it prints on stderr how many files of other types it leaves out.
@@ -49,7 +47,8 @@ def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
         name = path.relative_to(folder)
         # Dot files and folders are no data, such as ._horse.jpg and .thumbnails/.
         hidden = any(part.startswith(".") for part in name.parts)
-        if hidden or not (path.is_file() or _is_broken_link(path)):
+        broken = path.is_symlink() and not path.exists()
+        if hidden or not (path.is_file() or broken):
             continue
         ending = path.suffix.lower()
         if ending in images.ENDINGS:
@@ -62,10 +61,6 @@ def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
 def _counts(others: collections.Counter) -> str:
     counts = ", ".join(f"{n} {ending}" for ending, n in others.most_common(8))
     return counts + (" and others" if len(others) > 8 else "")
-
-
-def _is_broken_link(path: pathlib.Path) -> bool:
-    return path.is_symlink() and not path.exists()
 
 
 def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
@@ -85,11 +80,7 @@ def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
         found = pictures_below(source, report=True)
         below = output.resolve()
         if source.resolve() in below.parents:
-            found = {
-                name: path
-                for name, path in found.items()
-                if below not in path.resolve().parents
-            }
+            found = {n: p for n, p in found.items() if below not in p.resolve().parents}
     else:
         raise UserError(f"No such file or folder: {source}.")
     if not found:
@@ -121,7 +112,7 @@ def target_names(names: list[str]) -> dict[str, str]:
 
 def _check_targets(files: list[PictureFile]) -> None:
     """Refuses to replace an input, by whatever path, or a folder."""
-    inputs = {_identity(f.source) for f in files if not _is_broken_link(f.source)}
+    inputs = {_identity(f.source) for f in files if os.path.exists(f.source)}
     for target in (file.target for file in files):
         there = next(p for p in target.parents if os.path.exists(p))
         if not os.path.isdir(there):

@@ -128,9 +128,6 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     Args:
       image: uint8 [height, width, 3].
       size: Side of a square, or height and width, in pixels.
-
-    Returns:
-      uint8 [height, width, 3] of that size.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if image.shape[:2] == (height, width):
@@ -151,14 +148,11 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
 
 
 def tile(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    """Arranges images in a grid on white.
+    """Arranges columns of images, uint8 [rows, height, width, 3], in a grid on white.
 
     Args:
-      columns: For each column, uint8 [rows, height, width, 3]; all of one shape.
+      columns: The columns, all of one shape.
       gap: Pixels between images.
-
-    Returns:
-      uint8 [grid height, grid width, 3].
     """
     cells = np.stack(columns, axis=1)
     sides = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))

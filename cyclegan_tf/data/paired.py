@@ -21,7 +21,6 @@ from cyclegan_tf.validation import UserError
 
 # The official data sets have one of these parts, or both.
 _TEST_PARTS = ("test", "val")
-
 # The file of a pair, or the two files of A and B, by the pair's name.
 _Files = dict[str, tuple[pathlib.Path, ...]]
 
@@ -30,11 +29,8 @@ _Files = dict[str, tuple[pathlib.Path, ...]]
 class PairedData:
     """Pairs, uint8 [size, size, 6] in the order of the direction.
 
-    Attributes:
-      train: Training pairs, at `load_size`.
-      test: Test pairs, at `image_size`; training pairs if there are none.
-      has_test: Whether there are test pairs.
-      sizes: The data set's record (see dataset_record.py); empty for drawn data.
+    Training pairs have `load_size`, test pairs `image_size`; training pairs replace
+    missing test pairs. `sizes` is the data set's record, empty for drawn data.
     """
 
     train: Domain
@@ -79,9 +75,7 @@ def batches(
       An iterator over (input, truth), float32 [batch_size / replicas, image_size,
       image_size, 3] in [-1, 1]; see `pipeline.batches_of`.
     """
-    sample = pipeline.sampler(
-        [train], options.seed, len(train), options.image_size, flip=True, channels=6
-    )
+    sample = pipeline.sampler([train], options, len(train), flip=True, channels=6)
 
     def pair(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         (both,) = sample(position)
@@ -94,8 +88,7 @@ def batches(
 
 def names_of_step(train: Domain, options: Pix2Pix, step: int) -> list[str]:
     """Names of the pairs of a step, from 0."""
-    size = options.batch_size
-    return pipeline.names_at([train], options.seed, len(train), size, step)
+    return pipeline.names_at([train], options, len(train), step)
 
 
 def _join(a: np.ndarray, b: np.ndarray, direction: str) -> np.ndarray:

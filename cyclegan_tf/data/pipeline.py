@@ -67,7 +67,7 @@ def training_batches(
       image_size, 3] in [-1, 1], on the GPU if there is one; see `batches_of`.
     """
     domains, epoch_size = _domains(data, config)
-    pair = sampler(domains, config.seed, epoch_size, config.image_size, config.flip)
+    pair = sampler(domains, config, epoch_size, config.flip)
     batches = batches_of(pair, config.batch_size, strategy, start_step, num_steps)
     gpus = tf.config.list_logical_devices("GPU")
     if gpus and strategy.num_replicas_in_sync == 1:
@@ -80,44 +80,39 @@ def training_batches(
 def names_of_step(data: UnpairedData, config: Config, step: int) -> list[str]:
     """Names of the pictures of a step, from 0; those of X first."""
     domains, epoch_size = _domains(data, config)
-    return names_at(domains, config.seed, epoch_size, config.batch_size, step)
+    return names_at(domains, config, epoch_size, step)
 
 
 def _domains(data: UnpairedData, config: Config) -> tuple[tuple[Domain, Domain], int]:
     """X and Y, and the positions in an epoch."""
-    x, y = data.train_x, data.train_y
-    return (x, y), config.batch_size * steps_per_epoch(
-        len(x), len(y), config.batch_size
-    )
+    x, y, size = data.train_x, data.train_y, config.batch_size
+    return (x, y), size * steps_per_epoch(len(x), len(y), size)
 
 
 # --- Any number of domains
 
 
 def names_at(
-    domains: Sequence[Domain], seed: int, epoch_size: int, batch_size: int, step: int
+    domains: Sequence[Domain], options, epoch_size: int, step: int
 ) -> list[str]:
     """Names of the pictures of a step, from 0, domain by domain."""
+    seed, first = options.seed, step * options.batch_size
     return [
         domain.names[picture_index(seed, i, position, len(domain), epoch_size)]
         for i, domain in enumerate(domains)
-        for position in range(step * batch_size, (step + 1) * batch_size)
+        for position in range(first, first + options.batch_size)
     ]
 
 
 def sampler(
-    domains: Sequence[Domain],
-    seed: int,
-    epoch_size: int,
-    size: int,
-    flip: bool,
-    channels: int = 3,
+    domains: Sequence[Domain], options, epoch_size: int, flip: bool, channels: int = 3
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
     """Makes a function that reads and augments one picture of each domain.
 
-    See `picture_index` and `augment` for the arguments. The function maps a position of
-    training to a tuple of float32 [size, size, channels] in [-1, 1].
+    It maps a position of training to a tuple of float32 [image_size, image_size,
+    channels] in [-1, 1]. `options` has the seed and the size.
     """
+    seed, size = options.seed, options.image_size
 
     def read(i, position) -> np.ndarray:
         domain, place = domains[i], int(position)

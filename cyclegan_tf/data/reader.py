@@ -24,17 +24,15 @@ MAX_AT_ONCE = 8
 MAX_BAD = 0.05
 _MAX_NAMED, _MAX_LISTED = 5, 50
 
+# An encoded picture, or its file, or the files of a pair.
+Item = bytes | pathlib.Path | tuple
+
 _decoding = threading.Semaphore(MAX_AT_ONCE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Domain:
-    """Pictures of one domain.
-
-    Attributes:
-      names: Names of the pictures in messages.
-      read: From an index to uint8 [height, width, channels].
-    """
+    """Names of pictures, and their pixels, uint8 [height, width, channels]."""
 
     names: Sequence[str]
     read: Callable[[int], np.ndarray]
@@ -45,8 +43,8 @@ class Domain:
 
 
 def read_all(
-    items: Mapping[str, bytes | pathlib.Path | tuple],
-    load: Callable[[str, bytes | pathlib.Path | tuple], np.ndarray],
+    items: Mapping[str, Item],
+    load: Callable[[str, Item], np.ndarray],
     where: str,
     keep: str,
 ) -> Domain:
@@ -105,9 +103,7 @@ def read_all(
 # --- Memory
 
 
-def choose_keep(
-    cache: str, items: Collection[bytes | pathlib.Path], load_size: int
-) -> str:
+def choose_keep(cache: str, items: Collection[Item], load_size: int) -> str:
     """Chooses what `read_all` keeps of training pictures.
 
     `auto`: decoded pictures if they fit in a quarter of free memory, otherwise encoded
@@ -177,14 +173,9 @@ def with_stand_ins(
 ) -> Callable[[int], np.ndarray]:
     """Replaces a picture that can't be read any more by the next one.
 
-    Names each lost picture on stderr, once. Raises a `UserError` if no picture is left.
-    Thread-safe.
-
-    Args:
-      names: Names of the pictures.
-      read: From an index to a picture. It raises `ImageError`, or a `UserError` that
-        names the picture itself.
-      where: The place of the pictures, for messages.
+    Names each lost picture on stderr, once. `read` may raise `ImageError`, or a
+    `UserError` that names the picture. The new function raises a `UserError` if no
+    picture is left. Thread-safe.
     """
     lost, lock = set(), threading.Lock()
 
