@@ -23,7 +23,6 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000
 MAX_PIXELS_COPIED = 40_000_000
 MAX_BYTES = 160_000_000
-_COPIED = ("WEBP", "TIFF")
 
 # Encoders write about ten scans. Thousands, in a small file, would take hours.
 MAX_SCANS = 100
@@ -94,7 +93,7 @@ def _check(image: Image.Image, data: bytes) -> None:
     """Refuses pictures that take hours or gigabytes, or that Pillow scales wrong."""
     if image.mode == "F":
         raise ImageError("its pixels are floating point numbers")
-    most = MAX_PIXELS_COPIED if image.format in _COPIED else MAX_PIXELS
+    most = MAX_PIXELS_COPIED if image.format in ("WEBP", "TIFF") else MAX_PIXELS
     pixels = math.prod(image.size)
     if image.format == "TIFF":  # A tile may be larger than its picture.
         tile = [int(image.tag_v2.get(tag, 0)) for tag in _TIFF_TILE_SIDES]

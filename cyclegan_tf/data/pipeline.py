@@ -140,11 +140,9 @@ def batches_of(
       sample: From a position of training to a sample.
       batch_size: Samples of a step, for all replicas together.
       strategy: Each replica gets its part of a batch; each worker reads its own part.
+        With several replicas the result is a distributed data set.
       start_step: The first step.
       num_steps: The step after the last one.
-
-    Returns:
-      An iterable of batches, distributed if there are several replicas.
     """
     replicas = strategy.num_replicas_in_sync
     options = tf.data.Options()
@@ -187,9 +185,6 @@ def augment(image: tf.Tensor, size: int, flip: bool, seed: tf.Tensor) -> tf.Tens
       size: Side of the square crop, in pixels; every place is equally likely.
       flip: Whether to mirror left and right, with probability 0.5.
       seed: Integer tensor [2]; the same seed gives the same crop and flip.
-
-    Returns:
-      [size, size, channels].
     """
     crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
     shape = [size, size, image.shape[-1]]
