@@ -203,10 +203,9 @@ class Config(BaseOptions):
 
     cache: str = speed(
         "auto",
-        "training pictures in memory: decoded (`memory`), as the bytes of their files "
-        "(`encoded`), or not (`none`); `auto`: the first of the three that fits in a "
-        "quarter of free memory",
-        choices=("auto", "memory", "encoded", "none"),
+        "`auto` caches training pictures in a quarter of free memory: decoded, or else "
+        "encoded, if they fit; `none` always reads their files",
+        choices=("auto", "none"),
         changeable=True,
     )
     identity_every_steps: int = speed(

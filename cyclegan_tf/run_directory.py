@@ -217,6 +217,8 @@ def load_options(run_dir: str | os.PathLike) -> BaseOptions:
         for name in _GONE.keys() & values.keys() - known:
             if values.pop(name) != _GONE[name] and _GONE[name] is not None:
                 raise ValueError(f"it uses `{name}`, which this version does not have")
+        if values.get("cache") in ("memory", "encoded"):  # Former choices.
+            values["cache"] = "auto"
         return kind(**{**values, "run_dir": str(run_dir)})
     except OSError as error:
         raise UserError(f"No configuration at {path}: {error.strerror}.") from error

@@ -67,9 +67,9 @@ def run(values: flags.FlagValues) -> None:
     if values["run_dir"].value:
         check_run(run_dir, values["checkpoint"].value)
     with without_native_messages():
-        from cyclegan_tf.data import picture_files
+        from cyclegan_tf.data import folders
         from cyclegan_tf.exporting import translators
-    files = picture_files.find(source, output)
+    files = folders.find(source, output)
     with without_native_messages():
         if values["model"].value:
             translator = translators.of_model(model)
@@ -121,7 +121,7 @@ def translate_files(
     Raises:
       UserError: the model fails on a picture, or a PNG can't be written.
     """
-    from cyclegan_tf.data import images, picture_files
+    from cyclegan_tf.data import folders, images
     from cyclegan_tf.exporting import translators
 
     reasons = {}
@@ -144,7 +144,7 @@ def translate_files(
             ):
                 if compare:
                     made = images.tile([picture[np.newaxis], made[np.newaxis]])
-                picture_files.write_png(made, file.target)
+                folders.write_png(made, file.target)
                 bar.update()
     return reasons
 
@@ -190,12 +190,8 @@ def _translated(translator, batch: list) -> np.ndarray:
 
 
 def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:
-    from cyclegan_tf.data import unreadable
+    from cyclegan_tf.data import reader
 
-    if reasons:
-        line = unreadable.told(reasons, number)
-        if len(reasons) == number:
-            raise UserError(f"{line} {unreadable.first_reason(reasons)}")
-        unreadable.tell_skipped(line, reasons)
+    reader.report_bad(reasons, number)
     number -= len(reasons)
     print(f"Translated {number} picture{'s' * (number != 1)} to {output}")

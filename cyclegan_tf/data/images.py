@@ -1,63 +1,47 @@
-"""The only place that knows how pixels are stored: files, uint8, and [-1, 1].
+"""Decodes, resizes and converts pictures; the only module that knows stored pixels.
 
-Networks work on float32 in [-1, 1]; files and data in memory are uint8 in [0, 255].
+Files and data in memory are uint8 in [0, 255]; networks work on float32 in [-1, 1].
 """
 
-import contextlib
-import ctypes
 import io
-import logging
 import math
 import os
 import pathlib
-import re
 import warnings
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# JPEG covers the MPO of some phones.
+# JPEG includes the MPO of some phones.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 FORMAT_NAMES = "JPEG, PNG, BMP, GIF, WebP or TIFF"
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
-# With these no picture takes a gigabyte to decode: at most 12 bytes a pixel beside the
-# file, and 16 in the two formats whose decoders keep whole copies.
+# Pillow's own limit allows several gigabytes. Within these limits a picture takes less
+# than one: 12 bytes a pixel beside its file, 16 in the formats that copy it.
 MAX_PIXELS = 64_000_000
 MAX_PIXELS_COPIED = 40_000_000
 MAX_BYTES = 160_000_000
-_COPIED = ("WEBP", "TIFF")
 
-# Encoders write about ten. Thousands in few bytes would take hours.
+# Encoders write about ten scans. Thousands, in a small file, would take hours.
 MAX_SCANS = 100
+_START_OF_SCAN = b"\xff\xda"
+_TIFF_TILE_SIDES = (322, 323)
 
-# Of a JPEG, any but those inside a scan's data.
-_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])", re.DOTALL)
-_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
-
-# Tags of a TIFF.
-_TILE_SIDES = (322, 323)
-
-# As `warnings.filterwarnings("ignore", module="PIL")` makes it.
-_IGNORE_PILLOW = ("ignore", None, Warning, re.compile("PIL"), 0)
-
-# Of damaged TIFFs, Pillow logs what it also raises, and its libtiff prints to stderr.
-logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
-with contextlib.suppress(OSError, AttributeError):  # Some builds hide libtiff.
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+# Damaged metadata do no harm, and damaged pixels raise errors.
+warnings.filterwarnings("ignore", module="PIL")
 
 
 class ImageError(ValueError):
-    """A file or bytes that hold no whole picture of a format we read."""
+    """A file or bytes without a whole picture in a format that we read."""
 
 
 def decode(source: bytes | str | os.PathLike) -> np.ndarray:
     """Reads a picture: JPEG, PNG, BMP, TIFF, WebP or GIF, the first of several frames.
 
     Grey and palette pictures become RGB, 16 bits become 8, alpha is dropped, and the
-    orientation that cameras note in the file is applied (the official code ignores it).
-    Threads may call it at once.
+    EXIF orientation is applied (the official code ignores it). Thread-safe.
 
     Args:
       source: The file's bytes, or its path.
@@ -66,15 +50,12 @@ def decode(source: bytes | str | os.PathLike) -> np.ndarray:
       uint8 [height, width, 3].
 
     Raises:
-      ImageError: the picture is truncated, damaged, of another format, or so large that
-        it would take a gigabyte of memory.
+      ImageError: the picture is truncated, damaged, of another format, or needs a
+        gigabyte of memory.
     """
     data = source if isinstance(source, bytes) else file_bytes(source)
     try:
-        with (
-            _without_warnings(),
-            Image.open(io.BytesIO(data), formats=FORMATS) as image,
-        ):
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check(image, data)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
@@ -84,13 +65,13 @@ def decode(source: bytes | str | os.PathLike) -> np.ndarray:
 
 
 def file_bytes(path: str | os.PathLike) -> bytes:
-    """The bytes of a picture's file.
+    """Reads a picture's file.
 
-    Pillow gets these and not the path: some files it would map into memory, where one
-    that is cut off meanwhile kills the process, and uncompressed TIFFs it turns wrong.
+    Pillow gets the bytes, not the path: it would map some files into memory, where
+    truncation kills the process, and it would not rotate uncompressed TIFFs.
 
     Raises:
-      ImageError: it can't be read, or has more than MAX_BYTES.
+      ImageError: the file can't be read, or has more than MAX_BYTES.
     """
     try:
         size = os.path.getsize(path)
@@ -102,81 +83,42 @@ def file_bytes(path: str | os.PathLike) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, in a line."""
     if isinstance(error, UnidentifiedImageError):
         return f"cannot identify it as {FORMAT_NAMES}"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.splitlines()[0][:200]
 
 
-@contextlib.contextmanager
-def _without_warnings():
-    """Ignores Pillow's warnings, in all threads.
-
-    Unlike with `warnings.catch_warnings`, which restores a list of filters that other
-    threads may have changed, each thread takes away what it has put there.
-    """
-    warnings.filters.insert(0, _IGNORE_PILLOW)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            warnings.filters.remove(_IGNORE_PILLOW)
-
-
 def _check(image: Image.Image, data: bytes) -> None:
-    """Refuses what Pillow would take hours or gigabytes to load, or scale wrong."""
+    """Refuses pictures that take hours or gigabytes, or that Pillow scales wrong."""
     if image.mode == "F":
         raise ImageError("its pixels are floating point numbers")
-    most = MAX_PIXELS_COPIED if image.format in _COPIED else MAX_PIXELS
-    pixels = max(math.prod(image.size), _tile_pixels(image))
+    most = MAX_PIXELS_COPIED if image.format in ("WEBP", "TIFF") else MAX_PIXELS
+    pixels = math.prod(image.size)
+    if image.format == "TIFF":  # A tile may be larger than its picture.
+        tile = [int(image.tag_v2.get(tag, 0)) for tag in _TIFF_TILE_SIDES]
+        pixels = max(pixels, math.prod(tile))
     if pixels > most:
         raise ImageError(f"has {pixels:,} pixels; at most {most:,} are read")
-    progressive = image.format in ("JPEG", "MPO") and "progressive" in image.info
-    if progressive and _num_scans(data) > MAX_SCANS:
+    if image.info.get("progressive") == 1 and data.count(_START_OF_SCAN) > MAX_SCANS:
         raise ImageError(f"has more than {MAX_SCANS} scans")
 
 
-def _tile_pixels(image: Image.Image) -> int:
-    """Pixels of a TIFF's tile, which may be larger than the picture; 0 without any."""
-    if image.format != "TIFF":
-        return 0
-    sides = (image.tag_v2.get(tag, 0) for tag in _TILE_SIDES)
-    return math.prod(map(int, sides))
-
-
-def _num_scans(jpeg: bytes) -> int:
-    """How often a progressive JPEG goes over its pixels, each time a little finer."""
-    scans, place = 0, 2
-    while match := _JPEG_MARKER.search(jpeg, place):
-        (marker,) = match[1]
-        if marker == _END_OF_IMAGE:
-            break
-        scans += marker == _START_OF_SCAN
-        # Two bytes tell how far the segment goes, themselves counted.
-        place = match.end() + int.from_bytes(jpeg[match.end() : match.end() + 2], "big")
-    return scans
-
-
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 [height, width, 3], converted strip by strip so as to need no copies."""
+    """uint8 [height, width, 3], converted in strips to save memory."""
     width, height = image.size
     rgb = np.empty((height, width, 3), np.uint8)
     rows = max(1, 2**20 // width)
     for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        rgb[top:bottom] = _strip_to_rgb(image.crop((0, top, width, bottom)))
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        if strip.mode.startswith("I"):
+            # Pillow would clip 16 bit grey at 255 instead of scaling it.
+            grey = np.rint(np.asarray(strip).astype(np.float64) / 257)
+            strip = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+        elif strip.mode == "P" and "transparency" in strip.info:
+            strip = strip.convert("RGBA")
+        rgb[top : top + rows] = strip.convert("RGB")
     return rgb
-
-
-def _strip_to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bit grey at 255 instead of scaling it.
-        grey = np.asarray(image).astype(np.float64) / 257
-        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
 
 
 def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
@@ -185,9 +127,6 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     Args:
       image: uint8 [height, width, 3].
       size: Side of a square, or height and width, in pixels.
-
-    Returns:
-      uint8 [height, width, 3] of that size.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if image.shape[:2] == (height, width):
@@ -197,25 +136,22 @@ def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
 
 
 def to_float(images: tf.Tensor) -> tf.Tensor:
-    """uint8 in [0, 255] to float32 in [-1, 1], of any shape."""
+    """Converts uint8 in [0, 255] to float32 in [-1, 1], of any shape."""
     return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """Floats in [-1, 1] to the nearest uint8 in [0, 255]; values outside are cut."""
+    """Converts floats in [-1, 1] to the nearest uint8 in [0, 255]; clips others."""
     scaled = tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5)
     return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
 
 
 def tile(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    """Lays out images in a grid on white.
+    """Arranges columns of images, uint8 [rows, height, width, 3], in a grid on white.
 
     Args:
-      columns: For each column, uint8 [rows, height, width, 3]; all of one shape.
+      columns: The columns, all of one shape.
       gap: Pixels between images.
-
-    Returns:
-      uint8 [grid height, grid width, 3].
     """
     cells = np.stack(columns, axis=1)
     sides = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))

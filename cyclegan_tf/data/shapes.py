@@ -1,10 +1,8 @@
-"""The built-in data sets: plain brown bodies (X) and striped ones (Y), drawn by NumPy.
+"""Draws the built-in data sets with NumPy: animals with two coats, brown and striped.
 
-Each picture is an animal of ellipses and bars over a varied ground. Its coat is the
-only thing that tells the domains apart, and where the stripes lie follows from the
-body, so the true translation of a test picture is known: the same animal in the other
-coat. Likewise white bodies for brown ones, and animals upside down, by which the limits
-of CycleGAN are shown.
+Only the coat differs between the domains, and the body determines the stripes. So the
+true translation of a test picture is known: the same animal with the other coat. Other
+data sets show the limits of CycleGAN: white bodies for brown ones, animals upside down.
 """
 
 import dataclasses
@@ -16,7 +14,7 @@ NUM_TEST = 40
 
 _WHITE = (238.0, 236.0, 230.0)
 _BLACK = (28.0, 26.0, 32.0)
-# Colours of coats; `striped` is of the last two.
+# Colours of coats; stripes are black and white.
 COATS = {
     "brown": (125.0, 75.0, 40.0),
     "golden": (214.0, 160.0, 66.0),
@@ -25,8 +23,8 @@ COATS = {
     "white": _WHITE,
 }
 STRIPED = "striped"
-# Places along the body, from rear to front: a stripe runs up from each foot, so that
-# where the stripes belong can be seen of a plain body too.
+# Places along the body, from rear to front. A stripe runs up from each foot, so that a
+# plain body shows where its stripes belong.
 _FEET = (-0.36, -0.12, 0.12, 0.36)
 _STRIPE_PERIOD = 0.24
 _HALF_STRIPE = 0.045
@@ -35,18 +33,11 @@ _OVERSAMPLING = 2
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What may tell one domain from another.
+    """Differences between domains."""
 
-    Attributes:
-      coat: One of `COATS`, or `striped`.
-      upside_down: Whether the animal lies on its back.
-      anywhere: Whether stripes begin at a random place, so that a plain animal does not
-        tell where they are.
-    """
-
-    coat: str
+    coat: str  # One of `COATS`, or `striped`.
     upside_down: bool = False
-    anywhere: bool = False
+    anywhere: bool = False  # Stripes begin at a random place, not at the feet.
 
 
 # X and Y of each data set.
@@ -61,16 +52,7 @@ DATASETS = {
 def draw_pair(
     seed: tuple[int, ...], size: int, dataset: str = "shapes"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draws one animal as X and as Y of a data set.
-
-    Args:
-      seed: Decides everything about the picture.
-      size: Side in pixels.
-      dataset: One of `DATASETS`.
-
-    Returns:
-      The two pictures, uint8 [size, size, 3], equal where no animal is.
-    """
+    """Draws one animal as X and as Y of one of `DATASETS`; see `draw`."""
     return tuple(draw(seed, size, DATASETS[dataset]))
 
 
@@ -78,12 +60,12 @@ def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.n
     """Draws one animal over one ground in several looks.
 
     Args:
-      seed: Decides everything about the picture but the looks.
+      seed: Determines everything but the looks.
       size: Side in pixels.
-      looks: Of the animal.
+      looks: Looks of the animal.
 
     Returns:
-      A picture for each look, uint8 [size, size, 3].
+      A picture for each look, uint8 [size, size, 3], all with the same ground.
     """
     random = np.random.default_rng(seed)
     side = _OVERSAMPLING * size
@@ -101,7 +83,6 @@ def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.n
 
 
 def _coat(name: str, along) -> np.ndarray:
-    """Colours by the place along the body."""
     if name != STRIPED:
         return np.array(COATS[name])
     period = _STRIPE_PERIOD
@@ -125,7 +106,7 @@ def _ground(random, x, y) -> np.ndarray:
 
 
 def _animal(random, x, y, upside_down: bool):
-    """Where the animal is, the place along it (-0.5 to 0.5), and its shading."""
+    """The animal's mask, the place along its body (-0.5 to 0.5), and its shading."""
     length = random.uniform(0.6, 0.76)
     height = length * random.uniform(0.46, 0.56)
     centre_x = 0.5 + random.uniform(-0.06, 0.06)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.config import DIRECTIONS, Config
-from cyclegan_tf.data import images, samples
+from cyclegan_tf.data import datasets, images
 from cyclegan_tf.exporting import records, saved_model, verification
 from cyclegan_tf.exporting.formats import WRITERS, Model
 from cyclegan_tf.exporting.request import Request, Size
@@ -194,8 +194,8 @@ def _model(
 
     def pictures(split: str, number: int) -> list[np.ndarray]:
         if request.pictures:
-            return samples.of_folder(request.pictures, number)
-        return samples.of_split(config, split, number)
+            return datasets.sample_folder(request.pictures, number)
+        return datasets.sample_split(config, split, number)
 
     names = list(about["labels"].values())
     source, target = names if direction == "A2B" else reversed(names)

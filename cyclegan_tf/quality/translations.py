@@ -12,7 +12,7 @@ import tensorflow as tf
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.data.picture_files import no_picture, pictures_below
+from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.messages import progress_bar
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.networks.generators import translate
@@ -222,7 +222,7 @@ def read_folder(folder: str, flag: str) -> Domain:
     root = pathlib.Path(os.path.expanduser(folder))
     if not root.is_dir():
         raise UserError(f"`{flag}`: no such folder: {root}.")
-    paths = list(pictures_below(root, tell=True).values())
+    paths = list(pictures_below(root, report=True).values())
     if not paths:
         raise no_picture(root)
     names = [str(path.relative_to(root).with_suffix("")) for path in paths]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets, shapes
-from cyclegan_tf.data.input_pipeline import training_batches
+from cyclegan_tf.data.pipeline import training_batches
 
 _FILES, _DRAWN, _PICTURES = 8, 64, 400
 _QUALITY = 90
@@ -37,7 +37,7 @@ def pictures_a_second(config: Config) -> dict[str, float]:
         config = dataclasses.replace(config, **fields)
         return {
             "jpeg_files": _rate(dataclasses.replace(config, cache="none")),
-            "memory": _rate(dataclasses.replace(config, cache="memory")),
+            "memory": _rate(dataclasses.replace(config, cache="auto")),
         }
 
 

@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets
-from cyclegan_tf.data.input_pipeline import (
+from cyclegan_tf.data.pipeline import (
     names_of_step,
     steps_per_epoch,
     training_batches,
+    with_user_errors,
 )
-from cyclegan_tf.data.unreadable import with_our_errors
 from cyclegan_tf.messages import LOG
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
@@ -66,7 +66,7 @@ def make_run(config: Config, strategy: tf.distribute.Strategy | None = None) -> 
     def batches(start: int) -> Iterator[tuple]:
         every = config.identity_every_steps
         pairs = training_batches(data, config, model.strategy, start, num_steps)
-        for step, (real_x, real_y) in enumerate(with_our_errors(pairs), start=start):
+        for step, (real_x, real_y) in enumerate(with_user_errors(pairs), start=start):
             yield real_x, real_y, step % every == 0
 
     return Run(

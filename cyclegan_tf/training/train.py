@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.data import fingerprint
+from cyclegan_tf.data import dataset_record
 from cyclegan_tf.messages import LOG, print_messages, reason
 from cyclegan_tf.models.conditional import ConditionalGAN
 from cyclegan_tf.models.controllable import ControllableGAN
@@ -169,7 +169,9 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     run = MODELS[config.model](config, strategy)
     chief = devices.is_chief(strategy)
-    changed = fingerprint.check_unchanged(run_dir, run.sizes, config.allow_changed_data)
+    changed = dataset_record.check_unchanged(
+        run_dir, run.sizes, config.allow_changed_data
+    )
     checkpoints = Checkpoints(run.trainer.state(), run_dir, chief)
     start = _restored(checkpoints, strategy)
     trains = start < run.num_steps
@@ -187,7 +189,7 @@ def _train(
             evaluate = run.evaluator()
         # Only now, so that a run that can't start leaves no file.
         _save_config(config)
-        fingerprint.save(run_dir, run.sizes)
+        dataset_record.save(run_dir, run.sizes)
         if changed:
             lines.append(f"The data set has changed ({changed}).")
         for line in lines:

@@ -18,7 +18,7 @@ from PIL import Image
 from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.translate import in_batches, translate_files
 from cyclegan_tf.data import images
-from cyclegan_tf.data.picture_files import PictureFile, find
+from cyclegan_tf.data.folders import PictureFile, find
 from cyclegan_tf.exporting import translators
 from cyclegan_tf.exporting.formats import portable
 from cyclegan_tf.messages import progress_bar

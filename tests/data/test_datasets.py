@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from helpers.dataset_folders import (
     resized,
     truncated_jpeg,
 )
+from PIL import Image
 
 from cyclegan_tf.config import TFDS_CONFIGS
-from cyclegan_tf.data import datasets, images, shapes
+from cyclegan_tf.data import datasets, images, reader, shapes
 from cyclegan_tf.validation import UserError
 
 # --- Folders
@@ -122,7 +125,7 @@ def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
     told = (
         "02.jpg has 70x31 pixels, fewer than the crop of `image_size` 32.*--load_size"
     )
-    for cache in ("memory", "none"):
+    for cache in ("auto", "none"):
         with pytest.raises(UserError, match=told):
             from_folder(load_size=0, cache=cache)
 
@@ -131,12 +134,13 @@ def test_load_size_0_keeps_sizes_and_refuses_what_is_smaller_than_the_crop(
 
 
 @pytest.mark.parametrize("load_size", [36, 0])
-def test_caches_give_the_same_pictures(from_folder, load_size):
-    memory = from_folder(cache="memory", load_size=load_size)
-    for cache in ("encoded", "none", "auto"):
-        other = from_folder(cache=cache, load_size=load_size)
+def test_caches_give_the_same_pictures(from_folder, monkeypatch, load_size):
+    files = from_folder(cache="none", load_size=load_size)
+    for keep in ("decoded", "encoded", "none"):
+        monkeypatch.setattr(reader, "choose_keep", lambda *_, keep=keep: keep)
+        other = from_folder(load_size=load_size)
         for split in SPLITS:
-            assert_same_pictures(getattr(memory, split), getattr(other, split))
+            assert_same_pictures(getattr(files, split), getattr(other, split))
 
 
 def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
@@ -152,13 +156,13 @@ def is_in_memory(folder: pathlib.Path, domain: datasets.Domain) -> bool:
 
 
 def test_cache_decides_where_pictures_are(folder, from_folder):
-    for cache, expected in (("memory", True), ("encoded", True), ("none", False)):
+    for cache, expected in (("auto", True), ("none", False)):
         assert is_in_memory(folder, from_folder(cache=cache).train_x) is expected, cache
 
 
 # Seven pictures of 36x36x3 bytes take 27216: a quarter of 108864.
 @pytest.mark.parametrize(
-    "there, expected", [(108865, "memory"), (108864, "encoded"), (400, "none")]
+    "there, expected", [(108865, "decoded"), (108864, "encoded"), (400, "none")]
 )
 def test_auto_keeps_what_fits_a_quarter_of_memory(
     folder, from_folder, monkeypatch, there, expected
@@ -168,14 +172,14 @@ def test_auto_keeps_what_fits_a_quarter_of_memory(
     domain = from_folder(cache="auto").train_x
     assert is_in_memory(folder, domain) is (expected != "none")
     # A decoded picture is handed out as it is, an encoded one is decoded anew.
-    assert (domain.read(0) is domain.read(0)) is (expected == "memory")
+    assert (domain.read(0) is domain.read(0)) is (expected == "decoded")
 
 
 def test_auto_where_sizes_or_memory_are_unknown(
     folder, from_folder, monkeypatch, capsys
 ):
     (folder / "trainA" / "gone.png").symlink_to(folder / "nowhere.png")
-    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    monkeypatch.setattr(reader, "MAX_BAD", 1.0)
     domain = from_folder(cache="auto", load_size=0).train_x
     assert is_in_memory(folder, domain)
     assert domain.read(0) is not domain.read(0)
@@ -228,7 +232,7 @@ def test_shapes_are_unpaired_and_share_no_picture(tiny, few_shapes):
 # --- Damaged pictures, and folders that lack something
 
 
-@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("cache", ["auto", "none"])
 def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, cache):
     """Two of forty are allowed, one in twenty."""
     fill(tmp_path, {"trainA": 38, "trainB": 3})
@@ -272,7 +276,7 @@ def test_skipped_pictures_have_a_line_each_and_fifty_at_most(
         (folder / "trainA" / f"bad{i:02}.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"53 of 57 .* bad04.jpg and 48 more\. At most"):
         from_folder()
-    monkeypatch.setattr(datasets, "MAX_UNREADABLE", 1.0)
+    monkeypatch.setattr(reader, "MAX_BAD", 1.0)
     (folder / "trainB" / "gone.jpg").symlink_to(folder / "nowhere")
     assert len(from_folder().train_x) == 4
     first, *each, more, of_b, reason_b = capsys.readouterr().err.splitlines()
@@ -308,3 +312,118 @@ def test_unknown_data_set_names_all_and_the_closest(folder, tiny):
     for like_no_other in ("/nowhere/qqqq", folder / "trainA" / "00.jpg"):
         with pytest.raises(UserError, match=r"no such folder.* vangogh2photo\.$"):
             datasets.load(tiny(dataset=str(like_no_other)))
+
+
+# --- A few pictures: which ones, in which order, and how many
+
+
+def write_pictures(folder, numbers):
+    """Grey pictures whose level is their number, a row higher each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in numbers:
+        pixels = np.full((4 + i, 4, 3), i, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:02}.png")
+
+
+def damage(folder, numbers):
+    for i in numbers:
+        path = folder / f"{i:02}.png"
+        path.write_bytes(path.read_bytes()[:40])
+
+
+def numbers_of(pictures):
+    """The numbers of pictures of `write_pictures`, each looked at as a whole."""
+    for image in pictures:
+        assert image.dtype == np.uint8
+        assert np.ptp(image) == 0
+        assert image.shape == (4 + image[0, 0, 0], 4, 3)
+    return [int(image[0, 0, 0]) for image in pictures]
+
+
+@pytest.fixture
+def folder_config(tiny, tmp_path):
+    """The configuration of a run on ten training and three test pictures a domain."""
+    for first, domain in ((0, "A"), (50, "B")):
+        write_pictures(tmp_path / f"train{domain}", range(first, first + 10))
+        write_pictures(tmp_path / f"test{domain}", range(first + 30, first + 33))
+    return tiny(dataset=str(tmp_path))
+
+
+def test_drawn_pictures_are_those_of_training(tiny, few_shapes):
+    config = tiny(image_size=8, load_size=0, discriminator="pixel")
+    data = datasets.load(config)
+    domains = (data.train_x, data.train_y, data.test_x, data.test_y)
+    for split, domain in zip(datasets.SPLITS, domains, strict=True):
+        pictures = datasets.sample_split(config, split, 5)
+        assert len(pictures) == min(5, len(domain))
+        for i, image in enumerate(pictures):
+            np.testing.assert_array_equal(image, domain.read(i), err_msg=split)
+        # No more are drawn than the split has.
+        assert len(datasets.sample_split(config, split, 13)) == len(domain)
+    # They are no smaller than what is loaded and shown.
+    for config, split, seed, size in (
+        (tiny(test_size=64), "testA", (2, 0), 64),
+        (tiny(), "trainA", (0, 0), 36),
+    ):
+        (image,) = datasets.sample_split(config, split, 1)
+        np.testing.assert_array_equal(image, shapes.draw_pair(seed, size)[0])
+
+
+def test_pictures_are_spread_evenly_over_the_split_in_their_own_sizes(folder_config):
+    for split, number, chosen in (
+        ("trainA", 3, [0, 4, 9]),
+        ("trainB", 3, [50, 54, 59]),
+        ("testA", 3, [30, 31, 32]),
+        ("testB", 3, [80, 81, 82]),
+        ("trainA", 1, [0]),
+        ("trainA", 2, [0, 9]),
+        ("trainA", 4, [0, 3, 6, 9]),
+        ("trainA", 9, [0, 1, 2, 3, 4, 6, 7, 8, 9]),
+        ("trainA", 10, list(range(10))),
+        ("trainA", 100, list(range(10))),
+    ):
+        assert numbers_of(datasets.sample_split(folder_config, split, number)) == chosen
+
+
+def test_training_pictures_stand_in_and_unreadable_ones_are_left_out(
+    folder_config, tmp_path
+):
+    damage(tmp_path / "trainB", [50, 53])
+    assert numbers_of(datasets.sample_split(folder_config, "trainB", 4)) == [56, 59]
+    folder = str(tmp_path / "testA")
+    damage(tmp_path / "testA", [30, 32])
+    assert numbers_of(datasets.sample_folder(folder, 4)) == [31]
+    damage(tmp_path / "testA", [31])
+    with pytest.raises(UserError, match=f"^{folder} has no picture .* we can read"):
+        datasets.sample_folder(folder, 4)
+    shutil.rmtree(folder)
+    assert numbers_of(datasets.sample_split(folder_config, "testA", 2)) == [0, 9]
+    assert numbers_of(datasets.sample_split(folder_config, "testB", 2)) == [80, 82]
+
+
+def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    write_pictures(photos, range(3))
+    write_pictures(photos / "below" / "it", range(3, 6))
+    write_pictures(photos / ".hidden", [9])
+    (photos / "notes.txt").write_text("no picture")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder in (str(photos), "~/photos"):
+        assert sorted(numbers_of(datasets.sample_folder(folder, 9))) == list(range(6))
+    # By path, so those of `below` come last.
+    assert numbers_of(datasets.sample_folder(str(photos), 3)) == [0, 2, 5]
+
+
+def test_folder_or_data_set_that_is_none_is_told(tiny, tmp_path):
+    (tmp_path / "file.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    for name, told in (
+        ("missing", "^No such folder: {}[.]$"),
+        ("file.png", "^No such folder: {}[.]$"),
+        ("empty", "^{} has no picture .* we can read"),
+    ):
+        with pytest.raises(UserError, match=told.format(tmp_path / name)):
+            datasets.sample_folder(str(tmp_path / name), 1)
+    gone = str(tmp_path / "gone")
+    with pytest.raises(UserError, match=re.escape(f"Unknown dataset {gone!r}")):
+        datasets.sample_split(tiny(dataset=gone), "testA", 1)

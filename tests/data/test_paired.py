@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers.dataset_folders import picture, read_all, truncated_jpeg
 from PIL import Image
 
-from cyclegan_tf.data import images, memory, paired, shapes
+from cyclegan_tf.data import images, paired, reader, shapes
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.validation import UserError
 
@@ -62,7 +62,7 @@ def test_both_layouts_are_read_alike(layout, tmp_path, options, monkeypatch):
     assert len(data.test) == 1 and data.has_test
     write(tmp_path, f"test{layout}", 2)
     for fits in (True, False):
-        monkeypatch.setattr(memory, "fits", lambda number, fits=fits: fits)
+        monkeypatch.setattr(reader, "fits", lambda number, fits=fits: fits)
         data = paired.load(options())
         np.testing.assert_array_equal(read_all(data.train), expected(4, 12))
         np.testing.assert_array_equal(read_all(data.test), expected(2, 8))
@@ -164,10 +164,22 @@ def test_batches_are_functions_of_seed_and_step(options):
 MISTAKES = (
     ({}, {}, "^ROOT has no training pictures: neither train/ .* trainA/ and trainB/"),
     ({"train": 0}, {"train/a.heic": b""}, r"/train has no picture .* 1 \.heic\.$"),
-    ({"trainAB": 1}, {"trainB": None}, r"^ROOT/trainB is missing\.$"),
-    ({"trainAB": 1}, {"trainA/0.png": None}, r"^ROOT/trainA has no picture \(JPEG"),
+    (
+        {"trainAB": 1},
+        {"trainB": None},
+        r"^ROOT/trainA/0.png has no .* in ROOT/trainB\.$",
+    ),
+    (
+        {"trainAB": 1},
+        {"trainA/0.png": None},
+        r"^ROOT/trainB/0.png has no .* in ROOT/trainA\.$",
+    ),
     ({"trainAB": 0}, {}, r"^ROOT/trainA has no picture \(JPEG"),
-    ({"trainAB": 1, "testAB": 1}, {"testB": None}, r"^ROOT/testB is missing\.$"),
+    (
+        {"trainAB": 1, "testAB": 1},
+        {"testB": None},
+        r"^ROOT/testA/0.png has no .* in ROOT/testB\.$",
+    ),
     ({"train": 1, "trainAB": 1}, {}, "^ROOT has both train/ .* and trainA/"),
     (
         {"trainAB": 3},

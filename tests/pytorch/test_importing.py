@@ -29,7 +29,7 @@ from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.commands.pytorch_import import files_of
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
-from cyclegan_tf.data.picture_files import write_png
+from cyclegan_tf.data.folders import write_png
 from cyclegan_tf.exporting.export import carry_out
 from cyclegan_tf.exporting.request import Request
 from cyclegan_tf.files import machine

@@ -4,6 +4,7 @@ import concurrent.futures
 import pathlib
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import tensorflow as tf
 from helpers.dataset_folders import picture, read_all, truncated_jpeg
 from PIL import Image
 
-from cyclegan_tf.data import datasets, images, memory, paired
-from cyclegan_tf.data.input_pipeline import names_of_step, training_batches
-from cyclegan_tf.data.unreadable import with_our_errors, with_stand_ins
+from cyclegan_tf.data import datasets, images, paired, reader
+from cyclegan_tf.data.pipeline import names_of_step, training_batches, with_user_errors
+from cyclegan_tf.data.reader import with_stand_ins
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.validation import UserError
 
@@ -101,12 +102,14 @@ def test_picture_that_becomes_smaller_than_the_crop_is_replaced_till_it_comes_ba
 def test_pictures_in_memory_need_no_files_and_others_tell_that_none_is_left(
     folder, from_folder, capsys
 ):
-    kept = [from_folder(cache=cache).train_x for cache in ("memory", "encoded")]
+    kept = [from_folder(load_size=size).train_x for size in (36, 0)]
     train_x = from_folder(cache="none").train_x
     expected = read_all(train_x)
     shutil.rmtree(folder / "trainA")
-    for held in kept:
-        np.testing.assert_array_equal(read_all(held), expected)
+    np.testing.assert_array_equal(read_all(kept[0]), expected)
+    # Pictures of unknown sizes are encoded.
+    whole = [images.resize(picture, 36) for picture in read_all(kept[1])]
+    np.testing.assert_array_equal(whole, expected)
     assert capsys.readouterr().err == ""
     told = (
         rf"^None of the 4 pictures in {folder} trainA can be read any more\. "
@@ -116,7 +119,7 @@ def test_pictures_in_memory_need_no_files_and_others_tell_that_none_is_left(
         train_x.read(2)
 
 
-@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("cache", ["auto", "none"])
 def test_test_pictures_are_replaced_too(folder, from_folder, cache, capsys):
     shutil.rmtree(folder / "testA")
     data = from_folder(cache=cache)
@@ -145,6 +148,27 @@ def test_threads_name_a_lost_picture_once(capsys):
     assert capsys.readouterr().err == told
 
 
+def test_few_pictures_are_decoded_at_once_at_first_and_later():
+    running, most, lock = 0, 0, threading.Lock()
+
+    def load(name, item) -> np.ndarray:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return np.zeros((1, 1, 3), np.uint8)
+
+    items = {str(i): b"" for i in range(100)}
+    domain = reader.read_all(items, load, "here", keep="none")
+    assert 1 < most <= reader.MAX_AT_ONCE
+    with concurrent.futures.ThreadPoolExecutor(40) as pool:
+        list(pool.map(domain.read, range(100)))
+    assert 1 < most <= reader.MAX_AT_ONCE
+
+
 # --- Training
 
 
@@ -153,7 +177,7 @@ def test_batches_go_on_without_lost_pictures(config, tmp_path, strategy, capfd):
     for name in ("trainA/1.png", "trainB/102.png", "trainB/103.png"):
         (tmp_path / name).unlink()
     stand_in = {1: 2, 102: 104, 103: 104}
-    steps = with_our_errors(training_batches(data, config, strategy, 0, 12))
+    steps = with_user_errors(training_batches(data, config, strategy, 0, 12))
     for step, batch in enumerate(steps):
         parts = [p for s in batch for p in strategy.experimental_local_results(s)]
         levels = [level for part in parts for level in levels_of(part)]
@@ -171,13 +195,13 @@ def test_batches_end_with_our_error_when_no_picture_is_left(config, tmp_path, st
     shutil.rmtree(tmp_path / "trainB")
     told = r"^None of the 5 pictures in \S+ trainB can be read any more\. 10\d.png in "
     with pytest.raises(UserError, match=told) as error:
-        list(with_our_errors(training_batches(data, config, strategy, 0, 12)))
+        list(with_user_errors(training_batches(data, config, strategy, 0, 12)))
     assert "\n" not in str(error.value)
     # Other errors of TensorFlow are left alone.
     small = datasets.Domain(["small"], lambda i: np.zeros((8, 8, 3), np.uint8))
     spoilt = datasets.UnpairedData(small, small, small, small)
     with pytest.raises(tf.errors.InvalidArgumentError):
-        list(with_our_errors(training_batches(spoilt, config, strategy, 0, 2)))
+        list(with_user_errors(training_batches(spoilt, config, strategy, 0, 2)))
 
 
 # --- Pairs
@@ -186,7 +210,7 @@ def test_batches_end_with_our_error_when_no_picture_is_left(config, tmp_path, st
 def test_pairs_are_replaced_as_pairs_until_none_is_left(tmp_path, monkeypatch, capfd):
     write_even(tmp_path / "trainA", range(3), side=12)
     write_even(tmp_path / "trainB", range(3), side=12)
-    monkeypatch.setattr(memory, "fits", lambda number: False)
+    monkeypatch.setattr(reader, "fits", lambda number: False)
     sizes = {"image_size": 8, "load_size": 12, "num_downs": 3}
     options = Pix2Pix(dataset=str(tmp_path), discriminator_layers=1, **sizes)
     data = paired.load(options)

@@ -8,8 +8,8 @@ import pytest
 from helpers.dataset_folders import fill
 from PIL import Image
 
-from cyclegan_tf.data import datasets, fingerprint, paired
-from cyclegan_tf.data.fingerprint import check_unchanged
+from cyclegan_tf.data import dataset_record, datasets, paired
+from cyclegan_tf.data.dataset_record import check_unchanged
 from cyclegan_tf.options import Pix2Pix
 from cyclegan_tf.run_directory import DATA_FILE, load_config
 from cyclegan_tf.training.train import train
@@ -44,7 +44,7 @@ def test_changes_are_named(folder, tiny, tmp_path):
     def told(data) -> str:
         return check_unchanged(tmp_path, sizes(data, tiny), allowed=True)
 
-    fingerprint.save(tmp_path, sizes(folder, tiny))
+    dataset_record.save(tmp_path, sizes(folder, tiny))
     assert told(folder) == ""
     moved = tmp_path / "moved"
     shutil.move(folder, moved)
@@ -59,17 +59,20 @@ def test_changes_are_named(folder, tiny, tmp_path):
     (moved / "testB").mkdir()
     shutil.copy(moved / "trainB/01.png", moved / "testB/a.png")
     assert told(moved) == (
-        "testB: 1 new (a.png); trainA: 5 gone (00.png, 01.png, 02.png and 2 more); "
-        "trainB: 1 new (new.png), 2 of another size (00.png, 03.png)"
+        "5 gone (trainA/00.png, trainA/01.png, trainA/02.png and 2 more); "
+        "2 new (testB/a.png, trainB/new.png); "
+        "2 with another size (trainB/00.png, trainB/03.png)"
     )
-    with pytest.raises(UserError, match="5 gone .* --allow_changed_data to go on"):
+    with pytest.raises(UserError, match="5 gone .* --allow_changed_data"):
         check_unchanged(tmp_path, sizes(moved, tiny), allowed=False)
 
 
 def test_damaged_record_is_told(tmp_path):
     for content in ("", "[1]", '{"trainA": 3}', "\x00"):
         (tmp_path / DATA_FILE).write_text(content)
-        with pytest.raises(UserError, match="--allow_changed_data makes it anew"):
+        with pytest.raises(
+            UserError, match="data.json can't be read.*--allow_changed_data"
+        ):
             check_unchanged(tmp_path, {"trainA": {"a.png": 1}}, allowed=False)
         told = check_unchanged(tmp_path, {"trainA": {}}, allowed=True)
         assert "can't be read" in told
@@ -97,12 +100,12 @@ def test_run_goes_on_with_the_same_pictures_alone(
     (folder / "trainB/05.png").unlink()
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
     further = dataclasses.replace(config, max_steps=2)
-    with pytest.raises(UserError, match=r"trainB: 1 gone \(05.png\)"):
+    with pytest.raises(UserError, match=r"1 gone \(trainB/05.png\)"):
         train(further)
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
     capsys.readouterr()
     train(dataclasses.replace(further, allow_changed_data=True))
-    assert "has changed (trainB: 1 gone (05.png))" in capsys.readouterr().out
+    assert "has changed (1 gone (trainB/05.png))" in capsys.readouterr().out
     assert load_config(tmp_path / "run").allow_changed_data is False
     record = (tmp_path / "run" / DATA_FILE).read_bytes()
     (tmp_path / "run" / DATA_FILE).unlink()  # As of a version before.

@@ -8,8 +8,8 @@ import pytest
 from helpers.encoded_pictures import noise
 from PIL import Image
 
-from cyclegan_tf.data import picture_files
-from cyclegan_tf.data.picture_files import find, pictures_below, target_names, write_png
+from cyclegan_tf.data import folders
+from cyclegan_tf.data.folders import find, pictures_below, target_names, write_png
 from cyclegan_tf.validation import UserError
 
 
@@ -85,17 +85,17 @@ def test_output_inside_the_input_is_not_searched_and_above_it_hides_nothing(tmp_
 def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
     names = ["a.jpg", "b.webp", "c.TIFF", "x/d.tif"]
     make(tmp_path / "in", *names, ".hidden", "x/.DS_Store")
-    assert list(pictures_below(tmp_path / "in", tell=True)) == names
+    assert list(pictures_below(tmp_path / "in", report=True)) == names
     assert capsys.readouterr().err == ""
     make(tmp_path / "in", "a.heic", "x/B.HEIC", "notes.txt", "LICENSE")
     assert list(pictures_below(tmp_path / "in")) == names
     assert capsys.readouterr().err == ""
-    assert list(pictures_below(tmp_path / "in", tell=True)) == names
+    assert list(pictures_below(tmp_path / "in", report=True)) == names
     told = f"Left out of {tmp_path}/in, no pictures: "
     assert capsys.readouterr().err == f"{told}2 .heic, 1 without ending, 1 .txt.\n"
     # The error that none is found tells them.
     make(tmp_path / "none", "a.txt")
-    assert pictures_below(tmp_path / "none", tell=True) == {}
+    assert pictures_below(tmp_path / "none", report=True) == {}
     assert capsys.readouterr().err == ""
 
 
@@ -124,7 +124,7 @@ def test_input_is_not_written_over(tmp_path):
         )
     ):
         source = make(tmp_path / str(i), *names)
-        with pytest.raises(UserError, match=f"{written} is an input .*another --outp"):
+        with pytest.raises(UserError, match=f"{written} is an input.*--output"):
             find(source, source)
     with pytest.raises(UserError, match=r"a\.jpg\.png is an input"):
         find(source / "a.jpg.png", make(source))
@@ -146,10 +146,10 @@ def test_other_files_of_the_output_may_be_replaced_but_not_folders(tmp_path):
     make(tmp_path / "other", "a.png/mine.txt")
     make(tmp_path / "third", "sub")
     for output, told in (
-        ("other", r"other/a\.png is a folder; a PNG"),
-        ("out/a.png", r"out/a\.png is a file; a folder"),
-        ("out/a.png/below/it", r"out/a\.png is a file; a folder"),
-        ("third", "third/sub is a file; a folder"),
+        ("other", r"other/a\.png is a folder"),
+        ("out/a.png", r"out/a\.png is a file"),
+        ("out/a.png/below/it", r"out/a\.png is a file"),
+        ("third", "third/sub is a file"),
     ):
         with pytest.raises(UserError, match=told):
             find(source, tmp_path / output)
@@ -185,7 +185,7 @@ def test_write_that_fails_leaves_the_old_file_alone(
         pathlib.Path(path).write_text("half a picture")
         raise raised
 
-    monkeypatch.setattr(picture_files.Image.Image, "save", save)
+    monkeypatch.setattr(folders.Image.Image, "save", save)
     with pytest.raises(expected or type(raised)) as told:
         write_png(noise(), make(tmp_path, "a.png") / "a.png")
     assert os.listdir(tmp_path) == ["a.png"]

@@ -7,12 +7,10 @@ import tensorflow as tf
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.data.input_pipeline import (
+from cyclegan_tf.data.pipeline import (
     augment,
     names_of_step,
     picture_index,
-    random_crop,
-    random_flip,
     steps_per_epoch,
     training_batches,
 )
@@ -252,27 +250,16 @@ def assert_windows(crops: np.ndarray) -> None:
 
 
 def test_crop_is_a_window_and_reaches_every_offset_about_equally():
-    crops = for_seeds(lambda s: random_crop(WHOLE, 6, s))
+    crops = for_seeds(lambda s: augment(WHOLE, 6, False, s))
     assert_windows(crops)
     places, counts = np.unique([corner(c) for c in crops], axis=0, return_counts=True)
     every = [(top, left) for top in range(4) for left in range(7)]
     np.testing.assert_array_equal(places, every)
     # 400 draws over 28 places: 14.3 each, 3.7 standard deviation.
     assert counts.min() >= 3 and counts.max() <= 29
-    square = WHOLE[:, :9]
-    whole = random_crop(square, 9, tf.constant((1, 2)))
+    square = tf.constant(WHOLE[:, :9])
+    whole = augment(square, 9, False, tf.constant((1, 2)))
     np.testing.assert_array_equal(whole, square)
-
-
-def test_flip_mirrors_left_and_right_half_of_the_time():
-    flipped = 0
-    for image in for_seeds(lambda s: random_flip(WHOLE, s)):
-        is_flipped = image[0, 0, 0] != WHOLE[0, 0, 0]
-        expected = WHOLE[:, ::-1] if is_flipped else WHOLE
-        np.testing.assert_array_equal(image, expected)
-        flipped += is_flipped
-    # 400 draws at 0.5: 200, standard deviation 10.
-    assert 160 <= flipped <= 240
 
 
 def test_augment_is_a_crop_or_its_mirror_image_whatever_the_place():

@@ -1,0 +1,143 @@
+"""Picture files in folders: those to read or translate, and the PNGs to write."""
+
+import collections
+import os
+import pathlib
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cyclegan_tf.data import images
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.validation import UserError
+
+
+class PictureFile(NamedTuple):
+    """The name of a picture in messages, its file, and the PNG to write."""
+
+    name: str
+    source: pathlib.Path
+    target: pathlib.Path
+
+
+def pictures_below(folder: pathlib.Path, report=False) -> dict[str, pathlib.Path]:
+    """Picture files and broken links below a folder, by their path in it, sorted.
+
+    With `report` it prints on stderr how many files of other types it leaves out.
+    """
+    found, others = _scan(folder)
+    if report and found and others:
+        text = f"Left out of {folder}, no pictures: {_counts(others)}."
+        print(text, file=sys.stderr)
+    return found
+
+
+def no_picture(folder: pathlib.Path) -> UserError:
+    """The error for a folder without pictures; it counts the other files."""
+    _, others = _scan(folder)
+    left_out = f" Left out: {_counts(others)}." if others else ""
+    return UserError(f"{folder} has no picture ({images.FORMAT_NAMES}).{left_out}")
+
+
+def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
+    found, others = {}, collections.Counter()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        # Dot files and folders are no data, such as ._horse.jpg and .thumbnails/.
+        hidden = any(part.startswith(".") for part in name.parts)
+        broken = path.is_symlink() and not path.exists()
+        if hidden or not (path.is_file() or broken):
+            continue
+        ending = path.suffix.lower()
+        if ending in images.ENDINGS:
+            found[str(name)] = path
+        else:
+            others[ending or "without ending"] += 1
+    return found, others
+
+
+def _counts(others: collections.Counter) -> str:
+    counts = ", ".join(f"{n} {ending}" for ending, n in others.most_common(8))
+    return counts + (" and others" if len(others) > 8 else "")
+
+
+def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
+    """Finds pictures to translate, in the order of their paths.
+
+    Args:
+      source: A picture, whatever its ending, or a folder. Files below `output` are
+        left out: they are translations of an earlier call.
+      output: The folder to write to.
+
+    Raises:
+      UserError: there is no picture, or a PNG would replace an input or a folder.
+    """
+    if os.path.isfile(source):
+        found = {source.name: source}
+    elif os.path.isdir(source):
+        found = pictures_below(source, report=True)
+        below = output.resolve()
+        if source.resolve() in below.parents:
+            found = {n: p for n, p in found.items() if below not in p.resolve().parents}
+    else:
+        raise UserError(f"No such file or folder: {source}.")
+    if not found:
+        raise no_picture(source)
+    targets = target_names(list(found))
+    files = [PictureFile(name, found[name], output / targets[name]) for name in found]
+    _check_targets(files)
+    return files
+
+
+def target_names(names: list[str]) -> dict[str, str]:
+    """Names PNGs: `a.png` for `a.jpg`, but `a.jpg.png` where two names would clash.
+
+    Ignores letter case, as the disks of macOS and Windows do.
+    """
+    targets = {name: str(pathlib.PurePath(name).with_suffix(".png")) for name in names}
+    clashing = set(names)
+    while clashing:
+        number = collections.Counter(target.lower() for target in targets.values())
+        # A longer name may clash with another one, which then gets longer too.
+        clashing = {
+            name
+            for name, target in targets.items()
+            if number[target.lower()] > 1 and target != f"{name}.png"
+        }
+        targets |= {name: f"{name}.png" for name in clashing}
+    return targets
+
+
+def _check_targets(files: list[PictureFile]) -> None:
+    """Refuses to replace an input, by whatever path, or a folder."""
+    inputs = {_identity(f.source) for f in files if os.path.exists(f.source)}
+    for target in (file.target for file in files):
+        there = next(p for p in target.parents if os.path.exists(p))
+        if not os.path.isdir(there):
+            raise UserError(f"{there} is a file, but must be a folder for PNGs.")
+        if os.path.isdir(target):
+            raise UserError(f"{target} is a folder, but must be a PNG.")
+        if os.path.exists(target) and _identity(target) in inputs:
+            raise UserError(f"{target} is an input. Choose another --output.")
+
+
+def _identity(path: pathlib.Path) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def write_png(picture: np.ndarray, path: pathlib.Path) -> None:
+    """Writes uint8 [height, width, 3] as a PNG, whole or not at all, and its folders.
+
+    Raises:
+      UserError: the file can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path} can't be written: {reason}.") from error

@@ -1,0 +1,206 @@
+"""The one reader of pictures: in threads, once each, then from memory or their files.
+
+It names pictures that can't be read, and skips them or replaces them by the next one.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from cyclegan_tf.data import images
+from cyclegan_tf.data.dataset_record import size_of
+from cyclegan_tf.messages import progress_bar, warn
+from cyclegan_tf.validation import UserError
+
+# A large picture takes almost a gigabyte while it is decoded.
+MAX_AT_ONCE = 8
+MAX_BAD = 0.05
+_MAX_NAMED, _MAX_LISTED = 5, 50
+
+# An encoded picture, or its file, or the files of a pair.
+Item = bytes | pathlib.Path | tuple
+
+_decoding = threading.Semaphore(MAX_AT_ONCE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """Names of pictures, and their pixels, uint8 [height, width, channels]."""
+
+    names: Sequence[str]
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.names)
+
+
+def read_all(
+    items: Mapping[str, Item],
+    load: Callable[[str, Item], np.ndarray],
+    where: str,
+    keep: str,
+) -> Domain:
+    """Reads all pictures once; at most MAX_AT_ONCE at a time, now and later.
+
+    Args:
+      items: Encoded pictures, or their paths, by name.
+      load: From a name and an item to a picture. It raises `ImageError` for a bad
+        picture, and `UserError` for one that ends the reading.
+      where: The place of the pictures, for messages.
+      keep: What stays in memory: "decoded" or "encoded" pictures, or "none".
+
+    Returns:
+      The good pictures (see `with_stand_ins`).
+
+    Raises:
+      UserError: `load` raised it, or more than MAX_BAD of the pictures are bad.
+    """
+
+    def read(name: str, item) -> np.ndarray:
+        with _decoding:
+            return load(name, item)
+
+    def attempt(name: str):
+        """What to keep of a picture, or why it can't be read."""
+        item = items[name]
+        try:
+            if keep == "encoded" and not isinstance(item, bytes):
+                item = images.file_bytes(item)
+            picture = read(name, item)
+        except images.ImageError as error:
+            return str(error)
+        return picture if keep == "decoded" else item
+
+    with concurrent.futures.ThreadPoolExecutor(MAX_AT_ONCE) as pool:
+        progress = progress_bar(
+            pool.map(attempt, items),
+            total=len(items),
+            desc=f"Reading {where}",
+            unit="picture",
+            leave=False,
+            delay=2,
+        )
+        results = dict(zip(items, progress, strict=True))
+    reasons = {n: result for n, result in results.items() if isinstance(result, str)}
+    report_bad(reasons, len(items), f" in {where}", MAX_BAD)
+    names = [name for name in results if name not in reasons]
+    kept = [results[name] for name in names]
+    if keep == "decoded":
+        return Domain(names, kept.__getitem__)
+    return Domain(
+        names, with_stand_ins(names, lambda i: read(names[i], kept[i]), where)
+    )
+
+
+# --- Memory
+
+
+def choose_keep(cache: str, items: Collection[Item], load_size: int) -> str:
+    """Chooses what `read_all` keeps of training pictures.
+
+    `auto`: decoded pictures if they fit in a quarter of free memory, otherwise encoded
+    ones if those fit, otherwise none. With `load_size` 0 decoded sizes are unknown.
+    """
+    if cache == "none":
+        return "none"
+    if load_size and fits(len(items) * load_size**2 * 3):
+        return "decoded"
+    return "encoded" if fits(sum(size_of(item) or 0 for item in items)) else "none"
+
+
+def fits(num_bytes: int) -> bool:
+    """Whether so many bytes fit in a quarter of free memory."""
+    return num_bytes < _free_memory() / 4
+
+
+def _free_memory() -> int:
+    """Bytes that this machine and container have left, about; 0 if unknown."""
+    if not hasattr(os, "sysconf"):
+        return 0
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError):
+        text = pathlib.Path("/proc/meminfo").read_text()
+        limits += [1024 * int(n) for n in re.findall(r"MemAvailable: +(\d+)", text)]
+    with contextlib.suppress(OSError, ValueError):  # It may say "max".
+        limits.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits)
+
+
+# --- Bad pictures
+
+
+def report_bad(
+    reasons: Mapping[str, str], total: int, where: str = "", most: float = 1.0
+) -> None:
+    """Lists bad pictures and their reasons on stderr.
+
+    Args:
+      reasons: Why pictures can't be read, by name.
+      total: The number of pictures, good or bad.
+      where: The place of the pictures, such as " in horses".
+      most: The fraction of pictures that may be bad.
+
+    Raises:
+      UserError: more pictures are bad, or all of them.
+    """
+    if not reasons:
+        return
+    number = len(reasons)
+    more = f" and {number - _MAX_NAMED} more" if number > _MAX_NAMED else ""
+    names = ", ".join(list(reasons)[:_MAX_NAMED]) + more
+    line = f"{number} of {total} pictures{where} can't be read: {names}."
+    lines = [f"{name}: {reason}" for name, reason in reasons.items()]
+    if number == total or number > most * total:
+        rule = f" At most {most:.0%} may be damaged." if most < 1 else ""
+        raise UserError(f"{line}{rule} {lines[0]}.")
+    warn(f"Skipped: {line}")
+    for reason in lines[:_MAX_LISTED]:
+        warn(f"  {reason}")
+    if number > _MAX_LISTED:
+        warn(f"  and {number - _MAX_LISTED} more")
+
+
+def with_stand_ins(
+    names: Sequence[str], read: Callable[[int], np.ndarray], where: str
+) -> Callable[[int], np.ndarray]:
+    """Replaces a picture that can't be read any more by the next one.
+
+    Names each lost picture on stderr, once. `read` may raise `ImageError`, or a
+    `UserError` that names the picture. The new function raises a `UserError` if no
+    picture is left. Thread-safe.
+    """
+    lost, lock = set(), threading.Lock()
+
+    def warn_once(problems: Mapping[int, str], stand_in: int) -> None:
+        with lock:
+            for i in problems:
+                if i not in lost:
+                    warn(f"Warning: {problems[i]} {names[stand_in]} stands in for it.")
+            lost.update(problems)
+
+    def first_readable(index: int) -> np.ndarray:
+        problems = {}
+        for i in (*range(index, len(names)), *range(index)):
+            try:
+                picture = read(i)
+            except images.ImageError as error:
+                problems[i] = f"{names[i]} in {where} can't be read: {error}."
+            except UserError as error:
+                problems[i] = str(error)
+            else:
+                warn_once(problems, i)
+                return picture
+        raise UserError(
+            f"None of the {len(names)} pictures in {where} can be read any more. "
+            f"{problems[index]}"
+        )
+
+    return first_readable
