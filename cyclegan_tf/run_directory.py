@@ -113,7 +113,7 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
     Raises:
       UserError: there is no run, or it has no such checkpoint.
     """
-    load_config(run_dir)
+    load_options(run_dir)
     best, steps = best_checkpoint(run_dir), checkpoint_steps(run_dir)
     if checkpoint == "latest":
         if not steps:

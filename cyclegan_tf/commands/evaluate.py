@@ -187,7 +187,7 @@ def _extractor(values: flags.FlagValues):
 def _of_run(values: flags.FlagValues) -> tuple:
     """The evaluator of a run's data set, and what its generators make of it."""
     from cyclegan_tf.data import datasets
-    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.exporting import load
     from cyclegan_tf.quality import folders, pictures, protocol
     from cyclegan_tf.training.checkpoint_files import networks_in
 
@@ -200,7 +200,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
         # An imported run may have one direction only.
         held = networks_in(checkpoint)
         return checkpoint, {
-            direction: translators.of_run(values.run_dir, name, checkpoint)
+            direction: load.of_run(values.run_dir, name, checkpoint)
             for direction, name in DIRECTIONS.items()
             if name in held
         }
@@ -210,7 +210,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
     if values.model:
         path = pathlib.Path(os.path.expanduser(values.model))
-        generators[values.direction] = translators.of_model(path)
+        generators[values.direction] = load.of_model(path)
         directions = (values.direction,)
         about["model"] = values.model
     data = datasets.load(config)
@@ -234,7 +234,7 @@ def _of_run(values: flags.FlagValues) -> tuple:
 def _of_folders(values: flags.FlagValues) -> tuple:
     """The evaluator of some folders, and the pictures that lie there."""
     from cyclegan_tf.data import datasets
-    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.exporting import load
     from cyclegan_tf.quality import folders, pictures, protocol
 
     real = folders.of_folder(values.real, "real")
@@ -265,7 +265,7 @@ def _of_folders(values: flags.FlagValues) -> tuple:
     if values.model:
         path = pathlib.Path(os.path.expanduser(values.model))
         made = pictures.translations(
-            "A2B", some(inputs), translators.of_model(path), truth=some(truth)
+            "A2B", some(inputs), load.of_model(path), truth=some(truth)
         )
     else:
         made = pictures.Translations(

@@ -6,18 +6,18 @@ from cyclegan_tf.commands import program
 from cyclegan_tf.exporting.serving_client import translate_file
 from cyclegan_tf.validation import UserError
 
-SUMMARY = "Has TF Serving translate a picture, and writes the result as a PNG."
+FLAGS = ("server", "model", "version", "timeout_seconds")
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags."""
+    """Defines the flags."""
     text = "HOST:PORT (gRPC, usually 8500) or http://HOST:PORT (REST, usually 8501)"
     flags.DEFINE_string("server", "", text, flag_values=values)
     flags.DEFINE_string(
         "model", "horse2zebra_A2B", "name of the served model", flag_values=values
     )
     flags.DEFINE_integer(
-        "version", None, "the newest if left out", 0, 2**63 - 1, flag_values=values
+        "version", None, "empty: the newest", 0, 2**63 - 1, flag_values=values
     )
     flags.DEFINE_integer(
         "timeout_seconds", 60, "how long to wait", 1, 86400, flag_values=values
@@ -25,10 +25,10 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     usage = f"{called} --server HOST:PORT INPUT OUTPUT.png"
-    names = ("server", "model", "version", "timeout_seconds")
-    return program.help_of_flags(usage, SUMMARY, names)
+    summary = "Translates a picture by TF Serving, and writes the result as a PNG."
+    return program.help_of_flags(usage, summary, FLAGS)
 
 
 def main(arguments: list[str]) -> None:

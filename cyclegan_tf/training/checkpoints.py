@@ -212,11 +212,23 @@ def take_over(
     """
 
     def read(path: str) -> str:
-        weights = {name: named_weights(network) for name, network in networks.items()}
-        _restore(path, weights)
+        restore_networks(path, networks)
         return path
 
     return read_newest(run_dir, read, option)
+
+
+def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
+    """Gives networks the weights of the same names in a checkpoint.
+
+    Args:
+      path: The checkpoint's path prefix.
+      networks: By name.
+
+    Raises:
+      UserError: the checkpoint is damaged or does not match.
+    """
+    _restore(path, {name: named_weights(network) for name, network in networks.items()})
 
 
 def load_network(

@@ -16,7 +16,7 @@ from helpers.quality_samples import COLOURS, array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
-from cyclegan_tf.exporting import translators
+from cyclegan_tf.exporting import load as loading
 from cyclegan_tf.networks import features
 from cyclegan_tf.quality import protocol, report
 from cyclegan_tf.run_directory import load_config
@@ -83,7 +83,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "write_page", write_page)
     monkeypatch.setattr(
-        translators, "of_run", lambda *arguments: lambda pictures: 255 - pictures
+        loading, "of_run", lambda *arguments: lambda pictures: 255 - pictures
     )
 
 

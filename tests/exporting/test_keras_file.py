@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import tflite_samples as samples
 
-from cyclegan_tf.exporting.formats import portable
+from cyclegan_tf.exporting.keras_file import portable
 from cyclegan_tf.exporting.tflite import lean_generator
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.layers import LinearOutput, ReflectionPadding2D
