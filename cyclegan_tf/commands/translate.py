@@ -21,7 +21,7 @@ from cyclegan_tf.validation import UserError, check_choice
 SUMMARY = (
     "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
     "any size. PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become "
-    "one, their endings are kept, as in a.jpg.png. No input is ever written over."
+    "one, they keep their endings, as in a.jpg.png. No input is ever overwritten."
 )
 
 FLAGS = {
@@ -146,12 +146,11 @@ def translate_files(
 
     with bar:
         for batch in in_batches(read(), batch_size):
-            for (file, picture), made in zip(
-                batch, _translated(translator, batch), strict=True
-            ):
+            results = _translated(translator, batch)
+            for (file, picture), result in zip(batch, results, strict=True):
                 if compare:
-                    made = images.tile([picture[np.newaxis], made[np.newaxis]])
-                picture_files.write_png(made, file.target)
+                    result = images.tile([picture[np.newaxis], result[np.newaxis]])
+                picture_files.write_png(result, file.target)
                 bar.update()
     return reasons
 
@@ -178,16 +177,16 @@ def _translated(translator, batch: list) -> np.ndarray:
     pictures = np.stack([picture for _, picture in batch])
     name, (height, width) = batch[0][0].name, pictures.shape[1:3]
     try:
-        made = translator(pictures)
+        results = translator(pictures)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(
             f"{name} can't be translated at {width}x{height} pixels in a batch of "
             f"{len(batch)} (see --max_side, --batch_size): {reason}"
         ) from error
-    if made.shape != pictures.shape:
+    if results.shape != pictures.shape:
         raise UserError(f"The model gives another size than that of {name}.")
-    return made
+    return results
 
 
 def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:

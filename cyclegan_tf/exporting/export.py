@@ -39,8 +39,8 @@ def export(run_dir: str | os.PathLike, **options) -> list[dict]:
     Returns:
       A row for each file: `path` in the folder of exports, `kind`, `direction`,
       `bytes`, `max_error` and `mean_error` on [-1, 1], `psnr` in decibels (None if
-      exact), `milliseconds` per picture. TFLite files of pictures have `input` and
-      `output` besides, as `TFLiteGenerator.tensors` gives them.
+      exact), `milliseconds` per picture. TFLite files of pictures also have `input` and
+      `output`, see `TFLiteGenerator.tensors`.
 
     Raises:
       UserError: the run or an option can't be used, a file can't be written, or one
@@ -57,7 +57,11 @@ def export_run(export: ExportOptions) -> list[dict]:
     output = pathlib.Path(
         os.path.expanduser(export.output or f"{export.run_dir}/{EXPORT_FOLDER}")
     )
+    source = "digits"
     if run.model in TRANSLATORS:
+        source = f"test pictures of {run.dataset}"
+        if export.pictures:
+            source = "pictures of a folder"
         _check_sizes(export.tflite_sizes, exportables.size_multiple(run))
     checkpoint, generators = exportables.load_generators(export)
     name = export.name or model_card.model_name(getattr(run, "dataset", run.model))
@@ -83,7 +87,7 @@ def export_run(export: ExportOptions) -> list[dict]:
         if failures:
             raise UserError("Not exported. " + "; ".join(failures) + ".")
         number = min(len(outputs) for _, outputs in references.values())
-        about["verified_on"] = f"{number} {_verified_on(export, run)}"
+        about["verified_on"] = f"{number} {source}"
         about["parity"] = rows
         _write_records(about, folder)
         _put_in_place(folder, output)
@@ -124,14 +128,6 @@ def _metrics(run_dir: str, step: int) -> dict:
         if entry["step"] <= step:
             metrics |= {k: v for k, v in entry.items() if k not in _NOT_METRICS}
     return metrics
-
-
-def _verified_on(export: ExportOptions, run) -> str:
-    if run.model not in TRANSLATORS:
-        return "digits"
-    return (
-        "pictures of a folder" if export.pictures else f"test pictures of {run.dataset}"
-    )
 
 
 # --- Files of a generator

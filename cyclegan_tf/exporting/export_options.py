@@ -28,24 +28,9 @@ _FOR_PICTURES += ("num_calibration_pictures",)
 class ExportOptions:
     """What to export, and how.
 
-    Attributes:
-      run_dir: The run directory.
-      output: Folder of the exports; empty: `export` in the run directory.
-      formats: Some of `FORMATS`.
-      directions: Some of `DIRECTIONS`; empty: all that the run has.
-      version: Version number of the SavedModels; 0: the next one.
-      name: Name of the model; empty: after the data set, or after a model of digits.
-      tflite_types: Some of `TFLITE_TYPES`.
-      tflite_io: One of `TFLITE_IO`: type of the image in `dynamic_int8` and `int8`
-        files.
-      tflite_sizes: (height, width) of each file, or None for any size; empty: the
-        training size.
-      num_calibration_pictures: Training pictures that calibrate `int8` files.
-      pictures: Folder of pictures for calibration and verification; empty: the data
-        set of the run.
-      max_pixels: The serving signature refuses larger pictures.
-      licence: Licence for the model card.
-      checkpoint: `latest`, `best` (see `keep_best`) or a step.
+    The fields are the flags of `commands/export.py`, which describes them. Three have
+    other names: `directions`, `num_calibration_pictures`, and `tflite_sizes` with
+    (height, width) or None for any size.
 
     Raises:
       UserError: a value is not one of its choices, or out of range.

@@ -128,7 +128,7 @@ class Translator:
       multiple: The sides of its input must be multiples of this.
       size: (height, width) of its training pictures.
       pictures: uint8 test pictures [height, width, 3] of any sizes.
-      calibration: Gives training pictures.
+      calibration: Returns training pictures.
     """
 
     name: str
@@ -156,7 +156,7 @@ class Translator:
         return {"image_bytes": [tf.io.encode_png(picture).numpy()]}
 
     def tflite(self, kind: str, size: Size, export: ExportOptions) -> tuple:
-        """A TFLite file, and what its row tells besides."""
+        """A TFLite file, and further fields of its row."""
         calibration = []
         if kind == "int8":
             calibration = [
@@ -214,7 +214,7 @@ class DigitMaker:
         return inputs
 
     def tflite(self, kind: str, size: Size, export: ExportOptions) -> tuple:
-        """A TFLite file, and what its row tells besides."""
+        """A TFLite file, and further fields of its row."""
         inputs = self._inputs(_NUM_CALIBRATION_LATENTS)
         specs = [
             tf.TensorSpec([1, *value.shape[1:]], value.dtype, name=key)

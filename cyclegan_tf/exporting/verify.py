@@ -195,7 +195,7 @@ def _time(runners: list, inputs: Inputs) -> list[float]:
 
 
 def _size(path: pathlib.Path) -> int:
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
     return sum(file.stat().st_size for file in files)
 
 
