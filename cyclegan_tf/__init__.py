@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cyclegan_tf.config import Config
     from cyclegan_tf.exporting.export import export
-    from cyclegan_tf.exporting.translators import load
+    from cyclegan_tf.exporting.load import load
     from cyclegan_tf.models.cyclegan import CycleGAN
     from cyclegan_tf.presets import preset
     from cyclegan_tf.training.train import train
@@ -31,7 +31,7 @@ _MODULES = {
     "CycleGAN": "models.cyclegan",
     "UserError": "validation",
     "export": "exporting.export",
-    "load": "exporting.translators",
+    "load": "exporting.load",
     "preset": "presets",
     "train": "training.train",
 }

@@ -121,7 +121,7 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
     Raises:
       UserError: there is no run, or no such checkpoint.
     """
-    load_config(run_dir)
+    load_options(run_dir)
     best, steps = best_checkpoint(run_dir), checkpoint_steps(run_dir)
     if checkpoint == "latest" and not steps:
         raise UserError(f"{run_dir} has no checkpoint yet.")

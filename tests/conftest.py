@@ -39,8 +39,8 @@ from helpers.exporting_samples import (  # noqa: E402
 )
 
 from cyclegan_tf.data import digits  # noqa: E402
-from cyclegan_tf.exporting import export, formats, verification  # noqa: E402
-from cyclegan_tf.exporting.request import Request  # noqa: E402
+from cyclegan_tf.exporting import export, exportables, verify  # noqa: E402
+from cyclegan_tf.exporting.export_options import ExportOptions  # noqa: E402
 from cyclegan_tf.run_directory import save_config  # noqa: E402
 
 
@@ -157,10 +157,10 @@ def output(tmp_path):
 def request_of(model, output):
     """Makes a request of A2B as a Keras file, into `output`."""
 
-    def make(run=None, **fields) -> Request:
+    def make(run=None, **fields) -> ExportOptions:
         fields = {"directions": ("A2B",), "formats": ("keras",), **fields}
         fields = {"output": str(output), "num_calibration_pictures": 2, **fields}
-        return Request(str(run or model.config.run_dir), **fields)
+        return ExportOptions(str(run or model.config.run_dir), **fields)
 
     return make
 
@@ -170,11 +170,11 @@ def tried(monkeypatch):
     """Every file passes; gives the (plan, references, folder) of each export."""
     calls = []
 
-    def verify(plan, references, folder):
+    def passing(plan, references, folder):
         calls.append((plan, references, folder))
         return passes(plan, references, folder)
 
-    monkeypatch.setattr(verification, "verify", verify)
+    monkeypatch.setattr(verify, "verify", passing)
     return calls
 
 
@@ -182,15 +182,15 @@ def tried(monkeypatch):
 def light(tried, monkeypatch):
     """SavedModels are a file that names them, tried on one picture."""
 
-    def write(model, request, folder):
-        place = f"saved_model/{model.name}/{request.version}"
+    def write(model, options, version, folder):
+        place = f"saved_model/{model.name}/{version}"
         (folder / place).mkdir(parents=True)
         (folder / place / "saved_model.pb").write_text(model.name)
         path = f"{place}:translate"
         return [{"path": path, "kind": "translate", "sizes": [model.size]}]
 
-    monkeypatch.setitem(formats.WRITERS, "savedmodel", write)
-    monkeypatch.setattr(export, "_NUM_TEST_PICTURES", 1)
+    monkeypatch.setitem(export.WRITERS, "savedmodel", write)
+    monkeypatch.setattr(exportables, "NUM_TEST_PICTURES", 1)
     return tried
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 import cyclegan_tf as cg
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import DRAWN_DATASETS, TFDS_CONFIGS, Config
-from cyclegan_tf.exporting import records, tflite
+from cyclegan_tf.exporting import model_card, tflite
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.options import OPTIONS
 from cyclegan_tf.presets import PRESETS
@@ -196,7 +196,7 @@ def test_phone_examples_fit_their_file():
     small = resnet(num_filters=4, num_blocks=1)
     file = tflite.convert(small, 4, "dynamic_int8", (side, side))
     interpreter = tf.lite.Interpreter(model_content=file)
-    name = f"{records.model_name(Config().dataset)}_A2B_dynamic_int8"
+    name = f"{model_card.model_name(Config().dataset)}_A2B_dynamic_int8"
     for language, sides, channels in (
         ("kotlin", "SIDE", "CHANNELS"),
         ("swift", "side", "channels"),

@@ -7,13 +7,7 @@ import tempfile
 import pytest
 from helpers.processes import running
 
-from cyclegan_tf.files import (
-    machine,
-    remove_stale,
-    scratch,
-    staging,
-    written_whole,
-)
+from cyclegan_tf.files import machine, remove_stale, scratch, staging, written_whole
 
 OTHER = "0123abcd"
 assert machine() != OTHER

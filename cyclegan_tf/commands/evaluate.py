@@ -176,7 +176,7 @@ def _evaluator_options(values: flags.FlagValues) -> tuple:
 def _prepare_run(values: flags.FlagValues) -> tuple:
     """Evaluator of a run's data set, its translated test pictures, and JSON keys."""
     from cyclegan_tf.data import datasets
-    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.exporting import load
     from cyclegan_tf.quality import translations
     from cyclegan_tf.quality.evaluator import make_evaluator
     from cyclegan_tf.training.checkpoints import networks_in
@@ -190,7 +190,7 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
         # An imported run may have one direction only.
         names = networks_in(checkpoint)
         return checkpoint, {
-            direction: translators.of_run(values.run_dir, name, checkpoint)
+            direction: load.of_run(values.run_dir, name, checkpoint)
             for direction, name in DIRECTIONS.items()
             if name in names
         }
@@ -200,7 +200,7 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
     if values.model:
         path = pathlib.Path(os.path.expanduser(values.model))
-        generators[values.direction] = translators.of_model(path)
+        generators[values.direction] = load.of_model(path)
         directions = (values.direction,)
         about["model"] = values.model
     data = datasets.load(config)
@@ -216,7 +216,7 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
 def _prepare_folders(values: flags.FlagValues) -> tuple:
     """Evaluator of folders, the pictures in them, and JSON keys."""
     from cyclegan_tf.data.datasets import resized
-    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.exporting import load
     from cyclegan_tf.quality import translations
     from cyclegan_tf.quality.evaluator import make_folder_evaluator
 
@@ -238,7 +238,7 @@ def _prepare_folders(values: flags.FlagValues) -> tuple:
         for domain in (sources, fakes, truth)
     )
     if values.model:
-        model = translators.of_model(pathlib.Path(os.path.expanduser(values.model)))
+        model = load.of_model(pathlib.Path(os.path.expanduser(values.model)))
         translated = translations.translate_pictures("A2B", sources, model, truth=truth)
     else:
         translated = translations.Translations("A2B", sources, outputs, truth=truth)

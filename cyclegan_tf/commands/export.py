@@ -1,6 +1,6 @@
-"""`export`: its flags, and the request that they make.
+"""`export`: its flags, and the options of an export from them.
 
-TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
+TensorFlow is imported where it is used, so that `--help` and a wrong flag answer at
 once.
 """
 
@@ -10,17 +10,14 @@ import re
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.config import Config
-from cyclegan_tf.exporting.request import (
+from cyclegan_tf.exporting.export_options import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
     TFLITE_TYPES,
-    Request,
+    ExportOptions,
     Size,
 )
 from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.run_directory import check_run, load_options
 from cyclegan_tf.validation import UserError
 
 # Default and text of each flag, by name.
@@ -30,11 +27,11 @@ FLAGS = {
     "formats": (",".join(FORMATS), "which of these to write"),
     "direction": (
         "",
-        "A2B translates X to Y, B2A Y to X; empty: both, or what an imported run has",
+        "A2B translates X to Y, B2A Y to X; empty: all that the run has",
     ),
     "output": ("", "folder of the exports; empty: RUN_DIR/export"),
-    "version": (0, "number of the SavedModels' version; 0: the next one"),
-    "name": ("", "name of the model; empty: the data set's"),
+    "version": (0, "version number of the SavedModels; 0: the next one"),
+    "name": ("", "name of the model; empty: after the data set or the model"),
     "tflite_types": (",".join(TFLITE_TYPES), "which TFLite files to write"),
     "tflite_size": (
         "",
@@ -43,94 +40,59 @@ FLAGS = {
     ),
     "tflite_io": (
         "uint8",
-        "what dynamic_int8 and int8 files take and give, uint8 or float32; the others "
-        "have float32",
+        "type of the image in dynamic_int8 and int8 files, uint8 or float32; the "
+        "others have float32",
     ),
-    "calibration_pictures": (
-        100,
-        "training pictures that set the scales of int8 and int16x8 files",
-    ),
+    "calibration_pictures": (100, "training pictures that calibrate int8 files"),
     "pictures": (
         "",
-        "folder of pictures to calibrate and verify on; empty: the run's data set",
+        "folder of pictures for calibration and verification; empty: the run's data "
+        "set",
     ),
     "max_pixels": (
         DEFAULT_MAX_PIXELS,
-        "larger pictures are refused by the server before they are decoded",
+        "the server refuses larger pictures before it decodes them",
     ),
-    "licence": ("not stated", "of the model, told in its card and files"),
+    "licence": ("not stated", "of the model, for its card"),
 }
 
-# Flags that mean something to what makes digits.
-_OF_DIGITS = ("run_dir", "formats", "output", "version", "name", "tflite_types")
-
 SUMMARY = (
-    "Writes the generators of a run as SavedModels for TF Serving, TFLite files for "
-    "phones and Keras files, and tries out each file before it is put in place."
+    "Writes the generators of a run (CycleGAN, pix2pix, dcgan, conditional) as "
+    "SavedModels for TF Serving, TFLite files for phones and Keras files, and verifies "
+    "each file before it is put in place."
 )
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     usage = f"{called} --run_dir RUN [--FLAG VALUE ...]"
     return program.help_of_flags(usage, SUMMARY, FLAGS)
 
 
 def main(arguments: list[str]) -> None:
-    """Makes a request of the flags, and exports it."""
+    """Exports what the flags name."""
     program.no_arguments(arguments)
-    request = from_flags(flags.FLAGS)
-    options = load_options(request.run_dir)
-    if options.model == Config.model:
-        check_run(request.run_dir, request.checkpoint)
-    else:
-        _check_flags(flags.FLAGS, options.model)
-    # Exports are compared in a CPU's arithmetic; a GPU that trains stays free.
+    export = from_flags(flags.FLAGS).for_run()
+    # A CPU's arithmetic is the reference; a GPU that trains stays free.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
-        from cyclegan_tf.exporting import export, generating, pairs
-    if options.model == Config.model:
-        export.carry_out(request)
-    elif options.model == Pix2Pix.model:
-        pairs.export_run(request, options)
-    else:
-        generating.export(request, options)
+        from cyclegan_tf.exporting.export import export_run
+    export_run(export)
 
 
-def _check_flags(values: flags.FlagValues, model: str) -> None:
-    """Refuses a flag that means nothing to a model beside CycleGAN."""
-    own = _OF_DIGITS
-    if model == Pix2Pix.model:
-        own = [name for name in FLAGS if name not in ("checkpoint", "direction")]
-    foreign = [name for name in FLAGS if values[name].present and name not in own]
-    if foreign:
-        raise UserError(
-            f"The export of a `{model}` has no `{foreign[0]}`; it has {', '.join(own)}."
-        )
-
-
-def from_flags(values: flags.FlagValues) -> Request:
-    """The request that parsed flags make.
+def from_flags(values: flags.FlagValues) -> ExportOptions:
+    """The options of an export from parsed flags.
 
     Raises:
       UserError: a value is not one of its choices, or out of range.
     """
-    return Request(
-        run_dir=values.run_dir,
-        checkpoint=values.checkpoint,
-        output=values.output,
-        formats=program.listed(values.formats),
-        directions=program.listed(values.direction),
-        version=values.version,
-        name=values.name,
-        tflite_types=program.listed(values.tflite_types),
-        tflite_io=values.tflite_io,
-        tflite_sizes=tuple(_size(text) for text in program.listed(values.tflite_size)),
-        num_calibration_pictures=values.calibration_pictures,
-        pictures=values.pictures,
-        max_pixels=values.max_pixels,
-        licence=values.licence,
-    )
+    fields = {name: values[name].value for name in FLAGS}
+    for name in ("formats", "direction", "tflite_types", "tflite_size"):
+        fields[name] = program.listed(fields[name])
+    fields["directions"] = fields.pop("direction")
+    fields["tflite_sizes"] = tuple(_size(text) for text in fields.pop("tflite_size"))
+    fields["num_calibration_pictures"] = fields.pop("calibration_pictures")
+    return ExportOptions(**fields)
 
 
 def _size(text: str) -> Size | None:

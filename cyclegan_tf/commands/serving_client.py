@@ -6,7 +6,7 @@ from cyclegan_tf.commands import program
 from cyclegan_tf.exporting.serving_client import translate_file
 from cyclegan_tf.validation import UserError
 
-SUMMARY = "Has TF Serving translate a picture, and writes the result as a PNG."
+SUMMARY = "Translates a picture by TF Serving, and writes the result as a PNG."
 
 FLAGS = {
     "server": (
@@ -20,7 +20,7 @@ FLAGS = {
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     usage = f"{called} --server HOST:PORT INPUT OUTPUT.png"
     return program.help_of_flags(usage, SUMMARY, FLAGS)
 

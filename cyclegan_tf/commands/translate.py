@@ -1,6 +1,6 @@
-"""`translate`: its flags, and picture files through a translator.
+"""`translate`: its flags, and the translation of picture files.
 
-TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
+TensorFlow is imported where it is used, so that `--help` and a wrong flag answer at
 once.
 """
 
@@ -21,7 +21,7 @@ from cyclegan_tf.validation import UserError, check_choice
 SUMMARY = (
     "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
     "any size. PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become "
-    "one, their endings are kept, as in a.jpg.png. No input is ever written over."
+    "one, they keep their endings, as in a.jpg.png. No input is ever overwritten."
 )
 
 FLAGS = {
@@ -31,7 +31,10 @@ FLAGS = {
         "",
         "instead of a run: a .tflite or .keras file, or the folder of a SavedModel",
     ),
-    "direction": ("A2B", "of a run's two, A2B (X to Y) or B2A; a model has but one"),
+    "direction": (
+        "",
+        "of a run: A2B (X to Y) or B2A; empty: A2B, or the only one of a pix2pix run",
+    ),
     "input": ("", "a picture, or a folder of pictures and folders"),
     "output": ("", "a folder to write to; below --input it is left out"),
     "max_side": (0, "pictures with a longer side are shrunk to it; 0: none are"),
@@ -41,24 +44,20 @@ FLAGS = {
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """The text of `--help`."""
     usage = f"""{called} --run_dir RUN --input PICTURES --output FOLDER
        {called} --model MODEL --input PICTURES --output FOLDER"""
     return program.help_of_flags(usage, SUMMARY, FLAGS)
 
 
 def main(arguments: list[str]) -> None:
-    """Translates what the flags ask for."""
+    """Translates what the flags name."""
     program.no_arguments(arguments)
     run(flags.FLAGS)
 
 
 def run(values: flags.FlagValues) -> None:
-    """Checks flags, paths and model, then translates, and tells what was done.
-
-    Raises:
-      UserError: one of them is wrong, a PNG can't be written, or no picture be read.
-    """
+    """Checks flags, paths and model, translates, and prints a summary."""
     check_flags(values)
     source, output, run_dir, model = (
         pathlib.Path(os.path.expanduser(values[name].value))
@@ -68,14 +67,16 @@ def run(values: flags.FlagValues) -> None:
         check_run(run_dir, values["checkpoint"].value)
     with without_native_messages():
         from cyclegan_tf.data import folders
-        from cyclegan_tf.exporting import translators
+        from cyclegan_tf.exporting import load
     files = folders.find(source, output)
     with without_native_messages():
         if values["model"].value:
-            translator = translators.of_model(model)
+            translator = load.of_model(model)
         else:
-            name = DIRECTIONS[values["direction"].value]
-            read = functools.partial(translators.of_run, run_dir, name)
+            names = load.translator_names(run_dir)
+            direction = values["direction"].value or next(iter(names))
+            check_choice("direction", direction, names)
+            read = functools.partial(load.of_run, run_dir, names[direction])
             translator = read_checkpoint(run_dir, read, values["checkpoint"].value)
     reasons = translate_files(
         files,
@@ -88,15 +89,16 @@ def run(values: flags.FlagValues) -> None:
 
 
 def check_flags(values: flags.FlagValues) -> None:
-    """Refuses values out of range, and flags that do not go together."""
+    """Refuses values out of range, and flags that do not fit together."""
     for name in ("input", "output"):
         if not values[name].value:
             raise UserError(f"--{name} must be given. See --help.")
     if bool(values["run_dir"].value) == bool(values["model"].value):
         raise UserError("Either --run_dir or --model must be given. See --help.")
-    if values["model"].value and values["direction"].present:
+    if values["model"].value and values["direction"].value:
         raise UserError("--direction is for --run_dir; a model has one direction.")
-    check_choice("direction", values["direction"].value, DIRECTIONS)
+    if values["direction"].value:
+        check_choice("direction", values["direction"].value, DIRECTIONS)
     for name, minimum in (("max_side", 0), ("batch_size", 1)):
         value = values[name].value
         if value < minimum:
@@ -111,18 +113,18 @@ def translate_files(
     Args:
       files: `PictureFile`s.
       translator: A `Translator`.
-      batch_size: The most pictures, all of one size, that it is given at once.
-      max_side: Pictures with a longer side are shrunk to it; 0 for none.
+      batch_size: The most pictures, all of one size, in a batch.
+      max_side: Pictures with a longer side are shrunk to it; 0: none are.
       compare: Write each picture beside its translation.
 
     Returns:
-      Why pictures can't be read, by their names.
+      Reasons why pictures can't be read, by the pictures' names.
 
     Raises:
       UserError: the model fails on a picture, or a PNG can't be written.
     """
     from cyclegan_tf.data import folders, images
-    from cyclegan_tf.exporting import translators
+    from cyclegan_tf.exporting.load import shrunk
 
     reasons = {}
     bar = progress_bar(total=len(files), unit="picture", delay=1, leave=False)
@@ -135,30 +137,23 @@ def translate_files(
                 reasons[file.name] = str(error)
                 bar.update()
             else:
-                yield file, translators.shrunk(picture, max_side)
+                yield file, shrunk(picture, max_side)
 
     with bar:
         for batch in in_batches(read(), batch_size):
-            for (file, picture), made in zip(
-                batch, _translated(translator, batch), strict=True
-            ):
+            results = _translated(translator, batch)
+            for (file, picture), result in zip(batch, results, strict=True):
                 if compare:
-                    made = images.tile([picture[np.newaxis], made[np.newaxis]])
-                folders.write_png(made, file.target)
+                    result = images.tile([picture[np.newaxis], result[np.newaxis]])
+                folders.write_png(result, file.target)
                 bar.update()
     return reasons
 
 
 def in_batches(pictures: Iterable, batch_size: int) -> Iterator[list]:
-    """Gathers pictures of one size.
+    """Gathers pairs of anything and a picture into lists with pictures of one size.
 
-    Args:
-      pictures: Pairs of anything and uint8 [height, width, 3].
-      batch_size: The most pairs in a batch. Four times as many wait in memory at most
-        for others of their size.
-
-    Yields:
-      Lists of the pairs.
+    At most four times `batch_size` wait in memory.
     """
     waiting = {}
     for thing, picture in pictures:
@@ -177,21 +172,25 @@ def _translated(translator, batch: list) -> np.ndarray:
     pictures = np.stack([picture for _, picture in batch])
     name, (height, width) = batch[0][0].name, pictures.shape[1:3]
     try:
-        made = translator(pictures)
+        results = translator(pictures)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(
             f"{name} can't be translated at {width}x{height} pixels in a batch of "
             f"{len(batch)} (see --max_side, --batch_size): {reason}"
         ) from error
-    if made.shape != pictures.shape:
+    if results.shape != pictures.shape:
         raise UserError(f"The model gives another size than that of {name}.")
-    return made
+    return results
 
 
 def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:
-    from cyclegan_tf.data import reader
+    from cyclegan_tf.data import unreadable
 
-    reader.report_bad(reasons, number)
+    if reasons:
+        line = unreadable.told(reasons, number)
+        if len(reasons) == number:
+            raise UserError(f"{line} {unreadable.first_reason(reasons)}")
+        unreadable.tell_skipped(line, reasons)
     number -= len(reasons)
     print(f"Translated {number} picture{'s' * (number != 1)} to {output}")

@@ -1,250 +1,200 @@
-"""Exports the generators of a run: written aside, tried out, then put in place.
+"""Exports the generators of a run, whatever its model.
 
-Nothing appears under its final name before a fresh process has run it and its outputs
-have passed the bars of `verification.py`.
+Files are written aside, verified in a fresh process, and then put in place. No file
+gets its final name before its outputs have passed the tolerances of `verify.py`.
 """
 
 import contextlib
-import dataclasses
-import functools
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 
-from cyclegan_tf.config import DIRECTIONS, Config
-from cyclegan_tf.data import datasets, images
-from cyclegan_tf.exporting import records, saved_model, verification
-from cyclegan_tf.exporting.formats import WRITERS, Model
-from cyclegan_tf.exporting.request import Request, Size
+from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.exporting import exportables, keras_file, model_card, saved_model
+from cyclegan_tf.exporting import verify as verification
+from cyclegan_tf.exporting.export_options import TRANSLATORS, ExportOptions, Size
 from cyclegan_tf.files import remove_if_empty, staging, written_whole
-from cyclegan_tf.networks.generators import translate
-from cyclegan_tf.run_directory import (
-    EXPORT_FOLDER,
-    LOG_FILE,
-    load_config,
-    read_checkpoint,
-)
-from cyclegan_tf.training import checkpoints
+from cyclegan_tf.run_directory import EXPORT_FOLDER, LOG_FILE, load_options
 from cyclegan_tf.training.reporting import MEASURES, read_log
 from cyclegan_tf.validation import UserError
 
-CYCLEGAN = "CycleGAN (arXiv 1703.10593)"
-_NUM_TEST_PICTURES = 8
-
-# What the log tells of the machine, not of the model.
+# Values in the log that describe the machine, not the model.
 _NOT_METRICS = ("step", *MEASURES)
 
 
 def export(run_dir: str | os.PathLike, **options) -> list[dict]:
-    """Exports the generators of a run.
+    """Exports the generators of a run: CycleGAN, pix2pix, `dcgan` or `conditional`.
 
         cg.export("runs/mine", formats=("savedmodel", "tflite"))
 
     Args:
       run_dir: The run directory.
-      **options: Fields of `exporting.request.Request`: `formats`, `directions`,
-        `output`, `version`, `name`, `tflite_types`, `tflite_sizes`, `tflite_io` and
-        others, with the meaning and the defaults of the flags of `export`.
+      **options: Fields of `exporting.export_options.ExportOptions`: `formats`,
+        `directions`, `output`, `version`, `name`, `tflite_types`, `tflite_sizes`,
+        `tflite_io` and others; they are the flags of the command `export`.
 
     Returns:
       A row for each file: `path` in the folder of exports, `kind`, `direction`,
       `bytes`, `max_error` and `mean_error` on [-1, 1], `psnr` in decibels (None if
-      exact), `milliseconds` a picture.
+      exact), `milliseconds` per picture. TFLite files of pictures also have `input` and
+      `output`, see `TFLiteGenerator.tensors`.
 
     Raises:
       UserError: the run or an option can't be used, a file can't be written, or one
-        fails its bar. Nothing is left then.
+        exceeds its tolerance. No file is left then.
       TypeError: there is no such option.
     """
-    return carry_out(Request(os.fspath(run_dir), **options))
+    return export_run(ExportOptions(os.fspath(run_dir), **options))
 
 
-def carry_out(request: Request, kind: str = CYCLEGAN) -> list[dict]:
-    """Exports what a request names, and prints a table of what was written.
-
-    Args:
-      request: What to export.
-      kind: What the model is, for its card.
-
-    Returns:
-      A row for each file, as `verification.verify` gives them.
-
-    Raises:
-      UserError: the run, a size, the version or the pictures can't be used, a file
-        can't be written, or one fails its bar. Nothing is left then.
-    """
-    config = load_config(request.run_dir)
+def export_run(export: ExportOptions) -> list[dict]:
+    """Exports what the options name, and prints a table of the files; see `export`."""
+    export = export.for_run()
+    run = load_options(export.run_dir)
     output = pathlib.Path(
-        os.path.expanduser(request.output or f"{request.run_dir}/{EXPORT_FOLDER}")
+        os.path.expanduser(export.output or f"{export.run_dir}/{EXPORT_FOLDER}")
     )
-    sizes = tuple(dict.fromkeys(request.tflite_sizes))
-    sizes = sizes or ((config.picture_size, config.picture_size),)
-    _check_sizes(sizes, config.size_multiple)
-    # All at once: a training that goes on may delete the checkpoint meanwhile.
-    read = functools.partial(_generators, request)
-    checkpoint, generators = read_checkpoint(request.run_dir, read, request.checkpoint)
-    directions = tuple(generators)
-    request = dataclasses.replace(request, directions=directions, tflite_sizes=sizes)
-    about = _about(request, config, checkpoint, output, kind)
-    request = dataclasses.replace(request, version=about["version"])
+    source = "digits"
+    if run.model in TRANSLATORS:
+        source = f"test pictures of {run.dataset}"
+        if export.pictures:
+            source = "pictures of a folder"
+        _check_sizes(export.tflite_sizes, exportables.size_multiple(run))
+    checkpoint, generators = exportables.load_generators(export)
+    name = export.name or model_card.model_name(getattr(run, "dataset", run.model))
+    step = int(checkpoint.rsplit("-", 1)[1])
+    names = [f"{name}_{direction}".removesuffix("_") for direction in generators]
+    about = model_card.record(
+        name=name,
+        options=run,
+        step=step,
+        version=_choose_version(export, output, names),
+        metrics=_metrics(export.run_dir, step),
+        licence=export.licence,
+    )
     with staging(output, (OSError, tf.errors.OpError)) as folder:
-        models = (
-            _model(request, config, generator, about, direction)
-            for direction, generator in generators.items()
-        )
-        plan, references = _write_files(request, models, folder)
+        plan, references = [], {}
+        for direction, generator in generators.items():
+            model = exportables.exportable(export, run, generator, name, direction)
+            plan += _write_files(model, export, about["version"], folder, references)
         print("Verifying in a fresh process", flush=True)
         rows = verification.verify(plan, references, folder)
-        print(records.table(rows))
+        print(model_card.table(rows))
         failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
         if failures:
             raise UserError("Not exported. " + "; ".join(failures) + ".")
-        about["verified_on"] = _verified_on(request, config, references)
+        number = min(len(outputs) for _, outputs in references.values())
+        about["verified_on"] = f"{number} {source}"
         about["parity"] = rows
         _write_records(about, folder)
-        publish(folder, output)
+        _put_in_place(folder, output)
     for direction, path in about["recommended"].items():
         print(f"For a phone, {direction}: {output / path}")
     print(f"Exported version {about['version']} to {output}")
     return rows
 
 
-def _write_files(request: Request, models: Iterable[Model], folder: pathlib.Path):
-    """Writes the files of all directions; gives a plan to verify them."""
-    plan, references = [], {}
-    for model in models:
-        for name in request.formats:
-            print(f"{model.name}: {name}", flush=True)
-            for row in WRITERS[name](model, request, folder):
-                sizes = row.pop("sizes")
-                pictures = [_add_reference(references, model, size) for size in sizes]
-                direction = model.about["direction"]
-                plan.append({**row, "direction": direction, "pictures": pictures})
-    if not plan:
-        raise UserError("Nothing to export: int16x8 files have fixed sizes only.")
-    return plan, references
-
-
-# --- What is known of the run
-
-
-def _generators(request: Request, checkpoint: str) -> tuple[str, dict]:
-    """A checkpoint, and its generators of the directions asked for, or of all."""
-    held = checkpoints.networks_in(checkpoint)
-    found = tuple(d for d, name in DIRECTIONS.items() if name in held)
-    if not found:
-        raise UserError(f"{checkpoint} holds no generator.")
-    return checkpoint, {
-        d: checkpoints.load_network(request.run_dir, DIRECTIONS[d], checkpoint)
-        for d in request.directions or found
-    }
-
-
-def _about(request: Request, config: Config, checkpoint, output, kind) -> dict:
-    step, metrics = int(checkpoint.rsplit("-", 1)[1]), {}
-    for entry in read_log(pathlib.Path(request.run_dir) / LOG_FILE):
-        if entry["step"] <= step:
-            metrics |= {k: v for k, v in entry.items() if k not in _NOT_METRICS}
-    name = request.name or records.model_name(config.dataset)
-    return records.record(
-        name=name,
-        config=config,
-        step=step,
-        version=_choose_version(request, output, name),
-        metrics=metrics,
-        licence=request.licence,
-        kind=kind,
-    )
-
-
-def _choose_version(request: Request, output: pathlib.Path, name: str) -> int:
-    """The version asked for, or the one after the last of all directions."""
+def _choose_version(export, output: pathlib.Path, names: list[str]) -> int:
+    """The version of the options, or the one after the last of all directions."""
     taken = {
         int(path.name)
-        for direction in request.directions
-        for path in (output / "saved_model" / f"{name}_{direction}").glob("*")
+        for name in names
+        for path in (output / "saved_model" / name).glob("*")
         if path.name.isdecimal()
     }
-    if request.version in taken:
+    if export.version in taken:
         raise UserError(
-            f"Version {request.version} of {name} exists in {output / 'saved_model'}. "
-            "Versions are never written over."
+            f"Version {export.version} of {', '.join(names)} exists in "
+            f"{output / 'saved_model'}. Versions are never overwritten."
         )
-    return request.version or max(taken, default=0) + 1
+    return export.version or max(taken, default=0) + 1
 
 
 def _check_sizes(sizes: tuple[Size | None, ...], multiple: int) -> None:
-    for size in sizes:
-        if size and (size[0] % multiple or size[1] % multiple or min(size) < 8):
+    for size in filter(None, sizes):
+        if size[0] % multiple or size[1] % multiple or min(size) < 8:
             raise UserError(
                 f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
                 f"generator. Received: {size[0]}x{size[1]}."
             )
 
 
-def _model(
-    request: Request, config: Config, generator, about: dict, direction: str
-) -> Model:
-    domain = direction[0]  # Whose pictures the generator takes.
-
-    def pictures(split: str, number: int) -> list[np.ndarray]:
-        if request.pictures:
-            return datasets.sample_folder(request.pictures, number)
-        return datasets.sample_split(config, split, number)
-
-    names = list(about["labels"].values())
-    source, target = names if direction == "A2B" else reversed(names)
-    told = {k: about[k] for k in ("version", "step", "licence")}
-    kind = about["kind"].partition(" (")[0]
-    return Model(
-        name=f"{about['name']}_{direction}",
-        generator=generator,
-        multiple=config.size_multiple,
-        size=(config.picture_size, config.picture_size),
-        pictures=pictures(f"test{domain}", _NUM_TEST_PICTURES),
-        calibration=functools.cache(
-            lambda: pictures(f"train{domain}", request.num_calibration_pictures)
-        ),
-        about={
-            "name": f"{about['name']}_{direction}",
-            "description": f"{kind} generator that translates {source} to {target}",
-            "direction": direction,
-            "labels": {"input": source, "output": target},
-            **told,
-        },
-    )
+def _metrics(run_dir: str, step: int) -> dict:
+    metrics = {}
+    for entry in read_log(pathlib.Path(run_dir) / LOG_FILE):
+        if entry["step"] <= step:
+            metrics |= {k: v for k, v in entry.items() if k not in _NOT_METRICS}
+    return metrics
 
 
-# --- Verification
+# --- Files of a generator
 
 
-def _add_reference(references: dict, model: Model, size: Size) -> str:
-    """Adds test pictures of a size with the generator's outputs; gives their name."""
-    name = f"{model.name}/{size[0]}x{size[1]}"
-    if name not in references:
-        pictures = [images.resize(picture, size) for picture in model.pictures]
-        # The bars are for the arithmetic of a CPU; in Python a GPU may be in use.
-        with tf.device("CPU:0"):
-            batches = [images.to_float(picture[np.newaxis]) for picture in pictures]
-            outputs = [translate(model.generator, x, model.multiple) for x in batches]
-        references[name] = np.stack(pictures), np.concatenate(outputs)
-    return name
+def _write_files(model, export, version: int, folder, references: dict) -> list[dict]:
+    """Writes the files of a generator; gives rows for `verify` and adds references."""
+    plan = []
+    for name in export.formats:
+        print(f"{model.name}: {name}", flush=True)
+        for row in WRITERS[name](model, export, version, folder):
+            row |= {"direction": model.direction, "pictures": []}
+            for size in row.pop("sizes"):
+                reference = f"{model.name}/{size[0]}x{size[1]}"
+                row["pictures"].append(reference)
+                if reference not in references:
+                    # The tolerances are for a CPU; Python may use a GPU.
+                    with tf.device("CPU:0"):
+                        references[reference] = model.reference(size)
+            plan.append(row)
+    return plan
 
 
-def _verified_on(request: Request, config: Config, references: dict) -> str:
-    """How many pictures, of which place, each file was tried on."""
-    number = min(len(pictures) for pictures, _ in references.values())
-    if request.pictures:
-        return f"{number} pictures of a folder"
-    return f"{number} test pictures of {config.dataset}"
+def _write_saved_model(model, export, version: int, folder) -> list[dict]:
+    place = f"saved_model/{model.name}/{version}"
+    (folder / place).parent.mkdir(parents=True)
+    signatures = model.signatures(export.max_pixels)
+    saved_model.write(folder / place, model.generator, signatures)
+    saved_model.write_warmup(folder / place, model.name, model.warmup())
+    return [
+        {"path": f"{place}:{signature}", "kind": signature, "sizes": model.any_sizes}
+        for signature in model.verified_signatures
+    ]
 
 
-# --- Files
+def _write_keras_file(model, export, version: int, folder) -> list[dict]:
+    place = f"keras/{model.name}.keras"
+    (folder / place).parent.mkdir(exist_ok=True)
+    keras_file.portable(model.generator).save(folder / place)
+    return [{"path": place, "kind": "keras", "sizes": [model.size]}]
+
+
+def _write_tflite(model, export, version: int, folder) -> list[dict]:
+    (folder / "tflite").mkdir(exist_ok=True)
+    rows = []
+    for size in dict.fromkeys(export.tflite_sizes or (model.size,)):
+        suffix = f"_{size[0]}x{size[1]}" if size else "_any"
+        for kind in export.tflite_types:
+            end = "" if size == model.size else suffix
+            place = f"tflite/{model.name}_{kind}{end}.tflite"
+            print(f"  {place}", flush=True)
+            content, more = model.tflite(kind, size, export)
+            (folder / place).write_bytes(content)
+            sizes = [size] if size else model.any_sizes
+            rows.append({"path": place, "kind": kind, "sizes": sizes, **more})
+    return rows
+
+
+# From a model, options, a version and a folder to rows with `path`, `kind` and `sizes`.
+WRITERS = {
+    "savedmodel": _write_saved_model,
+    "keras": _write_keras_file,
+    "tflite": _write_tflite,
+}
+
+
+# --- Records, and the final places
 
 
 def _write_records(about: dict, folder: pathlib.Path) -> None:
@@ -256,24 +206,24 @@ def _write_records(about: dict, folder: pathlib.Path) -> None:
         _write_record({**about, "name": version.parent.name, "parity": rows}, version)
     if (folder / "saved_model").exists():
         batching = folder / "saved_model" / saved_model.BATCHING_FILE
-        batching.write_text(saved_model.batching_parameters())
+        batching.write_text(saved_model.BATCHING_PARAMETERS)
 
 
 def _write_record(about: dict, folder: pathlib.Path) -> None:
     about["recommended"] = {}
     for direction in DIRECTIONS:
         rows = [r for r in about["parity"] if r["direction"] == direction]
-        path = records.recommended(rows)
+        path = model_card.recommended(rows)
         if path:
             about["recommended"][direction] = path
-    record = folder / records.RECORD_FILE
+    record = folder / model_card.RECORD_FILE
     record.write_text(json.dumps(about, indent=2) + "\n")
-    card = folder / records.CARD_FILE
-    card.write_text(records.model_card(about))
+    card = folder / model_card.CARD_FILE
+    card.write_text(model_card.model_card(about))
 
 
-def publish(folder: pathlib.Path, output: pathlib.Path) -> None:
-    """Moves all that was written to its place; versions are new, files replaced."""
+def _put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
+    """Moves all files to their places; versions are new, other files are replaced."""
     with contextlib.ExitStack() as undo:
         undo.callback(remove_if_empty, output / "saved_model")
         for version in sorted(folder.glob("saved_model/*/*")):

@@ -17,7 +17,7 @@ def start(averages: Mapping[str, keras.Model], networks: Mapping) -> None:
         average.set_weights(networks[name].get_weights())
 
 
-def saved_as(name: str) -> str:
+def average_of(name: str) -> str:
     """What a checkpoint calls the average of a network."""
     return f"average_of_{name}"
 

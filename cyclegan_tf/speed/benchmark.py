@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.exporting import translators
+from cyclegan_tf.exporting import load
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.speed import machine, plain_step, tutorial_step
 from cyclegan_tf.speed.operations import count_flops, count_operations
@@ -172,6 +172,6 @@ def _call_of_step(step: Callable, pictures: list[tf.Tensor]) -> Call:
 
 
 def _of_exported(path: str, size: int) -> Call:
-    translator = translators.of_model(pathlib.Path(path))
+    translator = load.of_model(pathlib.Path(path))
     picture = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
     return Call(lambda: translator(picture))

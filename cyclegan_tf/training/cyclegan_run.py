@@ -19,18 +19,8 @@ from cyclegan_tf.data.pipeline import (
 from cyclegan_tf.messages import LOG
 from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
 from cyclegan_tf.networks.features import weights_file
-from cyclegan_tf.quality import (
-    failure_modes,
-    features,
-    metrics,
-    report,
-    translations,
-)
-from cyclegan_tf.quality.evaluator import (
-    describe_errors,
-    make_evaluator,
-    paired_errors,
-)
+from cyclegan_tf.quality import failure_modes, features, metrics, report, translations
+from cyclegan_tf.quality.evaluator import describe_errors, make_evaluator, paired_errors
 from cyclegan_tf.run_directory import LOG_FILE, load_config
 from cyclegan_tf.training.checkpoints import initialize
 from cyclegan_tf.training.loop import Evaluation, Numbers, Run

@@ -25,12 +25,7 @@ from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.options import Controllable, FamilyOptions, Pix2Pix
 from cyclegan_tf.presets import run_dir_of
 from cyclegan_tf.process import Stopped
-from cyclegan_tf.run_directory import (
-    CURVES_FILE,
-    GRIDS_FOLDER,
-    check_same,
-    save_config,
-)
+from cyclegan_tf.run_directory import CURVES_FILE, GRIDS_FOLDER, check_same, save_config
 from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import cyclegan_run, devices
 from cyclegan_tf.training.checkpoints import (

@@ -17,7 +17,7 @@ from PIL import Image
 
 from cyclegan_tf.commands import evaluate
 from cyclegan_tf.commands.program import define_flags
-from cyclegan_tf.exporting import translators
+from cyclegan_tf.exporting import load as loading
 from cyclegan_tf.networks import features as pretrained
 from cyclegan_tf.quality import features, report
 from cyclegan_tf.run_directory import load_config
@@ -84,7 +84,7 @@ def quick(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "write_page", write_page)
     monkeypatch.setattr(
-        translators, "of_run", lambda *arguments: lambda pictures: 255 - pictures
+        loading, "of_run", lambda *arguments: lambda pictures: 255 - pictures
     )
 
 

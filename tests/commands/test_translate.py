@@ -1,5 +1,6 @@
 """`python -m cyclegan_tf translate`: from files to files, and every refusal."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -11,6 +12,7 @@ from helpers.exporting_samples import (
     files,
     nothing_changes,
     program,
+    untrained_run,
 )
 from helpers.translations import assert_near, damage, direct, load, picture, save
 from PIL import Image
@@ -19,9 +21,12 @@ from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.translate import in_batches, translate_files
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import PictureFile, find
-from cyclegan_tf.exporting import translators
-from cyclegan_tf.exporting.formats import portable
+from cyclegan_tf.exporting import load as loading
+from cyclegan_tf.exporting.exportables import load_generator
+from cyclegan_tf.exporting.keras_file import portable
 from cyclegan_tf.messages import progress_bar
+from cyclegan_tf.presets import preset
+from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.validation import UserError
 
 
@@ -39,8 +44,8 @@ def inverted(monkeypatch):
         loaded.append(path)
         return lambda batch: batches.append(len(batch)) or invert(batch)
 
-    monkeypatch.setattr(translators, "of_run", load_instead)
-    monkeypatch.setattr(translators, "of_model", load_instead)
+    monkeypatch.setattr(loading, "of_run", load_instead)
+    monkeypatch.setattr(loading, "of_model", load_instead)
     return loaded, batches
 
 
@@ -87,6 +92,25 @@ def test_direction_and_model_choose_the_generator(run, model, tmp_path, capsys):
         assert_near(made, direct(model.generator_f, picture(9, 13)))
     lines = [f"Translated 1 picture to {folder}\n" for folder in ("out", "out2")]
     assert capsys.readouterr() == ("".join(lines), "")
+
+
+@pytest.mark.stack
+def test_pix2pix_run_is_translated_in_its_direction(run, tmp_path, refuses, capsys):
+    options = dataclasses.replace(
+        preset("shapes_pix2pix", run_dir=str(tmp_path / "pairs")),
+        direction="b_to_a",
+        **{"image_size": 16, "load_size": 18, "num_downs": 4, "num_filters": 2},
+        **{"discriminator_filters": 2, "discriminator_layers": 1},
+    )
+    untrained_run(options, factor=2.0)
+    save(tmp_path, a__png=picture(21, 16))
+    run("--input=a.png", "--output=out", run_dir="pairs")
+    _, generator = load_generator(tmp_path / "pairs", "generator")
+    assert_near(load(tmp_path / "out/a.png"), direct(generator, picture(21, 16), 16))
+    args = "--input=a.png", "--output=out2", "--direction=A2B"
+    refuses("`direction`.* B2A.*'A2B'", *args, run_dir="pairs")
+    save_config(preset("digits_dcgan", run_dir=str(tmp_path / "pairs")))
+    refuses("`dcgan`.*no pictures", *args[:2], run_dir="pairs")
 
 
 def test_home_is_expanded_in_every_path(inverted, run, model, tmp_path, monkeypatch):

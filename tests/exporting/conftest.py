@@ -2,7 +2,7 @@
 
 import pytest
 
-from cyclegan_tf.exporting import formats
+from cyclegan_tf.exporting import export
 from cyclegan_tf.training import checkpoints
 
 
@@ -10,7 +10,7 @@ from cyclegan_tf.training import checkpoints
 def lightest(light, model, monkeypatch):
     """Nothing is loaded, and Keras files are some weights; gives what `tried` gives."""
 
-    def write(model, request, folder):
+    def write(model, options, version, folder):
         place = f"keras/{model.name}.keras"
         (folder / "keras").mkdir(exist_ok=True)
         (folder / place).write_bytes(model.generator.get_weights()[0].tobytes())
@@ -20,5 +20,5 @@ def lightest(light, model, monkeypatch):
         return model.networks[name]
 
     monkeypatch.setattr(checkpoints, "load_network", load)
-    monkeypatch.setitem(formats.WRITERS, "keras", write)
+    monkeypatch.setitem(export.WRITERS, "keras", write)
     return light

@@ -31,10 +31,10 @@ from tensorflow_serving.config import model_server_config_pb2
 from cyclegan_tf.commands import export as command
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.exporting import records, saved_model, tflite_files, verification
-from cyclegan_tf.exporting.export import carry_out
-from cyclegan_tf.exporting.request import Request
-from cyclegan_tf.exporting.tflite_files import TFLiteGenerator
+from cyclegan_tf.exporting import model_card, saved_model, verify
+from cyclegan_tf.exporting.export import export_run
+from cyclegan_tf.exporting.export_options import ExportOptions
+from cyclegan_tf.exporting.tflite_file import TFLiteGenerator
 from cyclegan_tf.networks.generators import translate
 
 pytestmark = pytest.mark.stack
@@ -75,7 +75,7 @@ def test_files_lie_where_they_should_and_nothing_else_does(exported):
     expected = {"README.md", "export.json", "keras/shapes_A2B.keras"}
     expected |= {"saved_model/models.config", "saved_model/batching_parameters.config"}
     for kind in KINDS:
-        expected |= {f"tflite/shapes_A2B_{kind}.{end}" for end in ("tflite", "json")}
+        expected |= {f"tflite/shapes_A2B_{kind}.tflite"}
     expected |= {f"{VERSION}/{name}" for name in VERSION_FILES}
     assert file_names(exported[0]) == expected
     settings = model_server_config_pb2.ModelServerConfig()
@@ -84,7 +84,7 @@ def test_files_lie_where_they_should_and_nothing_else_does(exported):
     (model,) = settings.model_config_list.config
     assert (model.name, model.base_path) == ("shapes_A2B", "/models/shapes_A2B")
     batching = (folder / "batching_parameters.config").read_text()
-    assert batching == saved_model.batching_parameters()
+    assert batching == saved_model.BATCHING_PARAMETERS
 
 
 def test_warmup_request_is_a_test_picture_of_the_training_size(exported):
@@ -102,17 +102,16 @@ def test_record_and_what_is_printed_tell_the_run_and_what_was_measured(exported,
     output, printed, record, _ = exported
     record = dict(record)
     rows, recommended = record.pop("parity"), record.pop("recommended")
-    assert recommended == {"A2B": records.recommended(rows)}
+    assert recommended == {"A2B": model_card.recommended(rows)}
     assert printed[printed.index("Verifying in a fresh process") + 1 :] == [
-        *records.table(rows).splitlines(),
+        *model_card.table(rows).splitlines(),
         f"For a phone, A2B: {output / recommended['A2B']}",
         f"Exported version 1 to {output}",
     ]
     assert record.pop("verified_on") == "8 test pictures of shapes"
-    assert record == records.record(
+    assert record == model_card.record(
         name="shapes",
-        kind="CycleGAN (arXiv 1703.10593)",
-        config=model.config,
+        options=model.config,
         step=3,
         version=1,
         metrics=METRICS,
@@ -136,29 +135,25 @@ def test_rows_are_those_of_all_files_and_pass(exported):
 
 def test_version_has_a_record_and_a_card_of_its_own_rows(exported):
     output, _, whole, card = exported
-    assert card == records.model_card(whole)
+    assert card == model_card.model_card(whole)
     assert all(f"| `{path}` |" in card for path in PATHS)
     record = read(output / VERSION / "export.json")
     assert [row["path"] for row in record["parity"]] == PATHS[:3]
     assert (record["name"], record["recommended"]) == ("shapes_A2B", {})
     same = whole.keys() - {"parity", "name", "recommended"}
     assert {key: record[key] for key in same} == {key: whole[key] for key in same}
-    assert (output / VERSION / "README.md").read_text() == records.model_card(record)
+    assert (output / VERSION / "README.md").read_text() == model_card.model_card(record)
 
 
-def test_tflite_file_holds_the_description_that_lies_beside_it(exported):
+def test_rows_describe_the_images_of_tflite_files(exported):
+    rows = {row["path"]: row for row in exported[2]["parity"]}
     for kind, dtype in {"float32": "float32", "int8": "uint8"}.items():
-        path = exported[0] / f"tflite/shapes_A2B_{kind}.tflite"
-        inside = tflite_files.read_metadata(path.read_bytes())
-        assert inside == read(path.with_suffix(".json"))
-        told = {"name": "shapes_A2B", "direction": "A2B", "kind": kind}
-        told |= {"version": 1, "step": 3, "licence": "CC0-1.0", "channels": "RGB"}
-        told["labels"] = {"input": "plain body", "output": "striped body"}
-        assert inside.items() >= told.items()
-        assert inside["description"].startswith("CycleGAN ")
-        assert inside["input"]["dtype"] == inside["output"]["dtype"] == dtype
-        assert inside["input"]["shape"] == [1, 32, 32, 3]
-        assert inside["operations"] == tflite_files.operations(path.read_bytes())
+        row = rows[f"tflite/shapes_A2B_{kind}.tflite"]
+        content = (exported[0] / row["path"]).read_bytes()
+        described = TFLiteGenerator(content).tensors()
+        assert {role: row[role] for role in ("input", "output")} == described
+        assert row["input"]["dtype"] == row["output"]["dtype"] == dtype
+        assert row["input"]["shape"] == [1, 32, 32, 3]
 
 
 def test_files_compute_what_the_generator_does(exported, model):
@@ -191,14 +186,14 @@ def test_export_of_one_direction_leaves_the_files_of_the_other(
 ):
     output, *_ = exported
     before = files(output)
-    monkeypatch.setattr(verification, "verify", passes)
-    request = Request(
+    monkeypatch.setattr(verify, "verify", passes)
+    request = ExportOptions(
         model.config.run_dir,
         output=str(output),
         directions=("B2A",),
         formats=("keras",),
     )
-    rows = carry_out(request)
+    rows = export_run(request)
     after = files(output)
     assert after.keys() - before.keys() == {"keras/shapes_B2A.keras"}
     of_both = {"README.md", "export.json", "saved_model/models.config"}
@@ -216,11 +211,11 @@ def test_export_of_one_direction_leaves_the_files_of_the_other(
 
 @pytest.mark.slow
 def test_unet_run_is_exported_and_passes(tmp_path, output, monkeypatch):
-    monkeypatch.setattr(verification, "run_aside", run_here)
+    monkeypatch.setattr(verify, "run_process", run_here)
     saved_run(tmp_path / "run", generator="unet", num_downs=3)
-    kinds = ("float16", "dynamic_int8", "int16x8")
-    rows = carry_out(
-        Request(
+    kinds = ("float16", "dynamic_int8", "int8")
+    rows = export_run(
+        ExportOptions(
             str(tmp_path / "run"),
             output=str(output),
             formats=("tflite", "keras"),
@@ -235,8 +230,9 @@ def test_unet_run_is_exported_and_passes(tmp_path, output, monkeypatch):
         assert row["kind"] == "keras" or row["psnr"] > 20
         path = output / row["path"]
         if row["kind"] != "keras":
-            dtype = "uint8" if row["kind"] == "dynamic_int8" else "float32"
-            assert read(path.with_suffix(".json"))["input"]["dtype"] == dtype
+            dtype = "float32" if row["kind"] == "float16" else "uint8"
+            assert row["input"]["dtype"] == dtype
+            assert path.is_file()
     assert read(output / "export.json")["config"]["generator"] == "unet"
 
 

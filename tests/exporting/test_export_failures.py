@@ -21,8 +21,8 @@ from helpers.exporting_samples import (
     write_version,
 )
 
-from cyclegan_tf.exporting import formats, verification
-from cyclegan_tf.exporting.export import carry_out
+from cyclegan_tf.exporting import export, verify
+from cyclegan_tf.exporting.export import export_run
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.validation import UserError
 
@@ -34,14 +34,14 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 def test_file_that_fails_its_bar_is_not_exported(
     request_of, tmp_path, monkeypatch, model
 ):
-    write = formats.WRITERS["keras"]
+    write = export.WRITERS["keras"]
 
-    def wrong(described, request, folder):
+    def wrong(described, *more):
         other = dataclasses.replace(described, generator=model.generator_f)
-        return write(other, request, folder)
+        return write(other, *more)
 
-    monkeypatch.setitem(formats.WRITERS, "keras", wrong)
-    monkeypatch.setattr(verification, "run_aside", run_here)
+    monkeypatch.setitem(export.WRITERS, "keras", wrong)
+    monkeypatch.setattr(verify, "run_process", run_here)
     refuses(request_of(), r"keras/shapes_A2B\.keras: .* 0\.0001", tmp_path)
 
 
@@ -61,11 +61,11 @@ def test_failure_leaves_nothing_but_what_was_there(
             raise error
 
         if place == "writer":
-            monkeypatch.setitem(formats.WRITERS, "tflite", fail)
+            monkeypatch.setitem(export.WRITERS, "tflite", fail)
         else:
-            monkeypatch.setattr(verification, "verify", fail)
+            monkeypatch.setattr(verify, "verify", fail)
         with nothing_changes(tmp_path), pytest.raises(BaseException) as caught:
-            carry_out(request_of(formats=asked))
+            export_run(request_of(formats=asked))
         if error is FULL:
             assert type(caught.value) is UserError
             assert str(output) in str(caught.value)
@@ -98,12 +98,12 @@ def test_version_of_one_direction_goes_if_the_other_has_no_place(
     for error in (KeyboardInterrupt(), SystemExit(143)):
         failing_rename(error)
         with nothing_changes(tmp_path), pytest.raises(type(error)):
-            carry_out(request_of(**BOTH))
+            export_run(request_of(**BOTH))
     write_version(output, "shapes_A2B/1")
     before = {name: files(output)[name] for name in file_names(output)}
     failing_rename(FULL)
     with pytest.raises(UserError, match=FULL.strerror):
-        carry_out(request_of(**BOTH))
+        export_run(request_of(**BOTH))
     assert (versions_of("A2B"), versions_of("B2A")) == (["1"], [])
     assert {name: files(output)[name] for name in file_names(output)} == before
 
@@ -114,7 +114,7 @@ def test_version_goes_if_other_files_have_no_place(
     output.mkdir(parents=True)
     (output / "keras").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=str(output)):
-        carry_out(request_of(formats=("savedmodel", "keras")))
+        export_run(request_of(formats=("savedmodel", "keras")))
     assert versions_of("A2B") == []
 
 
@@ -157,10 +157,10 @@ def test_run_that_cannot_be_used_is_refused(request_of, run_of, tmp_path, name):
 def test_training_pictures_stand_in_for_missing_test_pictures(
     lightest, request_of, folder_run, output, monkeypatch
 ):
-    monkeypatch.setattr("cyclegan_tf.exporting.export._NUM_TEST_PICTURES", 8)
-    carry_out(request_of(folder_run))
+    monkeypatch.setattr("cyclegan_tf.exporting.exportables.NUM_TEST_PICTURES", 8)
+    export_run(request_of(folder_run))
     ((_, references, _),) = lightest
-    assert references["data_A2B/32x32"][0].shape == (3, 32, 32, 3)
+    assert references["data_A2B/32x32"][1].shape == (3, 32, 32, 3)
     assert (output / "keras/data_A2B.keras").is_file()
 
 
@@ -176,7 +176,7 @@ def test_other_pictures_can_be_named_where_the_data_set_is_gone(
     refuses(request, f"^{photos} ", tmp_path)
     photos.rmdir()
     write_pictures(photos, 2)
-    carry_out(request)
+    export_run(request)
     assert (output / "keras/data_A2B.keras").is_file()
 
 
@@ -204,7 +204,7 @@ def test_checkpoint_saved_meanwhile_is_not_mixed_with_the_first(
         return load(*args, **kwargs)
 
     monkeypatch.setattr(checkpoints, "load_network", load_after_a_save)
-    carry_out(request_of(run))
+    export_run(request_of(run))
     generators = {3: model.generator_g, 8: later[0].generator_g}
     of_step = generators[read(output / "export.json")["step"]]
     exported = keras.models.load_model(output / "keras/shapes_A2B.keras")

@@ -10,7 +10,7 @@ import pytest
 from helpers import tflite_samples as samples
 
 from cyclegan_tf.compat import path_of
-from cyclegan_tf.exporting.formats import portable
+from cyclegan_tf.exporting.keras_file import portable
 from cyclegan_tf.exporting.tflite import lean_generator
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.layers import LinearOutput, ReflectionPadding2D

@@ -29,7 +29,7 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from cyclegan_tf.exporting import picture_bytes, saved_model
+from cyclegan_tf.exporting import saved_model
 from cyclegan_tf.networks import generators
 from cyclegan_tf.networks.norms import is_instance_normalization
 
@@ -43,7 +43,6 @@ INVALID_ARGUMENT = 3
 
 PNG = encoded(Image.fromarray(noise()), "PNG")
 JPEG = encoded(Image.fromarray(smooth()), "JPEG")
-GIF = encoded(Image.fromarray(noise(7, 12)), "GIF")
 BMP = encoded(Image.fromarray(noise(10, 9)), "BMP")
 ARRAYS = {
     "1x1": noise(1, 1)[None],
@@ -53,7 +52,7 @@ ARRAYS = {
     "a batch": np.stack([noise(13, 10, seed=i) for i in range(3)]),
 }
 BATCHES = {
-    "of every format": [PNG, JPEG, GIF, BMP],
+    "of every format": [PNG, JPEG, BMP],
     "of one": [PNG],
     "of mixed sizes": [encoded(Image.fromarray(a[0]), "PNG") for a in ARRAYS.values()],
     "of the most pixels": [encoded(Image.fromarray(noise(50, 60)), "PNG")],
@@ -136,8 +135,9 @@ def exported(request, tmp_path_factory):
             # epsilon alone, and 1e-5 would make colours of rounding errors.
             layer.epsilon = 1.0
     folder = tmp_path_factory.mktemp("written") / "1"
-    saved_model.write_saved_model(generator, multiple, folder, MAX_PIXELS)
-    saved_model.write_warmup(folder, request.param, JPEG)
+    signatures = saved_model.picture_signatures(generator, multiple, MAX_PIXELS)
+    saved_model.write(folder, generator, signatures)
+    saved_model.write_warmup(folder, request.param, {"image_bytes": [JPEG]})
     moved = tmp_path_factory.mktemp("moved") / request.param
     shutil.move(folder.parent, moved)
     return Exported(generator, multiple, moved / "1")
@@ -284,20 +284,16 @@ def test_pictures_of_a_batch_are_made_one_after_the_other(exported):
     assert loop.attr["parallel_iterations"].i == 1
 
 
-def test_pixels_are_limited_by_default(tmp_path, monkeypatch):
+def test_pixels_are_limited_by_default(monkeypatch):
     limits = []
     monkeypatch.setattr(
-        tf.saved_model,
-        "save",
-        lambda *_, signatures: signatures["serving_default"].get_concrete_function(),
-    )
-    monkeypatch.setattr(
-        picture_bytes,
+        saved_model,
         "decode",
         lambda data, name, limit: limits.append(limit) or tf.zeros([4, 4, 3], tf.uint8),
     )
     image = keras.Input((None, None, 3))
-    saved_model.write_saved_model(keras.Model(image, -image), 1, tmp_path)
+    signatures = saved_model.picture_signatures(keras.Model(image, -image), 1)
+    signatures["serving_default"].get_concrete_function()
     assert set(limits) == {4096 * 4096}
 
 
@@ -331,7 +327,7 @@ def test_models_config_names_each_model_and_its_mount():
 
 def test_batching_parameters_are_fields_of_the_servers_settings():
     # The message, BatchingParameters, is in no wheel: wrapped numbers, one a line.
-    text = saved_model.batching_parameters()
+    text = saved_model.BATCHING_PARAMETERS
     lines = [re.fullmatch(r"(\w+) \{ value: (\d+) \}", x) for x in text.splitlines()]
     assert {line[1]: int(line[2]) for line in lines} == {
         "max_batch_size": 8,

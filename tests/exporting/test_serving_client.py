@@ -45,7 +45,9 @@ def served(tmp_path_factory):
         return
     folder = tmp_path_factory.mktemp("models") / MODEL
     generator = generators.resnet(num_filters=4, num_blocks=1)
-    saved_model.write_saved_model(generator, 4, folder / "10")
+    saved_model.write(
+        folder / "10", generator, saved_model.picture_signatures(generator, 4)
+    )
     spec = tf.TensorSpec([None], tf.string, name="image_bytes")
     echo = tf.function(lambda x: {"image_bytes": tf.identity(x)}, [spec])
     signatures = {"serving_default": echo}
@@ -69,7 +71,6 @@ def mixed() -> list[bytes]:
         encoded(20, 30, "JPEG"),
         encoded(33, 17, "PNG", "RGBA"),
         encoded(8, 9, "BMP"),
-        encoded(41, 40, "GIF"),
         encoded(1, 50, "PNG", "L"),
     ]
 
@@ -80,7 +81,7 @@ def mixed() -> list[bytes]:
 @pytest.mark.stack
 def test_pngs_of_mixed_sizes_are_those_of_the_saved_model(served, protocol):
     translated = served.translate(protocol, mixed())
-    sizes = [(20, 30), (33, 17), (8, 9), (41, 40), (1, 50)]
+    sizes = [(20, 30), (33, 17), (8, 9), (1, 50)]
     assert [size_of(png) for png in translated] == sizes
     for picture, png in zip(mixed(), translated, strict=True):
         assert served.translate(protocol, [picture]) == [png]
@@ -145,7 +146,7 @@ def test_unknown_model_and_version_are_told(served, protocol):
 
 
 def test_server_names_the_picture_that_it_refuses(served, protocol):
-    neither, cut = "neither JPEG, PNG, BMP nor GIF", "damaged or cut off"
+    neither, cut = "neither JPEG, PNG nor BMP of 24 or 32 bits", "damaged or cut off"
     code = {"grpc": "INVALID_ARGUMENT", "rest": "HTTP 400"}[protocol]
     for picture, told in ((b"", neither), (b"hello", neither), (encoded()[:200], cut)):
         with pytest.raises(UserError) as caught:
@@ -159,7 +160,7 @@ def test_server_names_the_picture_that_it_refuses(served, protocol):
 def test_failed_write_leaves_nothing_behind(served, tmp_path):
     (tmp_path / "horse.png").write_bytes(encoded())
     (tmp_path / "zebra.png").mkdir()
-    with pytest.raises(UserError, match="zebra.png .*Is a directory"):
+    with pytest.raises(IsADirectoryError):
         serving_client.translate_file(
             served.address("rest"),
             served.model,
@@ -184,14 +185,21 @@ def test_turned_picture_is_sent_as_training_reads_it(tmp_path, orientation):
 
 def test_other_pictures_are_sent_byte_for_byte(tmp_path):
     upright = [turned(orientation) for orientation in (0, 1, 9)]
-    for picture in (*upright, *mixed(), encoded(mode="CMYK", kind="JPEG")):
+    pngs = [encoded(mode=mode) for mode in ("RGBA", "L", "P")]
+    for picture in (*upright, *pngs, encoded(mode="CMYK", kind="JPEG")):
         (tmp_path / "picture").write_bytes(picture)
         assert serving_client.read_picture(tmp_path / "picture") == picture
 
 
 def test_formats_that_servers_do_not_know_are_sent_as_png(tmp_path):
     path = tmp_path / "picture"
-    for kind, mode in (("WEBP", "RGB"), ("TIFF", "L"), ("TIFF", "CMYK")):
+    for kind, mode in (
+        ("WEBP", "RGB"),
+        ("TIFF", "L"),
+        ("TIFF", "CMYK"),
+        ("GIF", "P"),
+        ("BMP", "P"),
+    ):
         path.write_bytes(encoded(mode=mode, kind=kind))
         sent = serving_client.read_picture(path)
         assert sent.startswith(b"\x89PNG")
@@ -229,14 +237,14 @@ def test_program_translates_or_tells_the_refused_picture(served, tmp_path, by):
         (["--server=x:1", "--version=-1", "a", "b"], "--version=-1"),
         (["--server=x:1", f"--version={2**63}", "a", "b"], f"--version={2**63}"),
         (["--server=x:1", "--model=\udcff", "a", "b.png"], r"`model`.*\\udcff"),
-        (["--server=x:1", "missing.png", "b.png"], "missing.png "),
+        (["--server=x:1", "missing.png", "b.png"], "missing.png"),
     ],
 )
 def test_mistake_is_told(monkeypatch, arguments, told):
     values = flags.FlagValues()
     define_flags(command.FLAGS, values)
     monkeypatch.setattr(flags, "FLAGS", values)
-    with pytest.raises((UserError, flags.Error), match=told):
+    with pytest.raises((UserError, OSError, flags.Error), match=told):
         command.main(values(["serving_client", *arguments])[1:])
 
 
@@ -257,7 +265,7 @@ def test_program_needs_no_tensorflow_to_tell_a_mistake_or_its_help(tmp_path):
 # --- A thousand requests, some damaged: each is answered, and memory stays flat
 
 KINDS = [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA")]
-KINDS += [("PNG", "P"), ("BMP", "RGB"), ("GIF", "RGB")]
+KINDS += [("PNG", "P"), ("BMP", "RGB")]
 # Measured on two cores: 15 to 22 MB, and none after 3,000 requests: so much is the
 # allocators' warming up. A leak of 100 kB a request would go beyond the limit.
 MAX_GROWTH_MB = 50
@@ -266,11 +274,11 @@ STATUS = pathlib.Path("/proc/self/status")
 
 def damaged_pictures() -> list[tuple[bytes, str]]:
     """Damaged pictures with what the server tells of each."""
-    whole = [encoded(40, 40, kind) for kind in ("JPEG", "PNG", "BMP", "GIF")]
+    whole = [encoded(40, 40, kind) for kind in ("JPEG", "PNG", "BMP")]
     cut = [(picture[: len(picture) // 2], "cut off") for picture in whole]
-    others = [b"no picture" * 50, b"", encoded(40, 40, "TIFF")]
+    others = [b"no picture" * 50, b"", encoded(40, 40, "TIFF"), encoded(40, 40, "GIF")]
     large = encoded(200, 100), "200x100 pixels; the limit is 10000"
-    return [*cut, *((picture, "BMP nor GIF") for picture in others), large]
+    return [*cut, *((picture, "nor BMP") for picture in others), large]
 
 
 def resident_mb() -> float:
@@ -282,7 +290,8 @@ def resident_mb() -> float:
 def test_thousand_mixed_requests_are_answered_in_flat_memory(tmp_path):
     generator = generators.resnet(num_filters=4, num_blocks=1)
     folder = tmp_path / MODEL
-    saved_model.write_saved_model(generator, 4, folder / "1", max_pixels=100 * 100)
+    signatures = saved_model.picture_signatures(generator, 4, max_pixels=100 * 100)
+    saved_model.write(folder / "1", generator, signatures)
     damaged = damaged_pictures()
 
     def ask(number):

@@ -6,18 +6,13 @@ import pytest
 import tensorflow as tf
 from helpers import tflite_contract as contract
 from helpers import tflite_samples as samples
+from helpers.tflite_contract import check_runs_on_phones, operations
 from helpers.tflite_samples import OBLONG, SQUARE, converted, psnr, to_float, translated
 
 from cyclegan_tf.compat import path_of
-from cyclegan_tf.exporting.request import TFLITE_IO, TFLITE_TYPES
-from cyclegan_tf.exporting.tflite import KINDS, convert, lean_generator
-from cyclegan_tf.exporting.tflite_files import (
-    TFLiteGenerator,
-    gpu_problems,
-    operations,
-    problems,
-    with_metadata,
-)
+from cyclegan_tf.exporting.export_options import TFLITE_IO, TFLITE_TYPES
+from cyclegan_tf.exporting.tflite import convert, lean_generator
+from cyclegan_tf.exporting.tflite_file import TFLiteGenerator
 from cyclegan_tf.networks.generators import resnet
 from cyclegan_tf.networks.layers import ResizeConvolution2D
 from cyclegan_tf.networks.norms import instance_normalization, is_instance_normalization
@@ -31,7 +26,6 @@ FILES = [
     ("resnet", "float16", OBLONG),
     ("resnet", "dynamic_int8", OBLONG),
     ("resnet", "int8", OBLONG),
-    ("resnet", "int16x8", OBLONG),
     ("unet", "float32", None),
     ("unet", "int8", None),
     ("skip", "dynamic_int8", None),
@@ -39,11 +33,9 @@ FILES = [
 MORE_FILES = [
     ("unet", "float16", None),
     ("unet", "dynamic_int8", OBLONG),
-    ("unet", "int16x8", OBLONG),
     ("skip", "float32", SQUARE),
     ("skip", "float16", None),
     ("skip", "int8", SQUARE),
-    ("skip", "int16x8", SQUARE),
 ]
 
 every_network = pytest.mark.parametrize("network", samples.MULTIPLES)
@@ -54,9 +46,11 @@ every_pixel_kind = pytest.mark.parametrize("kind", ["dynamic_int8", "int8"])
 
 
 def test_files_are_of_every_kind_and_network():
-    assert set(contract.KINDS) == set(KINDS) == set(TFLITE_TYPES)
+    assert set(contract.KINDS) == set(TFLITE_TYPES)
     pairs = [(network, kind) for network, kind, _ in FILES + MORE_FILES]
-    assert sorted(pairs) == sorted((n, k) for n in samples.MULTIPLES for k in KINDS)
+    assert sorted(pairs) == sorted(
+        (n, k) for n in samples.MULTIPLES for k in TFLITE_TYPES
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,24 +80,10 @@ def test_operations_of_a_generator_are_those_of_its_layers():
     }
 
 
-@pytest.mark.stack
-def test_what_keeps_files_off_the_gpu_is_told():
-    for kind in ("float32", "float16"):
-        assert gpu_problems(converted("resnet", kind, OBLONG)) == []
-    told = gpu_problems(converted("resnet", "dynamic_int8", OBLONG))
-    assert [sentence.split()[1] for sentence in told] == ["CAST", "MINIMUM", "ROUND"]
-    (told,) = gpu_problems(converted("resnet", "int16x8", OBLONG))
-    assert told.endswith("is of int16")
-    any_size = converted("unet", "float32", None)
-    for told in (gpu_problems(any_size), problems(any_size, fixed_size=True)):
-        assert any("has an open dimension" in sentence for sentence in told)
-        assert any("GATHER" in sentence for sentence in told)
-
-
-def test_file_with_its_description_runs_in_litert_by_its_signature():
+def test_file_runs_in_litert_by_its_signature():
     litert = pytest.importorskip("ai_edge_litert.interpreter")
     image = to_float(samples.drawn(OBLONG, number=1, seed=3)[0])
-    content = with_metadata(converted("resnet", "float32", OBLONG), {"a": "b"})
+    content = converted("resnet", "float32", OBLONG)
     runner = litert.Interpreter(model_content=content).get_signature_runner("translate")
     made = runner(image=image)["image"]
     np.testing.assert_allclose(made, translated("resnet", image), rtol=0, atol=1e-4)
@@ -139,7 +119,7 @@ def test_pixel_kinds_take_and_give_floats_if_asked(kind):
     pixels = TFLiteGenerator(converted("resnet", kind, OBLONG))
     dtypes = {tensor["dtype"] for tensor in floats.tensors().values()}
     assert dtypes == {"float32"}
-    assert problems(content, fixed_size=True) == []
+    check_runs_on_phones(content, fixed_size=True)
     _, _, activations = contract.parse(content)
     assert activations == {contract.KINDS[kind].activations}
     # The result changes by rounding only.
@@ -196,24 +176,18 @@ def test_int8_takes_black_to_white_and_learns_other_scales_from_pictures():
 
 
 def test_quantised_image_covers_black_to_white():
-    int8 = converted("resnet", "int8", OBLONG, "float32")
-    for content, steps in (
-        (int8, 255),
-        (converted("resnet", "int16x8", OBLONG), 65534),
-    ):
-        graph, _, _ = contract.parse(content)
-        (first,) = [o for o in graph.operators if graph.inputs[0] in o.inputs]
-        image = graph.tensors[first.outputs[0]]
-        assert image.quantization.scale == pytest.approx([2 / steps], rel=1e-4)
-        assert image.quantization.zeroPoint in (-1, 0)
+    graph, _, _ = contract.parse(converted("resnet", "int8", OBLONG, "float32"))
+    (first,) = [o for o in graph.operators if graph.inputs[0] in o.inputs]
+    image = graph.tensors[first.outputs[0]]
+    assert image.quantization.scale == pytest.approx([2 / 255], rel=1e-4)
+    assert image.quantization.zeroPoint in (-1, 0)
 
 
-@pytest.mark.parametrize("kind", ["int8", "int16x8"])
-def test_calibration_pictures_of_another_size_are_refused(kind):
+def test_calibration_pictures_of_another_size_are_refused():
     for shapes in ([], [(16, 16)], [(24, 40), (40, 24)]):
         pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
         with pytest.raises(ValueError, match="`calibration`.*24, 40"):
-            convert(samples.halving(), 1, kind, (24, 40), "uint8", pictures)
+            convert(samples.halving(), 1, "int8", (24, 40), "uint8", pictures)
 
 
 # --- The norm

@@ -15,7 +15,7 @@ import tensorflow as tf  # noqa: E402
 
 from cyclegan_tf.data import images, shapes  # noqa: E402
 from cyclegan_tf.exporting import tflite  # noqa: E402
-from cyclegan_tf.exporting.tflite_files import TFLiteGenerator  # noqa: E402
+from cyclegan_tf.exporting.tflite_file import TFLiteGenerator  # noqa: E402
 from cyclegan_tf.networks.generators import GENERATORS  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
 from cyclegan_tf.speed.timing import Call, take_turns  # noqa: E402
@@ -37,8 +37,7 @@ def main(preset: str) -> None:
     for kind in KINDS:
         made = tflite.convert(generator, multiple, kind, size, calibration=pictures)
         file = TFLiteGenerator(made, NUM_THREADS)
-        file.set_input(image.numpy())
-        calls[kind] = Call(file.invoke)
+        calls[kind] = Call(lambda file=file: file(image.numpy()))
     times = take_turns(calls, ROUNDS)
     for name, taken in times.items():
         ratio = taken.median / times["keras"].median

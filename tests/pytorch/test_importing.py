@@ -30,8 +30,8 @@ from cyclegan_tf.commands.pytorch_import import files_of
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import write_png
-from cyclegan_tf.exporting.export import carry_out
-from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.exporting.export import export_run
+from cyclegan_tf.exporting.export_options import ExportOptions
 from cyclegan_tf.files import machine
 from cyclegan_tf.pytorch import importing
 from cyclegan_tf.pytorch.finder import read_network
@@ -522,19 +522,19 @@ def test_directions_that_are_there_are_exported(tried, folder):
 
     def refused(told, **more):
         with nothing_changes(folder), pytest.raises(UserError, match=told):
-            carry_out(Request("run", **fields, **more))
+            export_run(ExportOptions("run", **fields, **more))
 
     imported("discriminator_x")
     refused("holds no generator")
     os.rename("run", "judges")
     imported("generator_f", "discriminator_x", dataset="not a data set")
     refused("not hold generator_g; it holds generator_f", directions=("A2B", "B2A"))
-    (row,) = carry_out(Request("run", **fields))
+    (row,) = export_run(ExportOptions("run", **fields))
     assert row["path"] == "keras/not_a_data_set_B2A.keras"
     assert '"step": 0' in (folder / "run/export/export.json").read_text()
     os.rename("run", "one")
     imported("generator_f", "generator_g")
-    rows = carry_out(Request("run", **fields))
+    rows = export_run(ExportOptions("run", **fields))
     names = ["keras/shapes_A2B.keras", "keras/shapes_B2A.keras"]
     assert sorted(row["path"] for row in rows) == names
 
@@ -543,7 +543,9 @@ def test_directions_that_are_there_are_exported(tried, folder):
 def test_exported_files_pass_as_those_of_a_run(folder):
     imported("generator_f")
     write_pictures(folder / "pictures", 2)
-    rows = carry_out(Request("run", tflite_types=("float32",), pictures="pictures"))
+    rows = export_run(
+        ExportOptions("run", tflite_types=("float32",), pictures="pictures")
+    )
     assert [row["problem"] for row in rows] == 5 * [None]
     assert max(row["max_error"] for row in rows if "float" in row["path"]) < 1e-4
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from helpers.config_values import refused
 
-from cyclegan_tf.exporting import translators
+from cyclegan_tf.exporting import load as loading
 from cyclegan_tf.quality import features
 from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
 from cyclegan_tf.training import train
@@ -146,14 +146,14 @@ def test_best_is_what_is_translated_and_loaded(kept, model):
     kept((1, 1.0))
     generator, picture = model.generator_g, np.full((1, 32, 32, 3), 70, np.uint8)
     before = generator.get_weights()
-    at_best = translators.load(kept() / ".").translate(picture)
+    at_best = loading.load(kept() / ".").translate(picture)
     try:
         generator.set_weights([w + 0.3 for w in before])
         run_dir = kept((2, 3.0))
     finally:
         generator.set_weights(before)
-    best = translators.load(run_dir, checkpoint="best").translate(picture)
-    latest = translators.load(run_dir).translate(picture)
+    best = loading.load(run_dir, checkpoint="best").translate(picture)
+    latest = loading.load(run_dir).translate(picture)
     np.testing.assert_array_equal(best, at_best)
     assert not np.array_equal(latest, best)
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.exporting.export import carry_out
-from cyclegan_tf.exporting.translators import LoadedModel, of_run
+from cyclegan_tf.exporting.export import export_run
+from cyclegan_tf.exporting.load import LoadedModel, of_run
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.presets import preset
 from cyclegan_tf.pytorch.exporting import export_networks
@@ -124,7 +124,7 @@ def test_networks_are_taken_over_from_the_next_checkpoint(training, deletes, net
 def test_both_generators_are_exported_of_one_checkpoint(
     training, deleted, tried, request_of, output
 ):
-    carry_out(request_of(training.run_dir, directions=("A2B", "B2A")))
+    export_run(request_of(training.run_dir, directions=("A2B", "B2A")))
     for direction in ("A2B", "B2A"):
         path = output / f"keras/shapes_{direction}.keras"
         assert_of_step(keras.models.load_model(path, compile=False), 4)

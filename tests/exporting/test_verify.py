@@ -13,8 +13,7 @@ import pytest
 import tensorflow as tf
 from helpers.exporting_samples import SIGNATURES, files, run_here
 
-from cyclegan_tf.exporting import records, verification
-from cyclegan_tf.exporting.verification import BARS, verify
+from cyclegan_tf.exporting import model_card, verify
 from cyclegan_tf.networks.generators import GENERATORS
 from cyclegan_tf.validation import UserError
 
@@ -22,8 +21,13 @@ pytestmark = pytest.mark.stack
 
 SIZE = (6, 8)
 
+TOLERANCES = {k: v for k, v in verify.TOLERANCES.items() if k != "generate"}
+
 FILES = {signature: f"same:{signature}" for signature in SIGNATURES}
-FILES |= {"keras": "same.keras", **dict.fromkeys(records.TFLITE_KINDS, "same.tflite")}
+FILES |= {
+    "keras": "same.keras",
+    **dict.fromkeys(model_card.TFLITE_KINDS, "same.tflite"),
+}
 
 
 # --- Files that give their input back, or something bad
@@ -68,12 +72,15 @@ def reference(number, size, difference):
     pictures = random.integers(0, 256, (number, *size, 3), dtype=np.uint8)
     columns = np.where(np.arange(size[1]) % 2, 1, -0.5)[:, np.newaxis]
     outputs = pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    return pictures, (outputs + difference * columns).astype(np.float32)
+    outputs = (outputs + difference * columns).astype(np.float32)
+    return {"pictures": pictures}, outputs
 
 
 # Just below and just above the bar of each kind.
 OFFSETS = {
-    (kind, part): part * bar for kind, bar in BARS.items() for part in (0.99, 1.01)
+    (kind, part): part * bar
+    for kind, bar in TOLERANCES.items()
+    for part in (0.99, 1.01)
 }
 
 
@@ -86,8 +93,8 @@ def make_references():
     }
     for (kind, part), offset in OFFSETS.items():
         references[f"{kind} {part}"] = reference(1, SIZE, offset)
-    pictures, _ = references["same"]
-    references["grey"] = pictures, np.full(pictures.shape, 0.25, np.float32)
+    inputs, outputs = references["same"]
+    references["grey"] = inputs, np.full(outputs.shape, 0.25, np.float32)
     return references
 
 
@@ -103,6 +110,8 @@ PLAN = {
     },
     "two references": row("same.tflite", "float16", "same", "small"),
     "integers": row("same.tflite", "int8", "half"),
+    "too far": {**row("same.tflite", "int8", "half"), "min_psnr": 15.0},
+    "near enough": {**row("same.tflite", "int8", "half"), "min_psnr": 14.0},
     "one level": row("same:translate", "translate", "level"),
     "nan": row("nan.tflite", "int8", "same"),
     "infinite": row("infinite.tflite", "float32", "same"),
@@ -134,9 +143,9 @@ def verified(folder):
     """The rows of `PLAN` by name, and the folder's contents before."""
     before = files(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "run_aside", run_here)
+        patch.setattr(verify, "run_process", run_here)
         with np.errstate(all="ignore"):  # Some values are not finite.
-            rows = verify(list(PLAN.values()), make_references(), folder)
+            rows = verify.verify(list(PLAN.values()), make_references(), folder)
     return dict(zip(PLAN, rows, strict=True)), before
 
 
@@ -204,7 +213,7 @@ def test_bytes_are_those_of_the_file_or_of_all_files_of_a_saved_model(verified, 
 
 def test_error_below_the_bar_passes_and_above_it_does_not(verified):
     rows, _ = verified
-    for kind, bar in BARS.items():
+    for kind, bar in TOLERANCES.items():
         below, above = (rows[f"{kind} {part} of bar"] for part in (0.99, 1.01))
         assert below["max_error"] == pytest.approx(0.99 * bar, rel=0.003)
         assert below["problem"] is None, kind
@@ -212,16 +221,21 @@ def test_error_below_the_bar_passes_and_above_it_does_not(verified):
 
 
 def test_every_kind_has_a_bar_or_is_of_integers(verified):
-    assert {*BARS, *records.INTEGER_KINDS} == FILES.keys()
+    assert {*TOLERANCES, *model_card.INTEGER_KINDS} == FILES.keys()
     assert verified[0]["integers"]["problem"] is None
     for kind in ("translate_float", "keras", "float32"):
-        assert BARS[kind] == 1e-4
+        assert TOLERANCES[kind] == 1e-4
     # Half precision has 11 bits; of bytes rounding costs half a level at most.
-    assert BARS["float16"] == 0.02
+    assert TOLERANCES["float16"] == 0.02
     for kind in ("translate", "serving_default"):
-        assert 1 / 255 < BARS[kind] < 1.1 / 255
+        assert 1 / 255 < TOLERANCES[kind] < 1.1 / 255
     assert verified[0]["one level"]["max_error"] == pytest.approx(2 / 255, abs=1e-6)
     assert "0.0078" in verified[0]["one level"]["problem"]
+
+
+def test_psnr_below_the_least_fails(verified):
+    assert "14.1 dB, less than 15" in verified[0]["too far"]["problem"]
+    assert verified[0]["near enough"]["problem"] is None
 
 
 def test_one_value_that_is_not_finite_fails_any_kind(verified):
@@ -242,7 +256,7 @@ def test_flat_output_fails_unless_the_generator_gives_the_same(verified):
 
 
 def test_file_that_does_not_run_is_told_in_one_line(folder, tiny, monkeypatch):
-    monkeypatch.setattr(verification, "run_aside", run_here)
+    monkeypatch.setattr(verify, "run_process", run_here)
     write_tflite(folder / "cut.tflite", lambda image: image[:, 1:] * 1.0)
     # It leans on layers of ours, that a loader does not know.
     GENERATORS["resnet"](tiny(), "generator_g").save(folder / "ours.keras")
@@ -251,7 +265,7 @@ def test_file_that_does_not_run_is_told_in_one_line(folder, tiny, monkeypatch):
         (row("ours.keras", "keras", "same"), r"ours\.keras "),
     ):
         with pytest.raises(UserError, match=told) as error:
-            verify([planned], {"same": reference(1, SIZE, 0.0)}, folder)
+            verify.verify([planned], {"same": reference(1, SIZE, 0.0)}, folder)
         assert "\n" not in str(error.value)
 
 
@@ -260,7 +274,7 @@ def test_fresh_process_knows_no_layer_of_ours(folder, tiny):
     GENERATORS["resnet"](tiny(), "generator_g").save(folder / "ours.keras")
     planned = row("ours.keras", "keras", "same")
     with pytest.raises(UserError, match=r"ours\.keras ") as error:
-        verify([planned], {"same": reference(1, SIZE, 0.0)}, folder)
+        verify.verify([planned], {"same": reference(1, SIZE, 0.0)}, folder)
     assert "\n" not in str(error.value)
 
 
@@ -281,4 +295,4 @@ def test_process_works_on_the_cpu_and_its_last_line_is_told(tmp_path, monkeypatc
 
         monkeypatch.setattr(subprocess, "run", run)
         with pytest.raises(UserError, match=f"{told}$"):
-            verification.run_aside("run_exported", pathlib.Path("here"))
+            verify.run_process(pathlib.Path("here"))

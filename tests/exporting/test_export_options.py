@@ -9,7 +9,7 @@ from helpers.exporting_samples import ROOT, assert_refused, program
 from cyclegan_tf.commands import export
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.config import Config
-from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.exporting.export_options import ExportOptions
 from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.validation import UserError
 
@@ -46,7 +46,7 @@ REFUSED = {
 }
 
 
-def request_of(*args: str) -> Request:
+def request_of(*args: str) -> ExportOptions:
     """From command line arguments to a request, of the run `r` if none is named."""
     values = flags.FlagValues()
     define_flags(export.FLAGS, values)
@@ -58,9 +58,9 @@ def request_of(*args: str) -> Request:
 
 
 def test_flag_sets_its_field_and_no_other():
-    default = Request("r")
+    default = ExportOptions("r")
     assert request_of() == default
-    fields = {field.name for field in dataclasses.fields(Request)}
+    fields = {field.name for field in dataclasses.fields(ExportOptions)}
     assert {field for _, field, _ in OTHER_VALUES.values()} == fields
     assert set(OTHER_VALUES) == set(export.FLAGS)
     for flag, (text, field, value) in OTHER_VALUES.items():
@@ -116,12 +116,12 @@ def test_count_must_be_a_whole_number():
 
 def test_request_made_in_code_is_checked_too():
     with pytest.raises(UserError, match="`run_dir`"):
-        Request("")
+        ExportOptions("")
     for field in ("formats", "tflite_types"):
         with pytest.raises(UserError, match=f"`{field}`.*''"):
-            Request("r", **{field: ()})
+            ExportOptions("r", **{field: ()})
     for field in ("num_calibration_pictures", "max_pixels"):
-        assert getattr(Request("r", **{field: 1}), field) == 1
+        assert getattr(ExportOptions("r", **{field: 1}), field) == 1
 
 
 # --- Without TensorFlow
@@ -142,7 +142,9 @@ def test_mistakes_and_help_need_no_tensorflow(tmp_path):
     for flag in OTHER_VALUES:
         assert f"  --{flag} " in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 88
-    code = "from cyclegan_tf.exporting import request, records, verification"
+    code = (
+        "from cyclegan_tf.exporting import export_options, model_card, serving_client"
+    )
     result = program(tmp_path, "-c", code, without=WITHOUT)
     assert (result.returncode, result.stderr) == (0, "")
 

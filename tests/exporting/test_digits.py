@@ -7,15 +7,16 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from helpers.exporting_samples import run_here, untrained_run
+from tensorflow_serving.apis import prediction_log_pb2
 
-from cyclegan_tf.commands import export as command
-from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.data import digits
-from cyclegan_tf.exporting import generating
-from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.exporting import verify
+from cyclegan_tf.exporting.export import export
+from cyclegan_tf.exporting.exportables import DigitMaker
+from cyclegan_tf.exporting.load import load
 from cyclegan_tf.presets import preset
+from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.stack
@@ -44,12 +45,11 @@ def exported(runs):
     """Rows of the exports and their folders, by the model's name."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generating, "run_aside", run_here)
+        patch.setattr(verify, "run_process", run_here)
         for name, options in runs.items():
-            kinds = {"dcgan": ("float32",), "conditional": generating.TFLITE_TYPES}
-            request = Request(options.run_dir, name="maker", tflite_types=kinds[name])
-            folder = pathlib.Path(options.run_dir, "export")
-            found[name] = generating.export(request, options), folder
+            kinds = {"tflite_types": ("float32",)} if name == "dcgan" else {}
+            rows = export(options.run_dir, name="maker", **kinds)
+            found[name] = rows, pathlib.Path(options.run_dir, "export")
     return found
 
 
@@ -62,12 +62,15 @@ def test_files_are_all_there_and_give_what_the_generator_gives(
         assert not any(row["problem"] for row in rows)
         assert rows[1]["max_error"] < 1e-5 and rows[2]["max_error"] < 1e-4
         assert rows[0]["max_error"] > rows[1]["max_error"]
-        record = json.loads((folder / "maker_export.json").read_text())
-        assert record["parity"] == rows and "run_dir" not in record["options"]
+        record = json.loads((folder / "export.json").read_text())
+        assert record["parity"] == rows and "run_dir" not in record["config"]
+        assert record["verified_on"] == "8 digits" and record["recommended"] == {}
+        assert "makes digits" in (folder / "README.md").read_text()
         names = {path.name for path in folder.iterdir()}
-        assert names == {"maker_export.json", "saved_model", "tflite"}
+        assert names == {"README.md", "export.json", "saved_model", "tflite"}
         names = {path.name for path in folder.glob("*/*")}
-        assert names == {"maker", "models.config"} | {
+        settings = {"models.config", "batching_parameters.config"}
+        assert names == {"maker", *settings} | {
             f"maker_{kind}.tflite" for kind in kinds
         }
         assert "/models/maker" in (folder / "saved_model/models.config").read_text()
@@ -113,67 +116,89 @@ def test_label_outside_the_range_is_refused(exported):
         signatures["serving_default"](label=label[:1], latent=tf.zeros([2, 5]))
 
 
+def test_warmup_request_is_one_that_the_server_can_answer(exported):
+    for name, (_, folder) in exported.items():
+        version = folder / "saved_model/maker/1"
+        path = version / "assets.extra/tf_serving_warmup_requests"
+        (record,) = tf.data.TFRecordDataset(str(path))
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        inputs = log.predict_log.request.inputs
+        assert set(inputs) == {"latent"} | (
+            {"label"} if name == "conditional" else set()
+        )
+        signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+        feeds = {key: tf.constant(tf.make_ndarray(t)) for key, t in inputs.items()}
+        assert signature(**feeds)["image_bytes"].shape == (1,)
+
+
+def test_loaded_run_generates_what_the_export_does(runs, exported):
+    for name, options in runs.items():
+        latent = tf.random.stateless_normal([3, 5], (1, 2)).numpy()
+        labels = {"label": np.array([3, 9, 0])} if name == "conditional" else {}
+        made = load(options.run_dir).generate(latent, **labels)
+        folder = exported[name][1]
+        signatures = tf.saved_model.load(f"{folder}/saved_model/maker/1").signatures
+        images = signatures["generate"](latent=latent, **labels)["images"].numpy()
+        np.testing.assert_array_equal(made, np.rint((images + 1) * 127.5))
+        with pytest.raises(UserError, match=r"`latent`.* 5.*\[3, 4\]"):
+            load(options.run_dir).generate(latent[:, :4], **labels)
+    for wrong in (None, [1, 2], [0, 1, 10]):
+        with pytest.raises(UserError, match="`label`.* 3 .* 9"):
+            load(options.run_dir).generate(latent, wrong)
+
+
 @pytest.mark.slow
 def test_fresh_process_runs_the_files(runs, tmp_path):
-    options = runs["conditional"]
-    request = Request(options.run_dir, output=str(tmp_path), tflite_types=("float32",))
-    rows = generating.export(request, options)
+    run_dir = runs["conditional"].run_dir
+    rows = export(run_dir, output=str(tmp_path), tflite_types=("float32",))
     assert len(rows) == 3 and not any(row["problem"] for row in rows)
 
 
 def test_versions_follow_one_another_and_are_never_written_over(
     runs, exported, monkeypatch
 ):
-    monkeypatch.setattr(generating, "run_aside", run_here)
-    options = runs["dcgan"]
-    request = Request(options.run_dir, name="maker", formats=("savedmodel",))
-    rows = generating.export(request, options)
+    monkeypatch.setattr(verify, "run_process", run_here)
+    asked = {"name": "maker", "formats": ("savedmodel",)}
+    rows = export(runs["dcgan"].run_dir, **asked)
     assert rows[0]["path"] == "saved_model/maker/2:serving_default"
-    with pytest.raises(UserError, match="saved_model/maker/1 "):
-        generating.export(dataclasses.replace(request, version=1), options)
+    with pytest.raises(UserError, match="Version 1 of maker .*saved_model"):
+        export(runs["dcgan"].run_dir, version=1, **asked)
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(runs, tmp_path):
-    request = Request("runs/points", output=str(tmp_path / "out"))
-    with pytest.raises(UserError, match="`run_dir`.*`points`"):
-        generating.export(request, preset("points"))
-    request = Request(runs["dcgan"].run_dir, output=str(tmp_path / "out"))
-    for field, values, told in (
+    (tmp_path / "points/checkpoints").mkdir(parents=True)
+    (tmp_path / "points/checkpoints/step-1.index").touch()
+    points = preset("points", run_dir=str(tmp_path / "points"))
+    save_config(points)
+    output = str(tmp_path / "out")
+    with pytest.raises(UserError, match="`run_dir`.*`points`.* dcgan"):
+        export(points.run_dir, output=output)
+    for field, value, told in (
         ("formats", ("tflite", "keras"), "`formats`.* savedmodel, tflite.*'keras'"),
         ("tflite_types", ("float16",), "`tflite_types`.* float32, int8.*'float16'"),
-        ("run_dir", str(tmp_path), "`run_dir`.*checkpoint"),
+        ("directions", ("A2B",), "`dcgan`.*`directions`"),
+        ("tflite_io", "float32", "`dcgan`.*`tflite_io`"),
+        ("checkpoint", "7", "`checkpoint`.*'7'"),
     ):
         with pytest.raises(UserError, match=told):
-            asked = dataclasses.replace(request, **{field: values})
-            generating.export(asked, runs["dcgan"])
-    assert list(tmp_path.iterdir()) == []
+            export(runs["dcgan"].run_dir, output=output, **{field: value})
+    assert not (tmp_path / "out").exists()
 
 
 def test_file_that_gives_something_else_is_not_put_in_place(
     runs, tmp_path, monkeypatch
 ):
-    make = generating._Maker.make
+    generate = DigitMaker.generate
     calls = []
 
     def other(self, *args, **kwargs):
         calls.append(args)
-        made = make(self, *args, **kwargs)
+        made = generate(self, *args, **kwargs)
         return made if tf.is_symbolic_tensor(made) else -made
 
-    monkeypatch.setattr(generating._Maker, "make", other)
-    monkeypatch.setattr(generating, "run_aside", run_here)
-    options, output = runs["dcgan"], tmp_path / "out"
-    request = Request(options.run_dir, output=str(output), formats=("savedmodel",))
+    monkeypatch.setattr(DigitMaker, "generate", other)
+    monkeypatch.setattr(verify, "run_process", run_here)
+    output = tmp_path / "out"
     with pytest.raises(UserError, match=r"generate: .* 0\.0001"):
-        generating.export(request, options)
+        export(runs["dcgan"].run_dir, output=str(output), formats=("savedmodel",))
     assert calls and not output.exists()
-
-
-def test_flag_that_means_nothing_to_the_model_is_refused():
-    values = flags.FlagValues()
-    define_flags(command.FLAGS, values)
-    values(["export.py", "--run_dir=runs/x", "--name=y", "--direction=A2B"])
-    with pytest.raises(UserError, match="`dcgan`.*`direction`.* run_dir, formats, "):
-        command._check_flags(values, "dcgan")
-    values["direction"].present = 0
-    command._check_flags(values, "dcgan")

@@ -13,11 +13,11 @@ from helpers.exporting_samples import saved_run
 from helpers.translations import assert_near, direct, picture
 from PIL import Image
 
-from cyclegan_tf.exporting import translators
-from cyclegan_tf.exporting.formats import portable
-from cyclegan_tf.exporting.saved_model import write_saved_model
+from cyclegan_tf.exporting import load as loading
+from cyclegan_tf.exporting import saved_model
+from cyclegan_tf.exporting.keras_file import portable
+from cyclegan_tf.exporting.load import fit, of_model, of_run, shrunk
 from cyclegan_tf.exporting.tflite import convert
-from cyclegan_tf.exporting.translators import fit, of_model, of_run, shrunk
 from cyclegan_tf.validation import UserError
 
 SIZES = [(32, 32), (3, 50), (33, 47), (7, 8), (61, 5), (2, 1)]
@@ -73,7 +73,7 @@ def test_unet_run_gets_the_multiple_it_needs(tmp_path):
 def test_one_graph_serves_all_sizes(model, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        translators, "translate", lambda g, images, m: calls.append(1) or images
+        loading, "translate", lambda g, images, m: calls.append(1) or images
     )
     translator = of_run(model.config.run_dir, "generator_g")
     for size in [*SIZES, (1, 1)]:
@@ -90,7 +90,7 @@ def convolution():
 
 def test_one_pixel_is_translated(model, monkeypatch):
     generator = convolution()
-    monkeypatch.setattr(translators, "load_network", lambda *_: generator)
+    monkeypatch.setattr(loading, "load_generator", lambda *_: (model.config, generator))
     pixel = np.array([[[[10, 130, 250]]]], np.uint8)
     made = of_run(model.config.run_dir, "generator_g")(pixel)[0]
     assert_near(made, direct(generator, pixel[0]))
@@ -101,7 +101,8 @@ def test_one_pixel_is_translated(model, monkeypatch):
 
 @pytest.mark.stack
 def test_saved_model_translates_as_its_generator_does(model, translated, tmp_path):
-    write_saved_model(model.generator_g, 4, tmp_path / "3", 10**6)
+    signatures = saved_model.picture_signatures(model.generator_g, 4)
+    saved_model.write(tmp_path / "3", model.generator_g, signatures)
     translator = of_model(tmp_path / "3")
     gc.collect()  # The variables must not go with the loaded object.
     assert_translates(translator, translated["generator_g"])

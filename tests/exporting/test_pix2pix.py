@@ -9,11 +9,13 @@ import pytest
 import tensorflow as tf
 from helpers.exporting_samples import run_here, untrained_run
 
-from cyclegan_tf.data import images
-from cyclegan_tf.exporting import pairs, verification
-from cyclegan_tf.exporting.request import Request
+from cyclegan_tf.data import images, shapes
+from cyclegan_tf.exporting import tflite, verify
+from cyclegan_tf.exporting.export import export as export_run
+from cyclegan_tf.exporting.load import load
 from cyclegan_tf.models.pix2pix import Pix2PixGAN
 from cyclegan_tf.presets import preset
+from cyclegan_tf.run_directory import save_config
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.validation import UserError
 
@@ -27,7 +29,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("few_shapes")]
 @pytest.fixture
 def export(tmp_path, monkeypatch):
     """Exports a run of a direction; gives its rows, and pictures with translations."""
-    monkeypatch.setattr(verification, "run_aside", run_here)
+    monkeypatch.setattr(verify, "run_process", run_here)
 
     def make(direction, **asked):
         options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
@@ -35,7 +37,7 @@ def export(tmp_path, monkeypatch):
         untrained_run(options, factor=2.0)
         log = json.dumps({"step": 3, "error": 40.0, "epoch": 2})
         (tmp_path / "run/log.jsonl").write_text(f"{log}\n")
-        rows = pairs.export_run(Request(options.run_dir, **asked), options)
+        rows = export_run(options.run_dir, **asked)
         model = Pix2PixGAN(options)
         networks = {"generator": model.generator}
         checkpoints.take_over(networks, options.run_dir, "run_dir")
@@ -78,8 +80,43 @@ def test_served_files_of_the_other_direction_give_the_same(export, tmp_path):
     assert names == ["shapes_B2A_float32.tflite"]
 
 
+def test_run_translates_in_its_direction_alone(export, tmp_path):
+    _, inputs, expected = export("b_to_a", formats=("keras",))
+    model = load(tmp_path / "run")
+    for direction in (None, "B2A"):
+        made = model.translate(inputs, direction)
+        assert np.abs(made.astype(int) - expected).max() <= 1
+    with pytest.raises(UserError, match="`direction`.* B2A.*'A2B'"):
+        model.translate(inputs, "A2B")
+    with pytest.raises(UserError, match="`direction`.* B2A.*'A2B'"):
+        export_run(tmp_path / "run", directions=("A2B",))
+
+
+def test_files_are_tried_on_test_inputs_and_calibrated_on_training_inputs(
+    export, tmp_path, monkeypatch
+):
+    calls, convert = [], tflite.convert
+
+    def spy(*args):
+        calls.append(args[-1])
+        return convert(*args)
+
+    monkeypatch.setattr(tflite, "convert", spy)
+    asked = {"tflite_types": ("int8",), "num_calibration_pictures": 5}
+    export("a_to_b", formats=("tflite",), **asked)
+    ((*calibration,),) = calls
+    drawn = [shapes.draw_pair((0, i), 18)[0] for i in range(5)]
+    expected = [images.resize(picture, 16) for picture in drawn]
+    np.testing.assert_array_equal(calibration, expected)
+    record = json.loads((tmp_path / "run/export/export.json").read_text())
+    assert record["verified_on"] == "3 test pictures of shapes"
+    assert record["config"]["direction"] == "a_to_b"
+
+
 def test_run_without_a_checkpoint_is_refused(tmp_path):
     options = preset("shapes_pix2pix", run_dir=str(tmp_path / "run"))
-    with pytest.raises(UserError, match="`run_dir`.*checkpoint"):
-        pairs.export_run(Request(options.run_dir), options)
-    assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()
+    save_config(options)
+    with pytest.raises(UserError, match="run .*checkpoint"):
+        export_run(options.run_dir)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.json"]

@@ -1,4 +1,4 @@
-"""What is written about an export: `export.json`, the model card, labels, versions.
+"""Records of an export: `export.json`, the model card, labels, versions.
 
 Imports no TensorFlow.
 """
@@ -10,16 +10,23 @@ import pathlib
 import platform
 
 from cyclegan_tf import __version__
-from cyclegan_tf.config import Config
+from cyclegan_tf.base_options import BaseOptions
 
 RECORD_FILE = "export.json"
 CARD_FILE = "README.md"
 
 MINIMUM_PSNR = 30.0
-INTEGER_KINDS = ("dynamic_int8", "int8", "int16x8")
+INTEGER_KINDS = ("dynamic_int8", "int8")
 TFLITE_KINDS = ("float32", "float16", *INTEGER_KINDS)
 
-# What X and Y of the drawn data sets show.
+_KINDS = {
+    "cyclegan": "CycleGAN (arXiv 1703.10593)",
+    "pix2pix": "pix2pix (arXiv 1611.07004)",
+    "dcgan": "DCGAN (arXiv 1511.06434)",
+    "conditional": "conditional GAN (arXiv 1411.1784)",
+}
+
+# The pictures of X and Y in the drawn data sets.
 _LABELS = {
     "shapes": ("plain body", "striped body"),
     "shapes_anywhere": ("plain body", "striped body"),
@@ -27,19 +34,19 @@ _LABELS = {
     "shapes_upside_down": ("upright body", "body upside down"),
 }
 
-# Fields of a configuration that tell of the machine, not of the model.
+# Fields of a configuration that describe the machine, not the model.
 _LOCAL = ("run_dir", "data_dir")
 
 
 def model_name(dataset: str) -> str:
-    """What a model is called after its data set, a name or a folder."""
+    """The name of a model, from its data set, a name or a folder."""
     name = pathlib.PurePath(dataset.removeprefix("cycle_gan/")).name
-    kept = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-    return kept.strip("_") or "model"
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    return safe.strip("_") or "model"
 
 
 def labels(dataset: str) -> tuple[str, str]:
-    """What the pictures of X and Y show: `horse`, `zebra` of `horse2zebra`."""
+    """The pictures of X and Y in words: `horse`, `zebra` for `horse2zebra`."""
     if dataset in _LABELS:
         return _LABELS[dataset]
     first, two, second = model_name(dataset).partition("2")
@@ -49,7 +56,7 @@ def labels(dataset: str) -> tuple[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of ours, of Python and of the packages that an export depends on."""
+    """Versions of this package, of Python and of the packages behind an export."""
     packages = ("tensorflow", "keras", "numpy", "pillow")
     found = {name: importlib.metadata.version(name) for name in packages}
     return {
@@ -62,48 +69,67 @@ def versions() -> dict[str, str]:
 def record(
     *,
     name: str,
-    kind: str,
-    config: Config,
+    options: BaseOptions,
     step: int,
     version: int,
     metrics: dict,
     licence: str,
 ) -> dict:
-    """What `export.json` says of a run, before its files are known."""
-    fields = dataclasses.asdict(config)
-    if pathlib.PurePath(config.dataset).is_absolute():
-        fields["dataset"] = pathlib.PurePath(config.dataset).name
-    return {
+    """The content of `export.json`, without `parity` and `verified_on`.
+
+    Args:
+      name: Name of the model.
+      options: Those of the run.
+      step: Training steps of the checkpoint.
+      version: Version number of the SavedModels.
+      metrics: Last training metrics.
+      licence: Of the model.
+    """
+    fields = dataclasses.asdict(options)
+    about = {
         "name": name,
-        "kind": kind,
+        "kind": _KINDS[options.model],
         "version": version,
-        "labels": dict(zip(("A", "B"), labels(config.dataset), strict=True)),
         "licence": licence,
         "step": step,
         "metrics": metrics,
         "versions": versions(),
-        "config": {k: v for k, v in fields.items() if k not in _LOCAL},
     }
+    if "dataset" in fields:
+        about["labels"] = dict(zip("AB", labels(options.dataset), strict=True))
+        if pathlib.PurePath(options.dataset).is_absolute():
+            fields["dataset"] = pathlib.PurePath(options.dataset).name
+    return {**about, "config": {k: v for k, v in fields.items() if k not in _LOCAL}}
 
 
 def model_card(about: dict) -> str:
-    """The README that goes with exported files.
+    """The README for exported files.
 
     Args:
-      about: What `export.json` holds, with `parity` and `verified_on`.
+      about: The content of `export.json`, with `parity` and `verified_on`.
     """
-    config, (a, b) = about["config"], about["labels"].values()
-    size = config["image_size"]
+    config, trained = about["config"], f"Trainer for {about['step']:,} steps"
+    licence = f" Licence: {about['licence']}."
+    if "labels" in about:
+        a, b = about["labels"].values()
+        lines = [
+            f"A {about['kind']}: A2B translates {a} to {b}, B2A {b} to {a}.",
+            f"{trained} on `{config['dataset']}` at {config['image_size']} px with a "
+            f"`{config.get('generator', 'unet')}` generator.{licence}",
+            "",
+            "Takes and gives RGB pictures: pixels in [0, 255], or floats in [-1, 1]. "
+            "Use it on pictures like those of its training. On others it may do "
+            "nothing, or paint textures in wrong places.",
+        ]
+    else:
+        lines = [
+            f"A {about['kind']}: makes digits of 28x28 pixels from latents.",
+            f"{trained} on drawn digits.{licence}",
+        ]
     lines = [
         f"# {about['name']}, version {about['version']}",
         "",
-        f"A {about['kind']}: A2B translates {a} to {b}, B2A {b} to {a}.",
-        f"Trained for {about['step']:,} steps on `{config['dataset']}` at {size} px "
-        f"with a `{config['generator']}` generator. Licence: {about['licence']}.",
-        "",
-        "Takes and gives RGB pictures: pixels in [0, 255], or floats in [-1, 1]. Made "
-        "for pictures like those it was trained on; on others it may do nothing, or "
-        "paint textures where none belong.",
+        *lines,
         "",
         f"Compared with the Keras generator on {about['verified_on']}; errors on "
         "[-1, 1], PSNR in dB, milliseconds a picture on two threads:",
@@ -122,17 +148,16 @@ def model_card(about: dict) -> str:
     if about["metrics"]:
         lines += ["", "Last training metrics: "]
         lines += [f"- {name}: {value:.4g}" for name, value in about["metrics"].items()]
-    lines += ["", "All values: `export.json`. Made by cyclegan_tf."]
+    lines += ["", "All values: `export.json`. Written by cyclegan_tf."]
     return "\n".join(lines) + "\n"
 
 
 def recommended(rows: list[dict]) -> str | None:
-    """The TFLite file of one direction that a phone should get.
+    """The TFLite file of one direction for a phone.
 
-    Of the integer files of at least MINIMUM_PSNR that take at most twice as long as the
-    fastest of them, the most exact; if there is none, the float16 file. (Twice, since
-    int16x8 takes twenty times as long, and the others differ by less than noise does.)
-    Files of further sizes are left out.
+    The most exact integer file with a PSNR of at least MINIMUM_PSNR and at most twice
+    the time of the fastest such file; without one, the float16 file. Files of further
+    sizes do not count.
     """
     files = [row for row in rows if row["kind"] in TFLITE_KINDS]
     files = [row for row in files if row["pictures"] == files[0]["pictures"]]
