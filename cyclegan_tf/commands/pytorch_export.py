@@ -9,7 +9,7 @@ import os
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.pytorch.exporting import FORMATS, export_networks
+from cyclegan_tf.pytorch.weights import FORMATS, export_networks
 from cyclegan_tf.validation import UserError
 
 SUMMARY = (

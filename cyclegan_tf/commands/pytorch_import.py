@@ -12,9 +12,8 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
-from cyclegan_tf.pytorch.finder import split
-from cyclegan_tf.pytorch.importing import files_in, import_networks
-from cyclegan_tf.pytorch.networks import NETWORKS
+from cyclegan_tf.pytorch.networks import NETWORKS, split_key
+from cyclegan_tf.pytorch.weights import files_in, import_networks
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
@@ -108,7 +107,7 @@ def files_of(values: flags.FlagValues) -> dict[str, str]:
     if direction:
         check_choice("direction", direction, DIRECTIONS)
     else:
-        path, key = split(os.path.expanduser(checkpoint))
+        path, key = split_key(os.path.expanduser(checkpoint))
         if any(re.search(r"G_B$", name) for name in (pathlib.Path(path).stem, key)):
             direction = "B2A"
     return {DIRECTIONS[direction or "A2B"]: checkpoint}
