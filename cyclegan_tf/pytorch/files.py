@@ -42,19 +42,6 @@ _LEGACY_PROTOCOL = 1001
 # PyTorch aligns the storages in a zip to this many bytes.
 _ALIGNMENT = 64
 
-_SAFETENSORS_DTYPES = {
-    "BOOL": "bool",
-    "U8": "uint8",
-    "I8": "int8",
-    "I16": "int16",
-    "I32": "int32",
-    "I64": "int64",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F32": "float32",
-    "F64": "float64",
-}
-
 # What `zipfile` and `safetensors` raise.
 _DAMAGES = (
     EOFError,
@@ -311,9 +298,10 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, Tensor]:
         with _one_line_errors(path):
             return opened().get_tensor(name)
 
+    dtypes = {code: dtype for _, code, dtype in pickles.DTYPES}
     tensors = {}
     for name, part in slices.items():
-        dtype, shape = _SAFETENSORS_DTYPES.get(part.get_dtype()), part.get_shape()
+        dtype, shape = dtypes.get(part.get_dtype()), part.get_shape()
         if dtype is None or len(name) > _MAX_NAME or not is_possible(shape):
             raise FileError(f"has a tensor {name[:80]!a} of an unknown kind")
         array = functools.partial(array_of, name)
@@ -325,12 +313,7 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, Tensor]:
 
 
 def write_pth(arrays: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
-    """Writes a state dict that `torch.load` reads; equal arrays give equal bytes.
-
-    Args:
-      arrays: float32 arrays by name.
-      path: The file; replaced if it exists.
-    """
+    """Writes float32 arrays for `torch.load`; equal arrays give equal bytes."""
     shapes = {name: array.shape for name, array in arrays.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "data.pkl", _pickle_of(shapes))
@@ -352,12 +335,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def write_safetensors(
     arrays: Mapping[str, np.ndarray], path: str | os.PathLike
 ) -> None:
-    """Writes a state dict as safetensors.
-
-    Args:
-      arrays: float32 arrays by name.
-      path: The file; replaced if it exists.
-    """
+    """Writes float32 arrays as safetensors."""
     contiguous = {n: np.asarray(a, "<f4", order="C") for n, a in arrays.items()}
     # `save_file` of safetensors would make the file unreadable for other users.
     data = safetensors.numpy.save(contiguous, metadata={"format": "pt"})
@@ -365,14 +343,7 @@ def write_safetensors(
 
 
 def _pickle_of(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """Pickles a state dict of float32 tensors, as `torch.save` does.
-
-    Args:
-      shapes: Shapes by name; tensor number i fills the storage `str(i)`, row by row.
-
-    Returns:
-      A pickle of protocol 2, which `torch.load(weights_only=True)` reads.
-    """
+    """Pickles float32 tensors, as `torch.save` does; number i fills storage i."""
     dictionary = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE
     dictionary += pickle.REDUCE
     items = b""

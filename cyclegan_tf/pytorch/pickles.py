@@ -27,18 +27,19 @@ _OPERATIONS = frozenset(
 # Every dictionary becomes an OrderedDict, which checks its keys.
 _ORDERED_DICT = b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
 
-_STORAGES = {
-    "Bool": "bool",
-    "Byte": "uint8",
-    "Char": "int8",
-    "Short": "int16",
-    "Int": "int32",
-    "Long": "int64",
-    "Half": "float16",
-    "BFloat16": "bfloat16",
-    "Float": "float32",
-    "Double": "float64",
-}
+# Names of PyTorch storages and safetensors types, and of NumPy dtypes.
+DTYPES = (
+    ("Bool", "BOOL", "bool"),
+    ("Byte", "U8", "uint8"),
+    ("Char", "I8", "int8"),
+    ("Short", "I16", "int16"),
+    ("Int", "I32", "int32"),
+    ("Long", "I64", "int64"),
+    ("Half", "F16", "float16"),
+    ("BFloat16", "BF16", "bfloat16"),
+    ("Float", "F32", "float32"),
+    ("Double", "F64", "float64"),
+)
 
 # What `pickle.Unpickler` raises.
 _DAMAGES = (AttributeError, LookupError, TypeError, ValueError, pickle.UnpicklingError)
@@ -240,6 +241,6 @@ _NAMES = {
     **{
         f"{module} {name}Storage": _StorageType(dtype)
         for module in ("torch", "torch.cuda")
-        for name, dtype in _STORAGES.items()
+        for name, _, dtype in DTYPES
     },
 }
