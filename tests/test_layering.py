@@ -46,7 +46,7 @@ OURS = {
 
 
 # What reads files of PyTorch knows none of our networks, and stands below them.
-READS_FILES = {"pytorch.files", "pytorch.containers", "pytorch.pickles"}
+READS_FILES = {"pytorch.files", "pytorch.pickles"}
 
 
 def wing(module: str) -> str:

@@ -1,8 +1,4 @@
-"""`pytorch_import`: its flags, and the files that they name.
-
-TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
-once.
-"""
+"""The `pytorch_import` command; imports TensorFlow late, so that `--help` is quick."""
 
 import os
 import pathlib
@@ -12,51 +8,49 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
-from cyclegan_tf.pytorch.finder import split
-from cyclegan_tf.pytorch.importing import files_in, import_networks
-from cyclegan_tf.pytorch.networks import NETWORKS
+from cyclegan_tf.pytorch.networks import NETWORKS, split_key
+from cyclegan_tf.pytorch.weights import files_in, import_networks
 from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
-    "Makes a run directory of the weights of the official PyTorch code (.pth, or "
+    "Creates a run directory from weights of the official PyTorch code (.pth or "
     "safetensors): ResNet and U-Net generators with instance norm, PatchGAN and pixel "
-    "discriminators. Filters, blocks and layers are found by themselves; networks of a "
-    "kind must be alike. 'FILE#KEY' names one network in a file of several. No code in "
-    "a file is ever run."
+    "discriminators. It detects filters, blocks and layers; both generators must be "
+    "alike, and both discriminators. 'FILE#KEY' selects one network of a file. It "
+    "never runs code from a file."
 )
 
 FLAGS = {
     "checkpoint": (
         "",
-        "a generator's file, or the folder of a training: EPOCH_net_G_A.pth, G_B, D_A "
-        "and D_B, those that are there",
+        "file of a generator, or folder of a training with EPOCH_net_G_A.pth, G_B, D_A "
+        "or D_B",
     ),
     "direction": (
         "",
-        "what the generator of --checkpoint FILE does, A2B or B2A; empty: B2A if the "
-        "name ends in G_B, else A2B",
+        "direction of --checkpoint FILE, A2B or B2A; empty: B2A if the name ends in "
+        "G_B, else A2B",
     ),
     "generator_g": ("", "file of the generator from X to Y, their G_A"),
     "generator_f": ("", "file of the generator from Y to X, their G_B"),
     "discriminator_x": ("", "file of the discriminator that judges X, their D_B"),
     "discriminator_y": ("", "file of the discriminator that judges Y, their D_A"),
-    "output": ("", "the run directory to make; if it exists, it must be empty"),
-    "epoch": ("latest", "which files of a folder: what their names begin with"),
+    "output": ("", "the new run directory; it must be empty or not exist"),
+    "epoch": ("latest", "start of the file names in a folder"),
     "image_size": (
         0,
-        "side of the pictures trained on, in pixels; 0: 256, or 2**halvings for a "
-        "U-Net",
+        "side of the training pictures in px; 0: 256, or 2**halvings for a U-Net",
     ),
     "dataset": (
         "",
-        "what the networks were trained on: a data set of train.py, or any name; "
-        "empty: from the name of the file or folder",
+        "training data: a data set of train.py, or any name; empty: from the file or "
+        "folder name",
     ),
 }
 
 
 def help_text(called: str) -> str:
-    """What `--help` prints."""
+    """Returns the text of `--help`."""
     usage = f"""{called} --checkpoint FILE --output RUN
        {called} --checkpoint FOLDER --output RUN
        {called} --generator_g FILE ... --output RUN"""
@@ -64,26 +58,24 @@ def help_text(called: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Imports what the flags name."""
+    """Runs the command."""
     program.no_arguments(arguments)
     run(flags.FLAGS)
 
 
 def run(values: flags.FlagValues) -> None:
-    """Finds the files that flags name, and imports them.
-
-    Raises:
-      UserError: a flag or a file can't be used. Nothing is written then.
-    """
+    """Checks the flags, and imports; a `UserError` if nothing was written."""
     files = files_of(values)
-    output = values["output"].value
+    output, size, dataset = (
+        values[n].value for n in ("output", "image_size", "dataset")
+    )
     if not output:
         raise UserError("--output must be given. See --help.")
-    import_networks(files, output, values["image_size"].value, values["dataset"].value)
+    import_networks(files, output, size, dataset)
 
 
 def files_of(values: flags.FlagValues) -> dict[str, str]:
-    """The file of each network that flags name."""
+    """Returns the file of each network in the flags."""
     named = {name: values[name].value for name in NETWORKS.values()}
     files = {name: file for name, file in named.items() if file}
     checkpoint, direction = values["checkpoint"].value, values["direction"].value
@@ -103,7 +95,7 @@ def files_of(values: flags.FlagValues) -> dict[str, str]:
     if direction:
         check_choice("direction", direction, DIRECTIONS)
     else:
-        path, key = split(os.path.expanduser(checkpoint))
+        path, key = split_key(os.path.expanduser(checkpoint))
         if any(re.search(r"G_B$", name) for name in (pathlib.Path(path).stem, key)):
             direction = "B2A"
     return {DIRECTIONS[direction or "A2B"]: checkpoint}

@@ -1,6 +1,5 @@
 """Official PyTorch weights, in and out, without PyTorch.
 
-Uses `training` (for checkpoints) and what is below it. Begin with `networks.py`, which
-names every weight in both codes, then `importing.py`; `pickles.py` reads files that
-strangers made, and runs nothing in them.
+Begin with `networks.py`, which names every weight in both codes, then `weights.py`;
+`pickles.py` reads the pickles of strangers, and runs nothing in them.
 """

@@ -1,57 +1,57 @@
-"""Tensors in files of PyTorch and of safetensors, read and written without PyTorch.
+"""Reads and writes tensors in PyTorch and safetensors files, without PyTorch.
 
-Three formats are read: the zip that `torch.save` writes since PyTorch 1.6, the stream
-that it wrote before, and safetensors. Files from strangers are expected: no code is
-run, nothing is unpacked to disk, and all tensors of a file take at most twice its size
-(and finding them 16 MB: of names and shapes, whose number is limited).
+It reads three formats: the zip that `torch.save` writes since PyTorch 1.6, the older
+stream, and safetensors. Files may be hostile: no code runs, nothing is unpacked to
+disk, and all tensors of a file take at most twice its size, plus 16 MB for names and
+shapes, whose number is limited.
 """
 
+import contextlib
 import dataclasses
 import functools
+import io
 import math
 import os
 import pathlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cyclegan_tf.pytorch.containers import (
-    FileError,
-    Region,
-    dtype_of,
-    load,
-    num_bytes,
-    read_legacy,
-    read_zip,
-)
-from cyclegan_tf.pytorch.pickles import PickleError, View, is_possible
+from cyclegan_tf.pytorch import pickles
+from cyclegan_tf.pytorch.pickles import FileError, View, is_possible
 from cyclegan_tf.validation import UserError
 
+# The pickles of the official networks take less than 50 kB.
+_MAX_PICKLE = 4 * 2**20
+_MAX_DIRECTORY = 2**19
 _MAX_HEADER = 2**20
 _MAX_NAME = 512
 _MAX_NESTING = 8
 _MAX_VALUES = 5_000
 
-# Of a storage in a zip, as PyTorch writes it.
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+
+# PyTorch aligns the storages in a zip to this many bytes.
 _ALIGNMENT = 64
 
-_SAFETENSORS_DTYPES = {
-    "BOOL": "bool",
-    "U8": "uint8",
-    "I8": "int8",
-    "I16": "int16",
-    "I32": "int32",
-    "I64": "int64",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F32": "float32",
-    "F64": "float64",
-}
+# What `zipfile` and `safetensors` raise.
+_DAMAGES = (
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    ValueError,
+    safetensors.SafetensorError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,66 +67,199 @@ class Tensor:
 
 
 def read(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Finds all tensors of a file; their numbers are read when they are asked for.
+    """Finds all tensors of a file; `Tensor.numpy()` reads their numbers later.
 
     Args:
-      path: What `torch.save` wrote, a state dict or one in other dictionaries; or a
-        safetensors file.
+      path: A safetensors file, or a file of `torch.save` with a state dict, which may
+        be inside other dictionaries.
 
     Returns:
-      Tensors by name; the keys of dictionaries in dictionaries are joined by dots.
-      What is no tensor is left out.
+      Tensors by name; dots join the keys of nested dictionaries. Other values are left
+      out.
 
     Raises:
-      UserError: the file is missing, damaged, or holds more than tensors in
+      UserError: the file is missing or damaged, or holds more than tensors in
         dictionaries.
     """
     path = pathlib.Path(path)
-    try:
+    with _one_line_errors(path):
         with open(path, "rb") as file:
             start = file.read(9)
-        # First: before it comes a number, which may look like the others.
+        # This test comes first: the length before the brace may look like the others.
         if start[8:] == b"{":
             return _read_safetensors(path)
         if start.startswith(b"PK"):
-            return _of_pickle(path, *read_zip(path))
+            return _tensors(path, *_read_zip(path))
         if start.startswith(b"\x80"):
-            return _of_pickle(path, *read_legacy(path))
+            return _tensors(path, *_read_legacy(path))
         raise FileError("is neither a PyTorch nor a safetensors file")
+
+
+@contextlib.contextmanager
+def _one_line_errors(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except FileError as error:
         raise UserError(f"{path} {error}.") from error
-    except PickleError as error:
-        raise UserError(f"{path} can't be read: {error}.") from error
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"{path} can't be read: {reason}.") from error
+    except _DAMAGES as error:
+        raise UserError(f"{path} is damaged.") from error
+
+
+class _Block(NamedTuple):
+    """The bytes of a storage: how many, and a function that reads them."""
+
+    num_bytes: int
+    load: Callable[[], bytes]
+
+
+# --- The zip
+
+
+class _BoundedFile(io.FileIO):
+    """Limits the size of one read: `zipfile` reads a whole directory at once."""
+
+    limit = _MAX_DIRECTORY
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
+        size = left if size is None or size < 0 else min(size, left)
+        if size > self.limit:
+            raise FileError("is damaged, or holds far more than tensors")
+        return super().read(size)
+
+
+def _read_zip(path: pathlib.Path) -> tuple[object, dict[str, _Block]]:
+    """Returns the unpickled value, and the storages by key."""
+    with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+        file.limit = _MAX_PICKLE
+        entries = {entry.orig_filename: entry for entry in archive.infolist()}
+        _check_entries(entries, archive, path.stat().st_size)
+        pickled = [name for name in entries if name.endswith("/data.pkl")]
+        if len(pickled) != 1:
+            raise FileError("is a zip, but not of PyTorch: it has no data.pkl")
+        folder = pickled[0].removesuffix("data.pkl")
+        order = entries.get(f"{folder}byteorder")
+        if order and archive.read(order) != b"little":
+            raise FileError("has big-endian numbers, which are not supported")
+        value, _ = pickles.loads(io.BytesIO(archive.read(entries[pickled[0]])))
+    opened = functools.cache(lambda: zipfile.ZipFile(path))
+    return value, {
+        name.removeprefix(f"{folder}data/"): _Block(
+            entry.file_size, lambda entry=entry: opened().read(entry)
+        )
+        for name, entry in entries.items()
+        if name.startswith(f"{folder}data/")
+    }
+
+
+def _check_entries(entries: dict, archive: zipfile.ZipFile, size: int) -> None:
+    """Refuses what PyTorch does not write; names never become paths on the disk."""
+    if len(entries) < len(archive.infolist()):
+        raise FileError("has two entries of one name")
+    for entry in entries.values():
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise FileError("is compressed or encrypted, which PyTorch never does")
+        if entry.file_size != entry.compress_size:
+            raise FileError("is damaged")
+    if sum(entry.file_size for entry in entries.values()) > size:
+        raise FileError("is damaged: its entries are larger than the file")
+
+
+# --- The stream before PyTorch 1.6
+
+
+def _read_legacy(path: pathlib.Path) -> tuple[object, dict[str, _Block]]:
+    """Returns the unpickled value, and the storages by key.
+
+    A stream has five pickles: a magic number, the version, the machine, the value, and
+    the keys of the storages. Then each storage follows, after its number of elements.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        stream = io.BytesIO(file.read(_MAX_PICKLE))
+        if pickles.loads(stream)[0] != _LEGACY_MAGIC:
+            raise FileError("is a pickle, but not of PyTorch")
+        version, machine = (pickles.loads(stream)[0] for _ in range(2))
+        if version != _LEGACY_PROTOCOL or not isinstance(machine, dict):
+            raise FileError("is of an unknown version of PyTorch")
+        if machine.get("little_endian") is not True:
+            raise FileError("has big-endian numbers, which are not supported")
+        value, storages = pickles.loads(stream)
+        keys, _ = pickles.loads(stream)
+        if type(keys) is not list or not all(type(key) is str for key in keys):
+            raise FileError("is damaged")
+        if len(set(keys)) < len(keys) or {*keys} != storages.keys():
+            raise FileError("is damaged: it lacks storages, or has too many")
+        position, blocks = stream.tell(), {}
+        for key in keys:
+            storage = storages[key]
+            file.seek(position)
+            if file.read(8) != struct.pack("<q", storage.num_elements):
+                raise FileError("is cut off or damaged")
+            length = storage.num_elements * _dtype(storage.dtype).itemsize
+            part = functools.partial(_read_part, path, position + 8, length)
+            blocks[key] = _Block(length, part)
+            position += 8 + length
+    if position != size:
+        raise FileError("is cut off, or goes on behind its end")
+    return value, blocks
+
+
+def _read_part(path: pathlib.Path, position: int, length: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(position)
+        return file.read(length)
 
 
 # --- Tensors of a pickle
 
 
-def _of_pickle(path, value, regions: dict[str, Region]) -> dict[str, Tensor]:
-    """The tensors of an unpickled value, whose storages lie in `regions`."""
+def _tensors(path: pathlib.Path, value, blocks: dict[str, _Block]) -> dict[str, Tensor]:
+    """Returns the tensors in an unpickled value by name."""
     views = dict(_named_views(value))
     for storage in {view.storage for view in views.values()}:
-        region = regions.get(storage.key)
-        if region is None or region.num_bytes != num_bytes(storage):
+        length = storage.num_elements * _dtype(storage.dtype).itemsize
+        if storage.key not in blocks or blocks[storage.key].num_bytes != length:
             raise FileError("lacks the numbers of a tensor, or has too many")
-    size = sum(_num_bytes(view) for view in {*views.values()})
-    if size > path.stat().st_size:
+    sizes = (
+        math.prod(view.shape) * _dtype(view.storage.dtype).itemsize
+        for view in {*views.values()}
+    )
+    if sum(sizes) > path.stat().st_size:
         raise FileError("names the same numbers as several tensors")
-    data_of = functools.cache(lambda key: load(path, regions[key]))
-    array_of = functools.cache(lambda view: _array(view, data_of(view.storage.key)))
+
+    @functools.cache
+    def data_of(key: str) -> bytes:
+        data = blocks[key].load()
+        if len(data) != blocks[key].num_bytes:
+            raise FileError("is damaged")
+        return data
+
+    @functools.cache
+    def array_of(view: View) -> np.ndarray:
+        with _one_line_errors(path):
+            data = data_of(view.storage.key)
+        part = np.frombuffer(data, _dtype(view.storage.dtype))[view.offset :]
+        strides = [stride * part.itemsize for stride in view.strides]
+        strided = np.lib.stride_tricks.as_strided
+        rows = np.ascontiguousarray(strided(part, view.shape, strides, writeable=False))
+        return rows.reshape(view.shape)
+
     return {
         name: Tensor(
-            view.shape, dtype_of(view.storage.dtype), functools.partial(array_of, view)
+            view.shape, _dtype(view.storage.dtype), functools.partial(array_of, view)
         )
         for name, view in views.items()
     }
 
 
 def _named_views(value) -> Iterator[tuple[str, View]]:
-    """The tensors in dictionaries of dictionaries, their keys joined by dots."""
+    """Finds tensors in nested dictionaries; dots join the keys."""
+    if not isinstance(value, dict):
+        raise FileError("holds no dictionary of tensors")
     waiting, names, num_values = [("", value, 0)], set(), 0
     while waiting:
         name, value, depth = waiting.pop()
@@ -135,7 +268,7 @@ def _named_views(value) -> Iterator[tuple[str, View]]:
             raise FileError("has too many, too long or too deeply nested names")
         if isinstance(value, dict):
             prefix = f"{name}." if depth else ""
-            # Names are made of keys short enough: a key may be as long as the pickle.
+            # A key may be as long as the whole pickle.
             items = [(str(k)[: _MAX_NAME + 1], v) for k, v in value.items()]
             waiting += [(prefix + k, v, depth + 1) for k, v in reversed(items)]
         elif isinstance(value, View):
@@ -145,17 +278,8 @@ def _named_views(value) -> Iterator[tuple[str, View]]:
             yield name, value
 
 
-def _num_bytes(view: View) -> int:
-    return math.prod(view.shape) * dtype_of(view.storage.dtype).itemsize
-
-
-def _array(view: View, data: bytes) -> np.ndarray:
-    numbers = np.frombuffer(data, dtype_of(view.storage.dtype))
-    part = numbers[view.offset :]
-    strides = [stride * numbers.itemsize for stride in view.strides]
-    return np.ascontiguousarray(
-        np.lib.stride_tricks.as_strided(part, view.shape, strides, writeable=False)
-    ).reshape(view.shape)
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 # --- safetensors
@@ -166,25 +290,22 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, Tensor]:
         (length,) = struct.unpack("<Q", file.read(8))
     if length > min(_MAX_HEADER, path.stat().st_size):
         raise FileError("is damaged, or its header is far too long")
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            found = {name: file.get_slice(name) for name in file.keys()}
-    except safetensors.SafetensorError as error:
-        raise FileError("is cut off or damaged") from error
+    with safetensors.safe_open(path, framework="numpy") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}
     opened = functools.cache(lambda: safetensors.safe_open(path, framework="numpy"))
+
+    def array_of(name: str) -> np.ndarray:
+        with _one_line_errors(path):
+            return opened().get_tensor(name)
+
+    dtypes = {code: dtype for _, code, dtype in pickles.DTYPES}
     tensors = {}
-    for name, part in found.items():
-        dtype, shape = _SAFETENSORS_DTYPES.get(part.get_dtype()), part.get_shape()
+    for name, part in slices.items():
+        dtype, shape = dtypes.get(part.get_dtype()), part.get_shape()
         if dtype is None or len(name) > _MAX_NAME or not is_possible(shape):
             raise FileError(f"has a tensor {name[:80]!a} of an unknown kind")
-
-        def array(name=name) -> np.ndarray:
-            try:
-                return opened().get_tensor(name)
-            except (safetensors.SafetensorError, OSError) as error:
-                raise UserError(f"{path} is damaged.") from error
-
-        tensors[name] = Tensor(tuple(shape), dtype_of(dtype), array)
+        array = functools.partial(array_of, name)
+        tensors[name] = Tensor(tuple(shape), _dtype(dtype), array)
     return tensors
 
 
@@ -192,12 +313,7 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, Tensor]:
 
 
 def write_pth(arrays: Mapping[str, np.ndarray], path: str | os.PathLike) -> None:
-    """Writes a state dict that `torch.load` reads; the same bytes each time.
-
-    Args:
-      arrays: float32 arrays by name.
-      path: The file; replaced if it exists.
-    """
+    """Writes float32 arrays for `torch.load`; equal arrays give equal bytes."""
     shapes = {name: array.shape for name, array in arrays.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "data.pkl", _pickle_of(shapes))
@@ -208,7 +324,7 @@ def write_pth(arrays: Mapping[str, np.ndarray], path: str | os.PathLike) -> None
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Adds an entry, its bytes aligned by an extra field as PyTorch aligns them."""
+    """Adds an entry; an extra field aligns its bytes, as PyTorch does it."""
     entry = zipfile.ZipInfo(f"archive/{name}")
     start = archive.fp.tell() + 30 + len(entry.filename) + 4
     padding = -start % _ALIGNMENT
@@ -219,51 +335,38 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def write_safetensors(
     arrays: Mapping[str, np.ndarray], path: str | os.PathLike
 ) -> None:
-    """Writes a state dict as safetensors.
-
-    Args:
-      arrays: float32 arrays by name.
-      path: The file; replaced if it exists.
-    """
+    """Writes float32 arrays as safetensors."""
     contiguous = {n: np.asarray(a, "<f4", order="C") for n, a in arrays.items()}
-    # Its own writer of files closes them to other users.
+    # `save_file` of safetensors would make the file unreadable for other users.
     data = safetensors.numpy.save(contiguous, metadata={"format": "pt"})
     pathlib.Path(path).write_bytes(data)
 
 
 def _pickle_of(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """The pickle of a state dict of float32 tensors, as `torch.save` makes it.
-
-    Args:
-      shapes: Shapes by name. The tensor at place i lies whole in the storage of key
-        `str(i)`, row by row.
-
-    Returns:
-      A pickle of protocol 2: an OrderedDict, which `torch.load(weights_only=True)`
-      admits.
-    """
+    """Pickles float32 tensors, as `torch.save` does; number i fills storage i."""
     dictionary = _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE
-    parts = [pickle.PROTO, b"\2", dictionary, pickle.REDUCE, pickle.MARK]
+    dictionary += pickle.REDUCE
+    items = b""
     for i, (name, shape) in enumerate(shapes.items()):
-        storage = (
-            pickle.MARK
-            + _text("storage")
-            + _name("torch", "FloatStorage")
-            + _text(str(i))
-            + _text("cpu")
-            + _integer(math.prod(shape))
-            + pickle.TUPLE
-            + pickle.BINPERSID
+        storage = _tuple(
+            _text("storage"),
+            _name("torch", "FloatStorage"),
+            _text(str(i)),
+            _text("cpu"),
+            _integer(math.prod(shape)),
         )
-        strides = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
-        parts += [
-            _text(name),
-            _name("torch._utils", "_rebuild_tensor_v2"),
-            pickle.MARK + storage + _integer(0) + _tuple(shape) + _tuple(strides),
-            pickle.NEWFALSE + dictionary + pickle.REDUCE + pickle.TUPLE,
-            pickle.REDUCE,
-        ]
-    return b"".join([*parts, pickle.SETITEMS, pickle.STOP])
+        tensor = _tuple(
+            storage + pickle.BINPERSID,
+            _integer(0),
+            _tuple(*map(_integer, shape)),
+            _tuple(*(_integer(math.prod(shape[k + 1 :])) for k in range(len(shape)))),
+            pickle.NEWFALSE,
+            dictionary,
+        )
+        rebuild = _name("torch._utils", "_rebuild_tensor_v2")
+        items += _text(name) + rebuild + tensor + pickle.REDUCE
+    start = pickle.PROTO + b"\2" + dictionary + pickle.MARK
+    return start + items + pickle.SETITEMS + pickle.STOP
 
 
 def _name(module: str, name: str) -> bytes:
@@ -279,5 +382,5 @@ def _integer(value: int) -> bytes:
     return pickle.BININT + struct.pack("<i", value)
 
 
-def _tuple(values: Iterable[int]) -> bytes:
-    return pickle.MARK + b"".join(map(_integer, values)) + pickle.TUPLE
+def _tuple(*values: bytes) -> bytes:
+    return pickle.MARK + b"".join(values) + pickle.TUPLE

@@ -1,51 +1,64 @@
-"""The pickles in PyTorch's files, without PyTorch and without running any code.
+"""Reads the pickles in PyTorch files, without PyTorch and without running their code.
 
-A pickle is a program for a small stack machine that may call whatever Python has. The
-one here can make dictionaries, lists, tuples, text, numbers and descriptions of
-tensors; what else a pickle names is refused before its first operation is carried out.
+A pickle is a program that can call any function. This module allows dictionaries,
+lists, tuples, text, numbers and descriptions of tensors. It scans the whole pickle
+before it executes the first operation, and refuses every other operation and name.
 """
 
-import dataclasses
 import io
 import math
+import pickle
 import pickletools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-# A state dict takes about 22 operations a tensor. Each one makes at most an empty
-# dictionary and a place to remember it, so this also bounds the memory.
+# A state dict takes about 22 operations per tensor. An operation creates at most one
+# empty dictionary and one memo entry, so this limit also bounds memory.
 _MAX_OPERATIONS = 100_000
 _MAX_DIMENSIONS = 8
 
-_STORAGES = {
-    "Bool": "bool",
-    "Byte": "uint8",
-    "Char": "int8",
-    "Short": "int16",
-    "Int": "int32",
-    "Long": "int64",
-    "Half": "float16",
-    "BFloat16": "bfloat16",
-    "Float": "float32",
-    "Double": "float64",
-}
+_OPERATIONS = frozenset(
+    "PROTO STOP MARK POP GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT "
+    "BININT1 BININT2 LONG1 BINFLOAT BINUNICODE BINSTRING SHORT_BINSTRING EMPTY_DICT "
+    "EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS APPEND APPENDS "
+    "BINPUT LONG_BINPUT BINGET LONG_BINGET".split()
+)
+
+# Every dictionary becomes an OrderedDict, which checks its keys.
+_ORDERED_DICT = b"ccollections\nOrderedDict\n" + pickle.EMPTY_TUPLE + pickle.REDUCE
+
+# Names of PyTorch storages and safetensors types, and of NumPy dtypes.
+DTYPES = (
+    ("Bool", "BOOL", "bool"),
+    ("Byte", "U8", "uint8"),
+    ("Char", "I8", "int8"),
+    ("Short", "I16", "int16"),
+    ("Int", "I32", "int32"),
+    ("Long", "I64", "int64"),
+    ("Half", "F16", "float16"),
+    ("BFloat16", "BF16", "bfloat16"),
+    ("Float", "F32", "float32"),
+    ("Double", "F64", "float64"),
+)
+
+# What `pickle.Unpickler` raises.
+_DAMAGES = (AttributeError, LookupError, TypeError, ValueError, pickle.UnpicklingError)
 
 
-class PickleError(ValueError):
-    """A pickle is damaged, or asks for more than tensors."""
+class FileError(Exception):
+    """A file is damaged or hostile; the message continues a sentence on the file."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Storage:
-    """A block of numbers in the file: its dtype's name, its key, how many."""
+class Storage(NamedTuple):
+    """A block of numbers in the file: dtype name, key, number of elements."""
 
     dtype: str
     key: str
     num_elements: int
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
-    """A tensor: part of a storage, counted in elements."""
+class View(NamedTuple):
+    """A tensor: part of a storage; offset and strides count elements."""
 
     storage: Storage
     offset: int
@@ -54,195 +67,164 @@ class View:
 
 
 def loads(stream: io.BytesIO) -> tuple[object, dict[str, Storage]]:
-    """Reads one pickle from where a stream stands to where the pickle ends.
+    """Reads one pickle, and leaves the stream at its end.
 
     Args:
-      stream: The whole pickle in memory, so that no length in it can ask for more.
+      stream: The whole pickle in memory, so that no length in it can allocate more.
 
     Returns:
-      What it holds, made of dictionaries, lists, tuples, text, numbers, None and
-      `View`s; and all storages that it names, by key.
+      The value: dictionaries, lists, tuples, text, numbers, None and `View`s; and all
+      storages by key.
 
     Raises:
-      PickleError: the pickle is damaged, too long, or names anything but tensors,
+      FileError: the pickle is damaged, too long, or names anything but tensors,
         storages and OrderedDict.
     """
-    start = stream.tell()
-    _check(stream)
-    stream.seek(start)
-    machine = _Machine()
+    unpickler = _Unpickler(io.BytesIO(_checked(stream)), encoding="latin-1")
     try:
-        for operation, argument, _ in pickletools.genops(stream):
-            _OPERATIONS[operation.name](machine, argument)
-        value = machine.stack.pop()
-    except PickleError:
-        raise
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise PickleError("its pickle is damaged") from error
-    if machine.stack or machine.marks:
-        raise PickleError("its pickle is damaged")
-    return value, machine.storages
+        return unpickler.load(), unpickler.storages
+    except _DAMAGES as error:
+        raise FileError("can't be read: its pickle is damaged") from error
 
 
-def _check(stream: io.BytesIO) -> None:
-    """Refuses a pickle by the operations and names in it, carrying out none."""
-    refused, operations = {}, pickletools.genops(stream)
+def _checked(stream: io.BytesIO) -> bytes:
+    """Copies a pickle if all of its operations and names are allowed."""
+    data, copy, refused = stream.getvalue(), bytearray(), {}
     try:
-        for number, (operation, argument, _) in enumerate(operations):
-            if number == _MAX_OPERATIONS:
-                raise PickleError(f"its pickle has over {_MAX_OPERATIONS} operations")
-            named = operation.name in ("GLOBAL", "INST")
-            if named and (operation.name, argument) not in _ADMITTED:
+        for i, (operation, argument, start) in enumerate(pickletools.genops(stream)):
+            name = operation.name
+            if i == _MAX_OPERATIONS:
+                limit = f"its pickle has over {_MAX_OPERATIONS} operations"
+                raise FileError(f"can't be read: {limit}")
+            if name in ("GLOBAL", "INST") and argument not in _NAMES:
                 refused[argument.replace(" ", ".")] = None
-            elif operation.name not in _OPERATIONS:
-                refused[f"operation {operation.name}"] = None
+            elif name not in _OPERATIONS:
+                refused[f"operation {name}"] = None
+            # Python allocates memory for all smaller places of its memo.
+            elif name == "LONG_BINPUT" and argument >= _MAX_OPERATIONS:
+                raise ValueError
+            is_dict = name == "EMPTY_DICT"
+            copy += _ORDERED_DICT if is_dict else data[start : stream.tell()]
     except ValueError as error:
-        if isinstance(error, PickleError):
-            raise
-        raise PickleError("its pickle is damaged or cut off") from error
+        raise FileError("can't be read: its pickle is damaged or cut off") from error
     if refused:
-        shown = [name[:80] for name in refused][:5]
+        shown = ", ".join(ascii(name[:80]) for name in [*refused][:5])
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
-        raise PickleError(
-            f"its pickle asks for {', '.join(map(ascii, shown))}{more}; only tensors, "
-            "storages and OrderedDict are admitted, and nothing was run. Is it a whole "
-            "model? Save its state_dict() instead"
+        raise FileError(
+            f"can't be read: its pickle asks for {shown}{more}; only tensors, storages "
+            "and OrderedDict are allowed, and nothing was run. Is it a whole model? "
+            "Save its state_dict() instead"
         )
+    return bytes(copy)
 
 
-class _Machine:
-    """The stack, its marks, what the pickle told to remember, and its storages."""
+class _Unpickler(pickle.Unpickler):
+    """Finds the names in `_NAMES` and no others.
 
-    def __init__(self):
-        self.stack = []
-        self.marks = []
-        self.memo = {}
+    Attributes:
+      storages: All storages of the pickle, by key.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
         self.storages = {}
-        self.num_pairs = 0
 
-    def push(self, value) -> None:
-        self.stack.append(value)
+    def find_class(self, module: str, name: str):
+        return _NAMES[f"{module} {name}"]
 
-    def since_mark(self) -> list:
-        position = self.marks.pop()
-        if position > len(self.stack):
-            raise IndexError
-        values = self.stack[position:]
-        del self.stack[position:]
-        return values
-
-    def last(self, number: int) -> tuple:
-        return tuple(reversed([self.stack.pop() for _ in range(number)]))
-
-    def mark(self, _) -> None:
-        self.marks.append(len(self.stack))
-
-    def remember(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    def set_items(self, values: Iterable) -> None:
-        keys = iter(values)
-        target = self._top(dict)
-        for key, value in zip(keys, keys, strict=True):
-            # The hash of a deeply nested tuple overflows Python's stack, and large
-            # numbers may all have one hash.
-            if type(key) is not str and not _is_count(key):
-                raise TypeError
-            target[key] = value
-
-    def append(self, values: Iterable) -> None:
-        self._top(list).extend(values)
-
-    def build(self, _) -> None:
-        """Drops the attributes of a dictionary, PyTorch's `_metadata`."""
-        self.stack.pop()
-        self._top(dict)
-
-    def persistent(self, _) -> None:
-        storage = _storage(self.stack.pop())
+    def persistent_load(self, pid) -> Storage:
+        storage = _storage(pid)
         if self.storages.setdefault(storage.key, storage) != storage:
-            raise PickleError("a storage in it is of two kinds")
-        self.push(storage)
+            raise FileError("is damaged: it gives one storage two types or lengths")
+        return storage
 
-    def reduce(self, _) -> None:
-        function, arguments = self.last(2)
-        if not isinstance(function, _Function) or type(arguments) is not tuple:
+
+# --- The allowed names: nothing here has attributes that a pickle could set
+
+
+class _Dictionary(dict):
+    """Keys are text or numbers; attributes such as PyTorch's `_metadata` are dropped.
+
+    A deeply nested tuple would overflow the C stack when Python hashes it, and many
+    large integers can share one hash.
+    """
+
+    __slots__ = ()
+
+    def __setitem__(self, key, value) -> None:
+        if type(key) is not str and not _is_count(key):
             raise TypeError
-        value = function.make(*arguments)
-        # Of one list many dictionaries may be made.
-        self.num_pairs += len(value) if type(value) is dict else 0
-        if self.num_pairs > _MAX_OPERATIONS:
-            raise PickleError("its pickle holds far more than tensors")
-        self.push(value)
+        super().__setitem__(key, value)
 
-    def _top(self, kind: type):
-        if type(self.stack[-1]) is not kind:
-            raise TypeError
-        return self.stack[-1]
+    def __setstate__(self, state) -> None:
+        pass
 
 
-# --- What may be named
+class _Function(NamedTuple):
+    function: Callable
+
+    def __call__(self, *arguments):
+        return self.function(*arguments)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Function:
-    make: object
-
-
-@dataclasses.dataclass(frozen=True)
-class _StorageType:
+class _StorageType(NamedTuple):
     dtype: str
 
 
-def _ordered_dict(pairs=()) -> dict:
-    """An OrderedDict, empty or, as Python 2 wrote it, from a list of pairs."""
-    machine = _Machine()
-    machine.push({})
-    for pair in pairs:
-        key, value = pair
-        machine.set_items([key, value])
-    return machine.stack.pop()
+def _ordered_dict(pairs=None) -> _Dictionary:
+    """An OrderedDict: empty or, as Python 2 wrote it, from a list of pairs."""
+    dictionary = _Dictionary()
+    if pairs is not None:
+        if type(pairs) is not list:
+            raise TypeError
+        for key, value in pairs:
+            dictionary[key] = value
+        # Otherwise a short pickle could copy one long list many times.
+        pairs.clear()
+    return dictionary
 
 
-def _storage(description) -> Storage:
-    """The storage that a persistent id stands for."""
-    kind, storage_type, key, _, number, *view = description
-    if kind != "storage" or not isinstance(storage_type, _StorageType) or any(view):
-        raise PickleError("its pickle names something that is no storage")
+def _storage(pid) -> Storage:
+    """The storage that a persistent id describes."""
+    if type(pid) is not tuple:
+        raise TypeError
+    kind, storage_type, key, _, number, *view = pid
+    if kind != "storage" or type(storage_type) is not _StorageType or any(view):
+        raise FileError("can't be read: its pickle names something that is no storage")
     if type(key) is not str or not _is_count(number):
-        raise PickleError("a storage in it is damaged")
+        raise FileError("is damaged: it has an impossible storage")
     return Storage(storage_type.dtype, key, number)
 
 
 def _tensor(storage, offset, shape, strides, *_) -> View:
-    """A tensor; gradients, hooks and what newer versions add are left out."""
-    if type(shape) is not tuple or type(strides) is not tuple:
-        raise PickleError("a tensor in it is damaged")
-    numbers = (offset, *shape, *strides)
-    if not isinstance(storage, Storage) or not all(map(_is_count, numbers)):
-        raise PickleError("a tensor in it is damaged")
+    """A tensor, without its gradient and hooks, and without later additions."""
+    damaged = FileError("is damaged: it has an impossible tensor")
+    if type(storage) is not Storage or {type(shape), type(strides)} != {tuple}:
+        raise damaged
+    if not all(map(_is_count, (offset, *shape, *strides))):
+        raise damaged
     if len(shape) != len(strides) or not is_possible(shape):
-        raise PickleError("a tensor in it is damaged")
+        raise damaged
     if 0 in shape:
         return View(storage, 0, shape, (0,) * len(shape))
     last = offset
     for stride, size in sorted(zip(strides, shape, strict=True)):
         if size > 1 and stride <= last - offset:
-            raise PickleError("a tensor in it uses some numbers twice")
+            raise FileError("is damaged: a tensor in it uses some numbers twice")
         last += stride * (size - 1)
     if last >= storage.num_elements:
-        raise PickleError("a tensor in it reaches beyond its storage")
+        raise FileError("is damaged: a tensor in it reaches beyond its storage")
     return View(storage, offset, shape, strides)
 
 
 def _parameter(tensor, *_) -> View:
-    if not isinstance(tensor, View):
+    if type(tensor) is not View:
         raise TypeError
     return tensor
 
 
 def is_possible(shape: Iterable[int]) -> bool:
-    """Whether NumPy can make an array of this shape, empty ones among them."""
+    """Whether NumPy can create an array of this shape; sides may be 0."""
     sides = [max(side, 1) for side in shape]
     return len(sides) <= _MAX_DIMENSIONS and math.prod(sides) < 2**40
 
@@ -259,40 +241,6 @@ _NAMES = {
     **{
         f"{module} {name}Storage": _StorageType(dtype)
         for module in ("torch", "torch.cuda")
-        for name, dtype in _STORAGES.items()
+        for name, _, dtype in DTYPES
     },
-}
-_ADMITTED = {("GLOBAL", name) for name in _NAMES}
-
-_OPERATIONS = {
-    "PROTO": lambda machine, _: None,
-    "STOP": lambda machine, _: None,
-    "MARK": _Machine.mark,
-    "POP": lambda machine, _: machine.stack.pop(),
-    "GLOBAL": lambda machine, name: machine.push(_NAMES[name]),
-    "REDUCE": _Machine.reduce,
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.persistent,
-    "NONE": _Machine.push,
-    "NEWTRUE": lambda machine, _: machine.push(True),
-    "NEWFALSE": lambda machine, _: machine.push(False),
-    **dict.fromkeys(
-        ("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"), _Machine.push
-    ),
-    **dict.fromkeys(("BINUNICODE", "BINSTRING", "SHORT_BINSTRING"), _Machine.push),
-    "EMPTY_DICT": lambda machine, _: machine.push({}),
-    "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
-    "TUPLE1": lambda machine, _: machine.push(machine.last(1)),
-    "TUPLE2": lambda machine, _: machine.push(machine.last(2)),
-    "TUPLE3": lambda machine, _: machine.push(machine.last(3)),
-    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
-    "SETITEM": lambda machine, _: machine.set_items(machine.last(2)),
-    "SETITEMS": lambda machine, _: machine.set_items(machine.since_mark()),
-    "APPEND": lambda machine, _: machine.append(machine.last(1)),
-    "APPENDS": lambda machine, _: machine.append(machine.since_mark()),
-    "BINPUT": _Machine.remember,
-    "LONG_BINPUT": _Machine.remember,
-    "BINGET": lambda machine, index: machine.push(machine.memo[index]),
-    "LONG_BINGET": lambda machine, index: machine.push(machine.memo[index]),
 }

@@ -13,8 +13,8 @@ from absl import flags
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.pytorch import files as pytorch_files
-from cyclegan_tf.pytorch.importing import import_networks
-from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes, to_ours
+from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes, to_keras
+from cyclegan_tf.pytorch.weights import import_networks
 from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.validation import UserError
 from helpers import exporting_samples
@@ -61,7 +61,7 @@ def imported(architecture=RESNET, *names, run="run") -> dict:
 def assert_holds(run_dir, name, architecture, arrays) -> None:
     """A run's network has the numbers of a state dict, to the bit."""
     held = {k: v.numpy() for k, v in named_weights(load_network(run_dir, name)).items()}
-    expected = to_ours(architecture, arrays)
+    expected = to_keras(architecture, arrays)
     assert held.keys() == expected.keys()
     for key, array in held.items():
         np.testing.assert_array_equal(array, expected[key], err_msg=key)

@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import torch
 
-from cyclegan_tf.pytorch.importing import import_networks
+from cyclegan_tf.pytorch.weights import import_networks
 from cyclegan_tf.training.checkpoints import load_network
 from helpers.torch_networks import Patchgan, Pixel, Resnet, Unet, apply, randomize
 

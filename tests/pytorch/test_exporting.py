@@ -21,11 +21,14 @@ from helpers.official_files import (
 from cyclegan_tf.commands import pytorch_export
 from cyclegan_tf.config import Config
 from cyclegan_tf.learning.state import named_weights
-from cyclegan_tf.pytorch import exporting
 from cyclegan_tf.pytorch import files as pytorch_files
-from cyclegan_tf.pytorch.exporting import export_networks, options
-from cyclegan_tf.pytorch.importing import import_networks
-from cyclegan_tf.pytorch.networks import NETWORKS, of_config, to_ours
+from cyclegan_tf.pytorch import weights
+from cyclegan_tf.pytorch.networks import NETWORKS, config_architecture, to_keras
+from cyclegan_tf.pytorch.weights import (
+    export_networks,
+    import_networks,
+    official_options,
+)
 from cyclegan_tf.run_directory import newest_checkpoint, save_config
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.checkpoints import save_networks
@@ -51,7 +54,7 @@ def run(folder, generators):
 def held(run, monkeypatch):
     """That run, whose networks need not be read again."""
     found = {"G_A": run["generator_g"], "G_B": run["generator_f"]}
-    monkeypatch.setattr(exporting, "_state_dicts", lambda config, run_dir: found)
+    monkeypatch.setattr(weights, "_state_dicts", lambda config, run_dir: found)
 
 
 def read(path) -> dict[str, np.ndarray]:
@@ -76,10 +79,10 @@ def test_networks_of_a_training_are_written_under_the_official_names(
     assert file_names(folder) == {f"official/experiment/{file}" for file in files}
     wrote, fits = capsys.readouterr().out.splitlines()
     assert wrote == f"Wrote {', '.join(files)} to official/experiment"
-    assert fits.endswith(options(model.config, NETWORKS))
+    assert fits.endswith(official_options(model.config, NETWORKS))
     for path in paths:
         name = NETWORKS[path.stem.removeprefix("latest_net_")]
-        ours = to_ours(of_config(model.config, name), read(path))
+        ours = to_keras(config_architecture(model.config, name), read(path))
         for key, variable in named_weights(model.networks[name]).items():
             np.testing.assert_array_equal(ours.pop(key), variable.numpy(), err_msg=key)
         assert not ours
@@ -125,7 +128,7 @@ def test_modes_follow_the_umask(held, mask):
 
 
 def test_weights_that_are_not_finite_are_written_as_they_are(run):
-    arrays = to_ours(RESNET, run["generator_g"])
+    arrays = to_keras(RESNET, run["generator_g"])
     arrays["first_conv_kernel"] = arrays["first_conv_kernel"] * np.nan
     save_networks("run", {"generator_g": arrays})
     for path in export_networks("run", "out"):
@@ -164,10 +167,12 @@ OPTIONS = {
 def test_options_of_the_official_code_are_told():
     for told, fields in OPTIONS.items():
         config, ending = Config(**fields), "--norm instance --no_dropout"
-        assert options(config, ["G_A", "G_B", "D_A", "D_B"]) == f"{told} {ending}"
+        assert (
+            official_options(config, ["G_A", "G_B", "D_A", "D_B"]) == f"{told} {ending}"
+        )
         net_g, _, net_d = told.partition(" --netD ")
-        assert options(config, ["G_B"]) == f"{net_g} {ending}"
-        assert options(config, ["D_A"]) == f"--netD {net_d} {ending}"
+        assert official_options(config, ["G_B"]) == f"{net_g} {ending}"
+        assert official_options(config, ["D_A"]) == f"--netD {net_d} {ending}"
 
 
 def test_flags_choose_formats_epoch_and_places(folder, held, monkeypatch, capsys):
@@ -267,7 +272,7 @@ def test_what_can_not_be_read_back_is_not_put_there(held, monkeypatch):
         others = {k: a + np.float32(1e-7) for k, a in arrays.items()}
         pytorch_files.write_pth(others, path)
 
-    monkeypatch.setitem(exporting.FORMATS, "pth", write_others)
+    monkeypatch.setitem(weights.FORMATS, "pth", write_others)
     refused("^What was written can't be read back; is the disk")
 
 

@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 
-from cyclegan_tf.pytorch.finder import (
+from cyclegan_tf.pytorch.networks import (
+    Architecture,
     MismatchError,
-    architecture_of,
-    find,
+    find_architecture,
+    find_networks,
+    state_dict_shapes,
     without_statistics,
 )
-from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes
 
 # One of each kind, as small as they come, and one of usual depth.
 SOME = [
@@ -63,8 +64,8 @@ def check_found(architecture) -> None:
     """In any order of the names."""
     shapes = state_dict_shapes(architecture)
     for told in (shapes, dict(reversed(shapes.items()))):
-        assert find(told) == {"": architecture.kind}
-        assert architecture_of(architecture.kind, told) == architecture
+        assert find_networks(told) == {"": architecture.kind}
+        assert find_architecture(architecture.kind, told) == architecture
 
 
 # --- Where its names begin
@@ -76,7 +77,9 @@ net.;net.net.;model.net.module.;0.;a model.1."""
 def test_network_is_found_behind_a_prefix():
     for prefix in PREFIXES.replace("\n", ";").split(";"):
         for architecture in SOME:
-            assert find(named(prefix, architecture)) == {prefix: architecture.kind}
+            assert find_networks(named(prefix, architecture)) == {
+                prefix: architecture.kind
+            }
 
 
 def test_network_is_found_among_other_tensors():
@@ -87,7 +90,7 @@ def test_network_is_found_among_other_tensors():
         "model.": (1,),
         "loss.model.1.weight": (5,),
     }
-    assert find({**others, **named("model.", RESNET)}) == {"model.": "resnet"}
+    assert find_networks({**others, **named("model.", RESNET)}) == {"model.": "resnet"}
 
 
 def test_all_networks_of_a_file_are_found():
@@ -104,28 +107,30 @@ def test_all_networks_of_a_file_are_found():
     shapes = {}
     for prefix, architecture in networks.items():
         shapes |= named(prefix, architecture)
-    assert find(shapes) == {prefix: a.kind for prefix, a in networks.items()}
+    assert find_networks(shapes) == {prefix: a.kind for prefix, a in networks.items()}
 
 
 def test_network_inside_of_another_is_a_part_of_it():
     inside = named("netG.ema.", PATCHGAN)
-    assert find({**inside, **named("netG.", RESNET)}) == {"netG.": "resnet"}
-    assert find({**inside, **named("", UNET)}) == {"": "unet"}
+    assert find_networks({**inside, **named("netG.", RESNET)}) == {"netG.": "resnet"}
+    assert find_networks({**inside, **named("", UNET)}) == {"": "unet"}
 
 
 @pytest.mark.parametrize("prefix", ["", "model.", "model.model.", "net.", "netG.net."])
 def test_kinds_are_told_apart_though_a_layer_is_missing(prefix):
     for depth in range(2, 11):
         shapes = named(prefix, Architecture("unet", 1, depth))
-        assert find(shapes) == {prefix: "unet"}
+        assert find_networks(shapes) == {prefix: "unet"}
         for layer in ("model.model.0.", "model.model.3.", "model.model.1.model.1."):
             if depth > 2:
-                assert find(without(shapes, prefix + layer)) == {prefix: "unet"}
+                assert find_networks(without(shapes, prefix + layer)) == {
+                    prefix: "unet"
+                }
     for depth in range(1, 7):
         shapes = named(prefix, Architecture("patchgan", 1, depth))
-        assert find(shapes) == {prefix: "patchgan"}
+        assert find_networks(shapes) == {prefix: "patchgan"}
         last = f"{prefix}model.{3 * depth + 2}."
-        assert find(without(shapes, last)) == {prefix: "patchgan"}
+        assert find_networks(without(shapes, last)) == {prefix: "patchgan"}
 
 
 def test_other_networks_are_not_found():
@@ -137,7 +142,7 @@ def test_other_networks_are_not_found():
         named("my", PATCHGAN) | named("my", PIXEL),
         {"model.model.0.weight": (2, 3, 4, 4), "model.model.2.model.1.weight": ()},
     ):
-        assert find(shapes) == {}
+        assert find_networks(shapes) == {}
 
 
 def test_statistics_of_old_files_are_dropped():
@@ -159,10 +164,10 @@ def test_statistics_of_old_files_are_dropped():
 
 def refusal(shapes) -> str:
     """What is told of a file whose one network has nothing before its names."""
-    found = find(shapes)
+    found = find_networks(shapes)
     assert list(found) == [""]
     with pytest.raises(MismatchError) as error:
-        architecture_of(found[""], shapes)
+        find_architecture(found[""], shapes)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -265,10 +270,10 @@ HOSTILE = {
 
 def test_hostile_names_and_shapes_end_in_a_refusal():
     for case, shapes in HOSTILE.items():
-        for root, kind in find(shapes).items():
+        for root, kind in find_networks(shapes).items():
             inside = {k.removeprefix(root): s for k, s in shapes.items()}
             with pytest.raises(MismatchError) as error:
-                architecture_of(kind, inside)
+                find_architecture(kind, inside)
             assert "\n" not in str(error.value), case
             assert len(str(error.value)) < 20_000, case
 
@@ -279,11 +284,11 @@ CROWD = 100_000
 
 @pytest.mark.hostile
 def test_networks_of_a_crowd_are_all_found():
-    found = find({f"k{i}.model.0.weight": (1,) for i in range(CROWD)})
+    found = find_networks({f"k{i}.model.0.weight": (1,) for i in range(CROWD)})
     assert found == {f"k{i}.": "patchgan" for i in range(CROWD)}
 
 
 @pytest.mark.hostile
 def test_few_places_of_each_name_are_looked_at():
     names = {f"{i}.{80 * 'model.'}1.a": (1,) for i in range(CROWD)}
-    assert find(names) == {}
+    assert find_networks(names) == {}

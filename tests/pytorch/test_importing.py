@@ -33,10 +33,9 @@ from cyclegan_tf.data.folders import write_png
 from cyclegan_tf.exporting.export import export_run
 from cyclegan_tf.exporting.export_options import ExportOptions
 from cyclegan_tf.files import machine
-from cyclegan_tf.pytorch import importing
-from cyclegan_tf.pytorch.finder import read_network
-from cyclegan_tf.pytorch.importing import dataset_of, import_networks
-from cyclegan_tf.pytorch.networks import Architecture, to_ours
+from cyclegan_tf.pytorch import weights
+from cyclegan_tf.pytorch.networks import Architecture, read_network, to_keras
+from cyclegan_tf.pytorch.weights import dataset_of, import_networks
 from cyclegan_tf.run_directory import load_config, newest_checkpoint
 from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import checkpoints
@@ -142,7 +141,9 @@ SIZES += [(UNET, 0, (32, 35)), (UNET, 64, (64, 71)), (PATCHGAN, 0, (256, 286))]
 
 def test_sizes_suit_the_generator_and_the_official_recipe(monkeypatch):
     configs = []
-    monkeypatch.setattr(importing, "_write", lambda config, *_: configs.append(config))
+    monkeypatch.setattr(
+        weights, "_write_run", lambda config, *_: configs.append(config)
+    )
     for architecture, size, expected in SIZES:
         name = "discriminator_x" if architecture is PATCHGAN else "generator_g"
         import_networks({name: write("a.pth", state_dict(architecture))}, "run", size)
@@ -215,11 +216,16 @@ def test_folder_becomes_a_run_of_four_networks(capsys):
     run("--checkpoint=maps", "--output=run", size, "--dataset=mine")
     for theirs, kind in kinds.items():
         assert_holds("run", TAKEN_AS[theirs], kind, arrays[theirs])
-    config, fields = load_config("run"), {**UNET.fields(), **PIXEL.fields()}
+    config, fields = (
+        load_config("run"),
+        {**UNET.config_fields(), **PIXEL.config_fields()},
+    )
     assert {name: getattr(config, name) for name in fields} == fields
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].startswith("generator_f (B2A): ")
-    assert lines[2] == f"discriminator_y: {PIXEL.told()}, from maps/latest_net_D_A.pth"
+    assert (
+        lines[2] == f"discriminator_y: {PIXEL.describe()}, from maps/latest_net_D_A.pth"
+    )
     assert "'mine'" in lines[4]
     assert lines[5:] == [
         "  python export.py --run_dir run --pictures FOLDER",
@@ -354,7 +360,7 @@ def test_what_a_killed_import_left_is_taken_over():
 def assert_found(file, name, architecture, arrays) -> None:
     found, weights = read_network(name, file)
     assert found == architecture
-    for key, array in to_ours(architecture, arrays).items():
+    for key, array in to_keras(architecture, arrays).items():
         np.testing.assert_array_equal(weights.pop(key), array, err_msg=key)
     assert not weights
 
@@ -436,14 +442,16 @@ def test_two_networks_of_a_role_must_be_alike():
     write("b.pth", state_dict(two_blocks))
     write("c.pth", state_dict(PATCHGAN))
     write("d.pth", state_dict(PIXEL))
-    told = f"generator_g: {RESNET.told()}; generator_f: {two_blocks.told()}"
+    told = f"generator_g: {RESNET.describe()}; generator_f: {two_blocks.describe()}"
     told = rf"^The two generators must be alike \({told}\)"
     refused(told, "--generator_g=a.pth", "--generator_f=b.pth")
-    told = f"discriminator_y: {PATCHGAN.told()}; discriminator_x: {PIXEL.told()}"
+    told = (
+        f"discriminator_y: {PATCHGAN.describe()}; discriminator_x: {PIXEL.describe()}"
+    )
     told = rf"^The two discriminators must be alike \({told}\)"
     refused(told, "--discriminator_y=c.pth", "--discriminator_x=d.pth")
-    assert RESNET.told() == "resnet of 2 filters and 1 block"
-    assert PATCHGAN.told() == "patchgan of 2 filters and 2 stride-2 layers"
+    assert RESNET.describe() == "resnet of 2 filters and 1 block"
+    assert PATCHGAN.describe() == "patchgan of 2 filters and 2 stride-2 layers"
 
 
 def test_pictures_of_other_channels_are_refused():

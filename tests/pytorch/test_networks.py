@@ -11,10 +11,10 @@ from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import build_network
 from cyclegan_tf.pytorch.networks import (
     Architecture,
-    of_config,
+    config_architecture,
     state_dict_shapes,
-    to_ours,
-    to_theirs,
+    to_keras,
+    to_pytorch,
 )
 
 # Shapes of kernels in the order of a state dict, by hand. Their first number is that of
@@ -121,20 +121,22 @@ def assert_same_bits(ours, theirs):
 def test_our_weights_are_those_of_our_network(architecture, tiny):
     is_generator = architecture.kind in ("resnet", "unet")
     name = "generator_f" if is_generator else "discriminator_y"
-    config = tiny(image_size=128, load_size=0, **architecture.fields())
-    assert of_config(config, name) == dataclasses.replace(architecture, dropout=False)
+    config = tiny(image_size=128, load_size=0, **architecture.config_fields())
+    assert config_architecture(config, name) == dataclasses.replace(
+        architecture, dropout=False
+    )
     network = build_network(config, name)
     shapes = {k: tuple(v.shape) for k, v in named_weights(network).items()}
-    ours = to_ours(architecture, numbers(state_dict_shapes(architecture)))
+    ours = to_keras(architecture, numbers(state_dict_shapes(architecture)))
     assert {name: array.shape for name, array in ours.items()} == shapes
 
 
 @pytest.mark.parametrize("architecture", SMALL, ids=str)
 def test_weights_come_back_but_for_biases_that_a_norm_cancels(architecture):
     theirs = numbers(state_dict_shapes(architecture))
-    ours = to_ours(architecture, theirs)
-    back = to_theirs(architecture, ours)
-    assert_same_bits(to_ours(architecture, back), ours)
+    ours = to_keras(architecture, theirs)
+    back = to_pytorch(architecture, ours)
+    assert_same_bits(to_keras(architecture, back), ours)
     kept = {f"{layer}.bias" for layer in SMALL[architecture]}
     for name in theirs:
         if name.endswith(".bias") and name not in kept:
@@ -145,7 +147,7 @@ def test_weights_come_back_but_for_biases_that_a_norm_cancels(architecture):
 def test_kernels_change_their_axes_only():
     architecture = Architecture("resnet", 2, 1)
     theirs = numbers(state_dict_shapes(architecture))
-    ours = to_ours(architecture, theirs)
+    ours = to_keras(architecture, theirs)
     for name, layer in {"first_conv": "model.1", "up_1_conv": "model.11"}.items():
         there, here = theirs[f"{layer}.weight"], ours[f"{name}_kernel"]
         for i, j, row, column in np.ndindex(there.shape):
@@ -159,4 +161,4 @@ def test_other_floats_become_float32(dtype):
     random = np.random.default_rng(0)
     theirs = {k: random.normal(size=s).astype(dtype) for k, s in shapes.items()}
     rounded = {k: v.astype(np.float32) for k, v in theirs.items()}
-    assert_same_bits(to_ours(architecture, theirs), to_ours(architecture, rounded))
+    assert_same_bits(to_keras(architecture, theirs), to_keras(architecture, rounded))

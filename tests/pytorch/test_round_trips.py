@@ -27,11 +27,9 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.pytorch import importing
-from cyclegan_tf.pytorch.exporting import export_networks
-from cyclegan_tf.pytorch.finder import read_network
-from cyclegan_tf.pytorch.importing import import_networks
-from cyclegan_tf.pytorch.networks import to_ours
+from cyclegan_tf.pytorch import weights
+from cyclegan_tf.pytorch.networks import read_network, to_keras
+from cyclegan_tf.pytorch.weights import export_networks, import_networks
 from cyclegan_tf.run_directory import load_config, save_config
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
 from cyclegan_tf.validation import UserError
@@ -92,7 +90,7 @@ def assert_holds(path, network: torch.nn.Module) -> None:
     """A file's network has the weights of a network, to the bit."""
     architecture, found = read_network(role_of(network), str(path))
     held = {name: x.numpy() for name, x in network.state_dict().items()}
-    assert_equal(found, to_ours(architecture, held))
+    assert_equal(found, to_keras(architecture, held))
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -155,7 +153,7 @@ def test_import_and_export_change_only_biases_that_a_norm_cancels(
     networks, folder = training_networks(generator, discriminator), tmp_path / "maps"
     save_training(networks, folder)
     save_training(training_networks(seed=10), folder, epoch="5")
-    import_networks(importing.files_in(str(folder), "latest"), str(tmp_path / "run"))
+    import_networks(weights.files_in(str(folder), "latest"), str(tmp_path / "run"))
     config = load_config(tmp_path / "run")
     assert (config.dataset, config.generator) == ("maps", generator)
     assert (config.num_filters, config.discriminator_filters) == (4, 4)
@@ -181,7 +179,7 @@ def test_networks_are_picked_from_one_file_by_key(tmp_path):
         _, found = read_network(ours, f"{tmp_path}/all.pth#net{theirs}")
         held = {k: x.numpy() for k, x in networks[theirs].state_dict().items()}
         architecture, _ = read_network(ours, f"{tmp_path}/all.pth#nets.net{theirs}")
-        assert_equal(found, to_ours(architecture, held))
+        assert_equal(found, to_keras(architecture, held))
 
 
 # --- From ours, and back
@@ -230,14 +228,14 @@ def test_exported_networks_load_make_the_same_and_can_be_trained_on(trained):
 @pytest.mark.stack
 def test_export_and_import_give_back_every_weight(trained, tmp_path):
     model, folder = trained
-    files = importing.files_in(str(folder), "latest")
+    files = weights.files_in(str(folder), "latest")
     import_networks(files, str(tmp_path / "run"))
     for name, network in model.networks.items():
-        weights = {k: v.numpy() for k, v in named_weights(network).items()}
+        expected = {k: v.numpy() for k, v in named_weights(network).items()}
         loaded = named_weights(load_network(tmp_path / "run", name))
-        assert_equal({k: v.numpy() for k, v in loaded.items()}, weights)
+        assert_equal({k: v.numpy() for k, v in loaded.items()}, expected)
         path = pathlib.Path(files[name]).with_suffix(".safetensors")
-        assert_equal(read_network(name, str(path))[1], weights)
+        assert_equal(read_network(name, str(path))[1], expected)
 
 
 # --- Without PyTorch

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from cyclegan_tf.learning.state import named_weights
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.pytorch.importing import files_in, import_networks
-from cyclegan_tf.pytorch.networks import of_config, to_ours, to_theirs
+from cyclegan_tf.pytorch.networks import config_architecture, to_keras, to_pytorch
+from cyclegan_tf.pytorch.weights import files_in, import_networks
 from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training.checkpoints import initialize
 
@@ -91,13 +91,13 @@ def weights_of_ours(model: CycleGAN, name: str) -> dict[str, np.ndarray]:
     """The weights of a network by PyTorch's names."""
     weights = named_weights(model.networks[name])
     weights = {key: variable.numpy() for key, variable in weights.items()}
-    return to_theirs(of_config(model.config, name), weights)
+    return to_pytorch(config_architecture(model.config, name), weights)
 
 
 def take_over(model: CycleGAN, name: str, network) -> None:
     """Gives a network of ours the weights of PyTorch's; its optimizer goes on."""
     state_dict = {key: value.numpy() for key, value in network.state_dict().items()}
-    weights = to_ours(of_config(model.config, name), state_dict)
+    weights = to_keras(config_architecture(model.config, name), state_dict)
     for key, variable in named_weights(model.networks[name]).items():
         variable.assign(weights[key])
 

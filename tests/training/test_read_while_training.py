@@ -13,8 +13,7 @@ from cyclegan_tf.exporting.export import export_run
 from cyclegan_tf.exporting.load import LoadedModel, of_run
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.presets import preset
-from cyclegan_tf.pytorch.exporting import export_networks
-from cyclegan_tf.pytorch.importing import import_networks
+from cyclegan_tf.pytorch.weights import export_networks, import_networks
 from cyclegan_tf.run_directory import (
     check_run,
     newest_checkpoint,
