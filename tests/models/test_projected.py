@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import torch
 from helpers.gradients import relative_error
+from helpers.plain_step import plain_gradients
 
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.speed.plain_step import plain_gradients
 from cyclegan_tf.stacks import as_tf_variable, path_of
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.strategies import make_strategy

@@ -1,9 +1,9 @@
 """Strategies by name, and the order that they leave a step in."""
 
 import pytest
+from benchmarks.operations import graphs_of
 
 from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.speed.operations import graphs_of
 from cyclegan_tf.training.strategies import devices, make_strategy
 from cyclegan_tf.validation import UserError
 
