@@ -16,8 +16,7 @@ ORDER = {
     "training": 4,
     "pytorch": 5,
     "exporting": 5,
-    "speed": 6,
-    "commands": 7,
+    "commands": 6,
 }
 
 

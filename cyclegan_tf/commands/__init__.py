@@ -13,6 +13,5 @@ COMMANDS = {
     "serving_client": "Have TF Serving translate a picture.",
     "pytorch_import": "Make a run of the official PyTorch code's weights.",
     "pytorch_export": "Write a run's networks for the official PyTorch code.",
-    "benchmark": "Time a training step beside plainer ones and the machine's best.",
     "models": "List the models that can be trained, or measure one.",
 }

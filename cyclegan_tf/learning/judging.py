@@ -38,15 +38,15 @@ class Judge:
         return logits.argmax(axis=1), factors, features
 
 
-def prepared(network: keras.Model, folder: str, train, test, seed: int = 0) -> Judge:
-    """The judge of a data set: from its file in a run, else trained and kept there.
+def prepared(network: keras.Model, folder: str, load, seed: int = 0) -> Judge:
+    """Loads the judge of a data set from a run; trains and saves it if it is missing.
 
     Args:
       network: To be trained, from pictures to logits, factors and features; its present
         weights do not matter.
       folder: The run's.
-      train: `pictures` (in [-1, 1]), `labels` and `factors` to learn.
-      test: The same, to tell how good it is.
+      load: Returns `pictures` (in [-1, 1]), `labels` and `factors` of the part `train`,
+        to learn, or `test`, to measure the accuracy.
       seed: Of its weights and the order of its pictures.
 
     Returns:
@@ -55,10 +55,11 @@ def prepared(network: keras.Model, folder: str, train, test, seed: int = 0) -> J
     path = pathlib.Path(folder) / f"judge_{seed}.npz"
     if not _load(network, path):
         print("Training a judge, which is kept in the run.", flush=True)
-        _fit(network, train, seed)
+        _fit(network, load("train"), seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as file:
             np.savez(file, *network.get_weights())
+    test = load("test")
     logits, _, _ = _asked(network, test.pictures)
     return Judge(network, float((logits.argmax(axis=1) == test.labels).mean()))
 

@@ -136,10 +136,9 @@ class ConditionalGAN:
 
     @functools.cached_property
     def judge(self) -> judging.Judge:
-        """The judge of the digits, kept in the run."""
-        network = networks.judge(digits.NUM_CLASSES, len(digits.FACTORS))
-        parts = digits.load("train"), digits.load("test")
-        return judging.prepared(network, self.options.run_dir, *parts)
+        """The judge of the digits; the run has its weights."""
+        run_dir = self.options.run_dir
+        return judging.prepared(networks.judge(), run_dir, digits.load)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
         """How many of 2,000 digits show what was asked for, as the judge sees it."""

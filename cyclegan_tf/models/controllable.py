@@ -83,9 +83,8 @@ class ControllableGAN:
         return self._judge(1)
 
     def _judge(self, seed: int) -> judging.Judge:
-        network = networks.judge(digits.NUM_CLASSES, len(digits.FACTORS))
-        parts = digits.load("train"), digits.load("test")
-        return judging.prepared(network, self.options.run_dir, *parts, seed)
+        run_dir = self.options.run_dir
+        return judging.prepared(networks.judge(), run_dir, digits.load, seed)
 
     def step(self) -> dict[str, tf.Tensor]:
         """Moves this replica's latents once.

@@ -114,10 +114,9 @@ class DCGAN:
 
     @functools.cached_property
     def judge(self) -> judging.Judge:
-        """The judge of the digits, kept in the run."""
-        network = networks.judge(digits.NUM_CLASSES, len(digits.FACTORS))
-        parts = digits.load("train"), digits.load("test")
-        return judging.prepared(network, self.options.run_dir, *parts)
+        """The judge of the digits; the run has its weights."""
+        run_dir = self.options.run_dir
+        return judging.prepared(networks.judge(), run_dir, digits.load)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
         """The Frechet distance of 2,000 digits from the training digits.

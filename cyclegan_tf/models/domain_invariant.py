@@ -18,8 +18,7 @@ from cyclegan_tf.data import digits
 from cyclegan_tf.learning.losses import binary_cross_entropy, discriminator_loss
 from cyclegan_tf.learning.penalties import gradient_penalty
 from cyclegan_tf.learning.trainer import Trainer
-from cyclegan_tf.networks.digits import features
-from cyclegan_tf.networks.perceptron import perceptron
+from cyclegan_tf.networks.digits import features, perceptron
 from cyclegan_tf.options import DomainInvariant
 
 # Features of each domain that a picture shows.

@@ -1,4 +1,4 @@
-"""Networks for digits of 28x28 pixels: DCGAN's two, and a classifier."""
+"""Small networks: a perceptron, and DCGAN's two and a classifier for 28x28 digits."""
 
 import keras
 import tensorflow as tf
@@ -8,6 +8,27 @@ from cyclegan_tf.networks.norms import instance_normalization
 
 # Momentum of the population statistics: they must follow within a thousand steps.
 _MOMENTUM = 0.99
+
+
+def perceptron(
+    num_inputs: int, num_outputs: int, num_units: int, num_layers: int, name: str
+) -> keras.Model:
+    """A perceptron: `num_layers` hidden layers with ReLU, and an output layer without.
+
+    Returns:
+      A model from [batch, num_inputs] to [batch, num_outputs]. Weights start at
+      N(0, 2 / inputs) (arXiv 1502.01852), those of the last layer at Glorot's.
+    """
+    x = inputs = keras.Input((num_inputs,))
+    for i in range(1, num_layers + 1):
+        x = keras.layers.Dense(
+            num_units,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(),
+            name=f"dense_{i}",
+        )(x)
+    outputs = keras.layers.Dense(num_outputs, name="outputs")(x)
+    return keras.Model(inputs, outputs, name=name)
 
 
 def generator(
@@ -115,8 +136,8 @@ def features(
     return keras.Model(inputs, x, name=name)
 
 
-def judge(num_classes: int, num_factors: int) -> keras.Model:
-    """A classifier that also tells how a digit was drawn.
+def judge(num_classes: int = 10, num_factors: int = 4) -> keras.Model:
+    """A classifier of digits that also predicts how a digit was drawn.
 
     Returns:
       A model from [batch, 28, 28, 1] to logits [batch, num_classes], factors [batch,

@@ -52,10 +52,10 @@ def test_help_of_a_command_is_its_own_and_tells_kinds_and_defaults(tmp_path):
         assert (status, error) == (0, ""), name
         assert printed.startswith(f"usage: python -m cyclegan_tf {name} ")
         assert "\n  --help " in printed
-    printed = " ".join(helps["benchmark"][1].split())
-    assert re.search(r" --\[no\]fresh train .* \(default: true\)", printed)
-    assert re.search(r" --rounds N rounds .* \(default: 10\)", printed)
-    assert re.search(r" --json TEXT file for all numbers --chart", printed)
+    printed = " ".join(helps["translate"][1].split())
+    assert re.search(r" --\[no\]compare write .* \(default: false\)", printed)
+    assert re.search(r" --batch_size N pictures .* \(default: 4\)", printed)
+    assert re.search(r" --input TEXT ", printed)
 
 
 def test_reader_of_a_help_may_leave_early():

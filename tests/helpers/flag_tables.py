@@ -18,7 +18,8 @@ PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DO
 
 def pages() -> list[pathlib.Path]:
     """Every page of documentation."""
-    return [ROOT / "README.md", *sorted((ROOT / "cyclegan_tf").rglob("*.md"))]
+    folders = ROOT / "cyclegan_tf", ROOT / "tests"
+    return [ROOT / "README.md", *(p for f in folders for p in sorted(f.rglob("*.md")))]
 
 
 def table(command: str) -> str:

@@ -23,9 +23,10 @@ from cyclegan_tf.presets import PRESETS  # noqa: E402
 
 def tensorflow_step(config, side: str):
     import tensorflow as tf
+    from benchmarks import tutorial_step
+    from helpers import plain_step
 
     from cyclegan_tf.models.cyclegan import CycleGAN
-    from cyclegan_tf.speed import plain_step, tutorial_step
     from cyclegan_tf.training.devices import share_cores
 
     if side == "ours":

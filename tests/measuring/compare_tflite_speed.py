@@ -6,19 +6,21 @@ same time as trained ones. Prints medians, and ratios to Keras.
 
 import os
 import pathlib
+import statistics
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+ROOT = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import tensorflow as tf  # noqa: E402
+from benchmarks.measure import take_turns  # noqa: E402
 
 from cyclegan_tf.data import images, shapes  # noqa: E402
 from cyclegan_tf.exporting import tflite  # noqa: E402
 from cyclegan_tf.exporting.tflite_file import TFLiteGenerator  # noqa: E402
 from cyclegan_tf.networks.generators import GENERATORS  # noqa: E402
 from cyclegan_tf.presets import PRESETS  # noqa: E402
-from cyclegan_tf.speed.timing import Call, take_turns  # noqa: E402
 
 ROUNDS = 10
 NUM_THREADS = 2
@@ -33,15 +35,16 @@ def main(preset: str) -> None:
     image = images.to_float(pictures[0][None])
     generator = GENERATORS[config.generator](config, "generator_g")
     keras_call = tf.function(lambda: generator(image, training=False))
-    calls = {"keras": Call(lambda: keras_call().numpy())}
+    calls = {"keras": lambda: keras_call().numpy()}
     for kind in KINDS:
         made = tflite.convert(generator, multiple, kind, size, calibration=pictures)
         file = TFLiteGenerator(made, NUM_THREADS)
-        calls[kind] = Call(lambda file=file: file(image.numpy()))
-    times = take_turns(calls, ROUNDS)
-    for name, taken in times.items():
-        ratio = taken.median / times["keras"].median
-        print(f"{name:<13}{1000 * taken.median:8.1f} ms, {ratio:.2f} of keras")
+        calls[kind] = lambda file=file: file(image.numpy())
+    seconds = take_turns(calls, ROUNDS)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    for name, median in medians.items():
+        ratio = median / medians["keras"]
+        print(f"{name:<13}{1000 * median:8.1f} ms, {ratio:.2f} of keras")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.gradients import flat, relative_error
+from helpers.plain_step import plain_gradients
 from helpers.precision import floats
 from helpers.python_pool import PythonPool
 
@@ -13,7 +14,6 @@ from cyclegan_tf.learning.image_pool import pool_draws
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.networks.generators import resnet, translate
 from cyclegan_tf.presets import preset
-from cyclegan_tf.speed.plain_step import plain_gradients
 from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.validation import UserError
 

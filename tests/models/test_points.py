@@ -10,11 +10,11 @@ from helpers.flag_tables import ROOT
 from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
-from cyclegan_tf.data import points
 from cyclegan_tf.learning.penalties import interpolation_penalty
 from cyclegan_tf.learning.state import named_weights
+from cyclegan_tf.models import points
 from cyclegan_tf.models.points import PointsGAN
-from cyclegan_tf.networks.perceptron import perceptron
+from cyclegan_tf.networks.digits import perceptron
 from cyclegan_tf.options import Points
 from cyclegan_tf.presets import PRESETS, preset
 from cyclegan_tf.run_directory import load_config, newest_checkpoint

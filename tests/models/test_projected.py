@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 import torch
 from helpers.gradients import relative_error
+from helpers.plain_step import plain_gradients
 
 from cyclegan_tf.compat import as_tf_variable, path_of
 from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.speed.plain_step import plain_gradients
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.validation import UserError

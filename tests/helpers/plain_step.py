@@ -1,23 +1,22 @@
-"""The documents' training step, written down plainly: what ours is held against.
+"""The documents' training step, written plainly. Our step must equal it.
 
-Tests compare gradients with it, and `benchmark` times.
-
-One call a picture and role, one loss a network, four gradients from one persistent
-tape, each generator's total loss with the whole cycle loss.
+Tests compare gradients with it; the benchmark times it. One call for each picture and
+role, one loss for each network, four gradients from one persistent tape. The total loss
+of each generator has the whole cycle loss.
 """
 
 import tensorflow as tf
 
 
 def plain_gradients(model, real_x, real_y, from_pool=None):
-    """Losses of a batch and the gradients of the four networks.
+    """Computes the losses of a batch and the gradients of the four networks.
 
     Args:
-      model: A CycleGAN; its networks and weights of the losses are used, its step not.
+      model: A CycleGAN. Only its networks and loss weights are used, not its step.
       real_x: Images of X, float [batch, height, width, 3] in [-1, 1].
       real_y: As many images of Y.
-      from_pool: Maps ("x" or "y", fakes) to what the discriminator is trained on; the
-        fakes themselves if None.
+      from_pool: Maps ("x" or "y", fakes) to the fakes that the discriminator trains
+        on. None: the fakes themselves.
 
     Returns:
       Losses by the tutorial's names, and lists of gradients by network.
@@ -86,7 +85,7 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
 
 
 def train_step(model, real_x, real_y):
-    """The plain gradients, with the model's pools, then one update of each network.
+    """Updates each network once by the plain gradients, with the model's pools.
 
     Args:
       model: A CycleGAN on one device.
@@ -120,7 +119,7 @@ def _outside(images):
 
 
 def _over_maps(loss, logits):
-    """`projected` discriminators give a map of logits for each of their heads."""
+    """`projected` discriminators return a map of logits for each of their heads."""
     if not isinstance(logits, (list, tuple)):
         return loss(logits)
     return sum(loss(part) for part in logits) / len(logits)

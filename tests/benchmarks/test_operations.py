@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 import tensorflow as tf
 
+from benchmarks.operations import count_flops, count_operations
 from cyclegan_tf import compat
 from cyclegan_tf.models.cyclegan import CycleGAN
 from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.speed.operations import count_flops, count_operations
 from cyclegan_tf.training.devices import make_strategy
 
 

@@ -1,20 +1,20 @@
 """The tutorial's training step on networks of Keras' own layers, as many write it.
 
-`Conv2D` and `Conv2DTranspose` with padding `same`, group norm with a group a channel
+`Conv2D` and `Conv2DTranspose` with padding `same`, group norm with one channel a group
 for instance norm, Keras' Adam, four gradients from one persistent tape. The networks
-have our geometry, so that the work is the same; no image pool, as in the tutorial.
+have our geometry, so that the work is the same. As in the tutorial, no image pool.
 """
 
 import keras
 import tensorflow as tf
+from helpers import plain_step
 
 from cyclegan_tf.config import Config
 from cyclegan_tf.models.cyclegan import NETWORKS
-from cyclegan_tf.speed import plain_step
 
 
 def does_all_of(config: Config) -> bool:
-    """Whether that step does what a configuration says, but for the image pool."""
+    """Whether this step does what a configuration says, except for the image pool."""
     return (
         (config.generator, config.discriminator) == ("resnet", "patchgan")
         and config.upsampling == "transposed"
@@ -25,7 +25,7 @@ def does_all_of(config: Config) -> bool:
 
 
 class TutorialCycleGAN:
-    """Networks of Keras' layers and their optimizers.
+    """The four networks and their optimizers.
 
     Args:
       config: One that `does_all_of` accepts.
@@ -39,20 +39,18 @@ class TutorialCycleGAN:
         self.judges = self.discriminator_x, self.discriminator_y
         self.networks = {name: getattr(self, name) for name in NETWORKS}
         self._optimizers = {}
-        for name in NETWORKS:
+        for name, network in self.networks.items():
             adam = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
-            adam.build(getattr(self, name).trainable_variables)
+            adam.build(network.trainable_variables)
             self._optimizers[name] = adam
 
     @tf.function
     def train_step(self, real_x: tf.Tensor, real_y: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Trains the four networks on a batch of each domain; gives the losses."""
+        """Trains the four networks on a batch of each domain; returns the losses."""
         losses, gradients = plain_step.plain_gradients(self, real_x, real_y)
-        for name, of_network in gradients.items():
-            variables = getattr(self, name).trainable_variables
-            self._optimizers[name].apply_gradients(
-                zip(of_network, variables, strict=True)
-            )
+        for name, network in self.networks.items():
+            pairs = zip(gradients[name], network.trainable_variables, strict=True)
+            self._optimizers[name].apply_gradients(pairs)
         return losses
 
 
@@ -90,7 +88,6 @@ def _patchgan(config: Config) -> keras.Model:
     inputs = x = keras.Input((None, None, 3))
     for i in range(num_layers + 1):
         strides = 2 if i < num_layers else 1
-        width = filters * min(2**i, 8)
-        x = _convolution(x, width, 4, strides, norm=i > 0)
+        x = _convolution(x, filters * min(2**i, 8), 4, strides, norm=i > 0)
         x = keras.layers.LeakyReLU(0.2)(x)
     return keras.Model(inputs, _convolution(x, 1, 4, norm=False))
