@@ -12,6 +12,7 @@ import pytest
 from helpers.translations import assert_near, direct, picture
 
 import cyclegan_tf as cg
+from cyclegan_tf.learning.trainer import Trainer
 from cyclegan_tf.presets import PRESETS
 from cyclegan_tf.run_directory import newest_checkpoint
 
@@ -85,8 +86,8 @@ def test_train_works_in_another_thread_and_takes_the_data_sets_run_dir(
 ):
     monkeypatch.chdir(tmp_path)
     # A single step runs sooner than it is traced.
-    eager = cg.CycleGAN.train_step.python_function
-    monkeypatch.setattr(cg.CycleGAN, "train_step", eager)
+    eager = Trainer.train_step.python_function
+    monkeypatch.setattr(Trainer, "train_step", eager)
     given = []
     thread = threading.Thread(target=lambda: given.append(cg.train(tiny(max_steps=1))))
     thread.start()

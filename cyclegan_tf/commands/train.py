@@ -48,13 +48,13 @@ def main(arguments: list[str]) -> None:
         from cyclegan_tf.training import devices, train
         from cyclegan_tf.training.nan_checks import NonFiniteLossError
 
-        devices = devices.describe_devices()
+        found = devices.describe_devices()
         if config.shares_cores:
             devices.share_cores()
     if flags.FLAGS.dry_run:
         print(train.describe(config))
         return
-    print(f"Devices: {devices}. Run directory: {config.run_dir}", flush=True)
+    print(f"Devices: {found}. Run directory: {config.run_dir}", flush=True)
     try:
         train.train(config)
     except NonFiniteLossError as error:

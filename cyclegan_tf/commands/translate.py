@@ -185,12 +185,8 @@ def _translated(translator, batch: list) -> np.ndarray:
 
 
 def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:
-    from cyclegan_tf.data import unreadable
+    from cyclegan_tf.data import reader
 
-    if reasons:
-        line = unreadable.told(reasons, number)
-        if len(reasons) == number:
-            raise UserError(f"{line} {unreadable.first_reason(reasons)}")
-        unreadable.tell_skipped(line, reasons)
+    reader.report_bad(reasons, number)
     number -= len(reasons)
     print(f"Translated {number} picture{'s' * (number != 1)} to {output}")

@@ -283,7 +283,7 @@ def test_what_a_run_cannot_be_evaluated_with_is_refused(run_dir, tmp_path, quick
     keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(dense)
     for argument, told in (
         ("--checkpoint=best", f"{run_dir} has no best checkpoint"),
-        ("--checkpoint=7", f"that {run_dir} has: 3, latest. Received: '7'."),
+        ("--checkpoint=7", f"{run_dir}: 3, latest. Received: '7'."),
         ("--subset_size=7", "outputs, fewer than the subset size 7."),
         ("--paired", "6 of 6 pictures have no test picture in domain Y"),
         ("--model=nowhere", "No such model: nowhere."),

@@ -124,7 +124,7 @@ def test_half_precision_is_near_and_of_float32_where_it_must_be(tiny, pair):
         scale = 1.0
         if precision == "float16":
             scale = 64.0  # The first scale overflows on noise, and would halve.
-            model._loss_scale.scale.assign(scale)
+            model.trainer.loss_scale.scale.assign(scale)
         losses, gradients = model.compute_gradients(*pair)
         for name in NETWORKS:
             network = model.networks[name]

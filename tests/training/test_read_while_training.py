@@ -150,7 +150,7 @@ def test_networks_for_pytorch_are_of_one_checkpoint(training, deleted, tmp_path)
 
 def test_checkpoint_that_is_asked_for_is_not_replaced(training, deleted):
     read = functools.partial(load_network, training.run_dir, "generator_g")
-    told = "`checkpoint` must be one that .* has: 2, 3, 4, latest. Received: '1'."
+    told = "`checkpoint` .*: 2, 3, 4, latest. Received: '1'."
     with pytest.raises(UserError, match=told):
         read_checkpoint(training.run_dir, read, "1")
 
