@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cyclegan_tf.config import Config
-    from cyclegan_tf.exporting.export import export
-    from cyclegan_tf.exporting.load import load
-    from cyclegan_tf.models.cyclegan import CycleGAN
-    from cyclegan_tf.presets import preset
+    from cyclegan_tf.core.cyclegan import CycleGAN
+    from cyclegan_tf.deploy.export import export
+    from cyclegan_tf.deploy.load import load
+    from cyclegan_tf.messages import UserError
+    from cyclegan_tf.training.presets import preset
     from cyclegan_tf.training.train import train
-    from cyclegan_tf.validation import UserError
 
 __version__ = "0.1.0"
 

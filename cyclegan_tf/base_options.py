@@ -10,7 +10,7 @@ import math
 import re
 from typing import ClassVar
 
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.messages import UserError, check_choice
 
 GROUPS = ("Data", "Networks", "Losses", "Training", "Speed", "Faults", "Run")
 

@@ -21,7 +21,7 @@ from cyclegan_tf.base_options import (
     speed,
     training,
 )
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 TFDS_CONFIGS = (
     "apple2orange",

@@ -18,8 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from cyclegan_tf.messages import reason
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError, reason
 
 # Earlier versions added a third number.
 _TEMPORARY = re.compile(

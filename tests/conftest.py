@@ -19,7 +19,7 @@ import pytest  # noqa: E402
 
 from cyclegan_tf.config import Config  # noqa: E402
 from cyclegan_tf.messages import without_native_messages  # noqa: E402
-from cyclegan_tf.presets import PRESETS  # noqa: E402
+from cyclegan_tf.training.presets import PRESETS  # noqa: E402
 
 with without_native_messages():
     import keras
@@ -38,10 +38,10 @@ from helpers.exporting_samples import (  # noqa: E402
     write_pictures,
 )
 
-from cyclegan_tf.data import digits  # noqa: E402
-from cyclegan_tf.exporting import export, exportables, verify  # noqa: E402
-from cyclegan_tf.exporting.export_options import ExportOptions  # noqa: E402
-from cyclegan_tf.run_directory import save_config  # noqa: E402
+from cyclegan_tf.deploy import export, exportables, verify  # noqa: E402
+from cyclegan_tf.deploy.export_options import ExportOptions  # noqa: E402
+from cyclegan_tf.family.shared import digits  # noqa: E402
+from cyclegan_tf.training.run_directory import save_config  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -111,11 +111,11 @@ def few_shapes(monkeypatch):
 @pytest.fixture
 def few_digits(monkeypatch):
     """Few digits, and judges that have seen little."""
-    monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TRAIN", 100)
-    monkeypatch.setattr("cyclegan_tf.data.digits.NUM_TEST", 70)
-    monkeypatch.setattr("cyclegan_tf.learning.judging.NUM_STEPS", 3)
-    monkeypatch.setattr("cyclegan_tf.models.dcgan._MEASURED", 300)
-    monkeypatch.setattr("cyclegan_tf.models.conditional._MEASURED", 30)
+    monkeypatch.setattr("cyclegan_tf.family.shared.digits.NUM_TRAIN", 100)
+    monkeypatch.setattr("cyclegan_tf.family.shared.digits.NUM_TEST", 70)
+    monkeypatch.setattr("cyclegan_tf.family.shared.judge.NUM_STEPS", 3)
+    monkeypatch.setattr("cyclegan_tf.family.dcgan._MEASURED", 300)
+    monkeypatch.setattr("cyclegan_tf.family.conditional._MEASURED", 30)
     digits.load.cache_clear()
     yield
     digits.load.cache_clear()

@@ -12,10 +12,10 @@ import tensorflow as tf
 from helpers import stack_samples as samples
 
 import cyclegan_tf as cg
-from cyclegan_tf.learning.state import State
-from cyclegan_tf.networks.norms import InstanceNormalization
-from cyclegan_tf.run_directory import load_config
+from cyclegan_tf.core.layers import InstanceNormalization
+from cyclegan_tf.core.state import State
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.run_directory import load_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The long run of the tests on the current stack, the usual one on that of addons.

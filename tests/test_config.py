@@ -7,8 +7,8 @@ from helpers.config_values import refused
 
 from cyclegan_tf.base_options import patchgan_size
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.family.shared.options import OPTIONS
+from cyclegan_tf.messages import UserError
 
 KINDS = tuple(OPTIONS.values())
 OPTION_FIELDS = [(kind, f) for kind in KINDS for f in dataclasses.fields(kind)]

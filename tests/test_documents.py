@@ -18,10 +18,10 @@ from PIL import Image
 import cyclegan_tf as cg
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import DRAWN_DATASETS, TFDS_CONFIGS, Config
-from cyclegan_tf.exporting import model_card, tflite
-from cyclegan_tf.networks.generators import resnet
-from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.core.generators import resnet
+from cyclegan_tf.deploy import model_card, tflite
+from cyclegan_tf.family.shared.options import OPTIONS
+from cyclegan_tf.training.presets import PRESETS
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in flag_tables.pages()}
 ALL = "\n".join(PAGES.values())

@@ -12,9 +12,9 @@ import pytest
 from helpers.translations import assert_near, direct, picture
 
 import cyclegan_tf as cg
-from cyclegan_tf.learning.trainer import Trainer
-from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.core.trainer import Trainer
+from cyclegan_tf.training.presets import PRESETS
+from cyclegan_tf.training.run_directory import newest_checkpoint
 
 ROOT = pathlib.Path(cg.__file__).parents[1]
 

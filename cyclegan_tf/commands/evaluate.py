@@ -17,9 +17,13 @@ from cyclegan_tf.config import (
     Config,
     check_features,
 )
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.run_directory import LOG_FILE, check_run, load_config, read_checkpoint
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.messages import UserError, check_choice, without_native_messages
+from cyclegan_tf.training.run_directory import (
+    LOG_FILE,
+    check_run,
+    load_config,
+    read_checkpoint,
+)
 
 SUMMARY = (
     "Measures translations: whether they change domain, look like the target and keep "
@@ -102,7 +106,7 @@ def run(values: flags.FlagValues) -> None:
     if values.run_dir:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
-        from cyclegan_tf.quality import failure_modes, metrics, report
+        from cyclegan_tf.evaluation import failure_modes, metrics, report
         from cyclegan_tf.training.reporting import read_log
     prepare = _prepare_run if values.run_dir else _prepare_folders
     evaluator, translated, about = prepare(values)
@@ -163,7 +167,7 @@ def _evaluator_options(values: flags.FlagValues) -> tuple:
 
     Missing weights are an error if a flag names the features; else they are a line.
     """
-    from cyclegan_tf.quality import features
+    from cyclegan_tf.evaluation import features
 
     needed = values["features"].present or bool(values.feature_weights)
     names = values.features, values.feature_weights
@@ -176,9 +180,9 @@ def _evaluator_options(values: flags.FlagValues) -> tuple:
 def _prepare_run(values: flags.FlagValues) -> tuple:
     """Evaluator of a run's data set, its translated test pictures, and JSON keys."""
     from cyclegan_tf.data import datasets
-    from cyclegan_tf.exporting import load
-    from cyclegan_tf.quality import translations
-    from cyclegan_tf.quality.evaluator import make_evaluator
+    from cyclegan_tf.deploy import load
+    from cyclegan_tf.evaluation import translations
+    from cyclegan_tf.evaluation.evaluator import make_evaluator
     from cyclegan_tf.training.checkpoints import networks_in
 
     config = load_config(values.run_dir)
@@ -216,9 +220,9 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
 def _prepare_folders(values: flags.FlagValues) -> tuple:
     """Evaluator of folders, the pictures in them, and JSON keys."""
     from cyclegan_tf.data.datasets import resized
-    from cyclegan_tf.exporting import load
-    from cyclegan_tf.quality import translations
-    from cyclegan_tf.quality.evaluator import make_folder_evaluator
+    from cyclegan_tf.deploy import load
+    from cyclegan_tf.evaluation import translations
+    from cyclegan_tf.evaluation.evaluator import make_folder_evaluator
 
     real, inputs, fakes = (
         translations.read_folder(values[name].value, name)

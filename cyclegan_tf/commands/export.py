@@ -10,15 +10,14 @@ import re
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.exporting.export_options import (
+from cyclegan_tf.deploy.export_options import (
     DEFAULT_MAX_PIXELS,
     FORMATS,
     TFLITE_TYPES,
     ExportOptions,
     Size,
 )
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError, without_native_messages
 
 # Default and text of each flag, by name.
 FLAGS = {
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> None:
     # A CPU's arithmetic is the reference; a GPU that trains stays free.
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with without_native_messages():
-        from cyclegan_tf.exporting.export import export_run
+        from cyclegan_tf.deploy.export import export_run
     export_run(export)
 
 

@@ -15,11 +15,10 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DRAWN_DATASETS, Config
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.presets import PRESETS, preset
-from cyclegan_tf.run_directory import LOG_FILE
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.family.shared.options import OPTIONS
+from cyclegan_tf.messages import UserError, check_choice, without_native_messages
+from cyclegan_tf.training.presets import PRESETS, preset
+from cyclegan_tf.training.run_directory import LOG_FILE
 
 SUMMARY = (
     "Lists the models of train.py, with their papers and presets. With --measure it "

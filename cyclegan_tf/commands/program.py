@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from absl import app, flags, logging
 
-from cyclegan_tf.messages import LOG, print_messages
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import LOG, UserError, print_messages
 
 
 def run(name: str, program: str, argv: list[str]) -> None:

@@ -5,8 +5,8 @@ import os
 from absl import flags
 
 from cyclegan_tf.commands import program
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch.weights import FORMATS, export_networks
-from cyclegan_tf.validation import UserError
 
 SUMMARY = (
     "Writes the networks of a run as state dicts that the official PyTorch code loads "

@@ -8,9 +8,9 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.messages import UserError, check_choice
 from cyclegan_tf.pytorch.networks import NETWORKS, split_key
 from cyclegan_tf.pytorch.weights import files_in, import_networks
-from cyclegan_tf.validation import UserError, check_choice
 
 SUMMARY = (
     "Creates a run directory from weights of the official PyTorch code (.pth or "

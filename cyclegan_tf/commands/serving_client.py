@@ -3,8 +3,8 @@
 from absl import flags
 
 from cyclegan_tf.commands import program
-from cyclegan_tf.exporting.serving_client import translate_file
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.deploy.serving_client import translate_file
+from cyclegan_tf.messages import UserError
 
 SUMMARY = "Translates a picture by TF Serving, and writes the result as a PNG."
 

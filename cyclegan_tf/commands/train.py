@@ -16,11 +16,15 @@ from absl import flags
 from cyclegan_tf.base_options import GROUPS, BaseOptions
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import Config
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.presets import PRESETS, run_dir_of
-from cyclegan_tf.run_directory import CONFIG_FILE, check_same, load_config, load_options
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.family.shared.options import OPTIONS
+from cyclegan_tf.messages import UserError, check_choice, without_native_messages
+from cyclegan_tf.training.presets import PRESETS, run_dir_of
+from cyclegan_tf.training.run_directory import (
+    CONFIG_FILE,
+    check_same,
+    load_config,
+    load_options,
+)
 
 SUMMARY = (
     "Trains CycleGAN on two sets of pictures, or another model. Run the same command "

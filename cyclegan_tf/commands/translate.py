@@ -14,9 +14,13 @@ from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
-from cyclegan_tf.messages import progress_bar, without_native_messages
-from cyclegan_tf.run_directory import check_run, read_checkpoint
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.messages import (
+    UserError,
+    check_choice,
+    progress_bar,
+    without_native_messages,
+)
+from cyclegan_tf.training.run_directory import check_run, read_checkpoint
 
 SUMMARY = (
     "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
@@ -67,7 +71,7 @@ def run(values: flags.FlagValues) -> None:
         check_run(run_dir, values["checkpoint"].value)
     with without_native_messages():
         from cyclegan_tf.data import folders
-        from cyclegan_tf.exporting import load
+        from cyclegan_tf.deploy import load
     files = folders.find(source, output)
     with without_native_messages():
         if values["model"].value:
@@ -124,7 +128,7 @@ def translate_files(
       UserError: the model fails on a picture, or a PNG can't be written.
     """
     from cyclegan_tf.data import folders, images
-    from cyclegan_tf.exporting.load import shrunk
+    from cyclegan_tf.deploy.load import shrunk
 
     reasons = {}
     bar = progress_bar(total=len(files), unit="picture", delay=1, leave=False)

@@ -9,8 +9,9 @@ import pathlib
 from collections.abc import Mapping
 
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.run_directory import DATA_FILE
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError, some_of
+
+DATA_FILE = "data.json"
 
 # Bytes by split and name; None for a picture that can't be read. Empty for drawn data.
 Sizes = Mapping[str, Mapping[str, int | None]]
@@ -67,8 +68,7 @@ def _changes(before: Sizes, now: Sizes) -> str:
     changes = []
     for kind, names in kinds.items():
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            listed = ", ".join(sorted(names)[:_NAMED]) + more
+            listed = some_of(sorted(names), _NAMED)
             changes.append(f"{len(names)} {kind} ({listed})")
     return "; ".join(changes)
 

@@ -15,7 +15,7 @@ from cyclegan_tf.data.dataset_record import Sizes, size_of
 from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.data.reader import Domain
 from cyclegan_tf.data.tfds import SPLITS
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 # Encoded pictures or their paths, by split and name.
 _Items = dict[str, dict[str, bytes | pathlib.Path]]

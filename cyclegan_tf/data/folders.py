@@ -11,7 +11,7 @@ from PIL import Image
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 
 class PictureFile(NamedTuple):

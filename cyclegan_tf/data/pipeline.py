@@ -15,7 +15,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.datasets import UnpairedData
 from cyclegan_tf.data.reader import Domain
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 
 def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:

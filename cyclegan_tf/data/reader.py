@@ -16,8 +16,7 @@ import numpy as np
 
 from cyclegan_tf.data import images
 from cyclegan_tf.data.dataset_record import size_of
-from cyclegan_tf.messages import progress_bar, warn
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError, progress_bar, warn
 
 # A large picture takes almost a gigabyte while it is decoded.
 MAX_AT_ONCE = 8

@@ -10,7 +10,7 @@ import requests
 import tensorflow as tf
 
 from cyclegan_tf.config import TFDS_CONFIGS
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 NETWORK_SECONDS = 15
 SPLITS = ("trainA", "trainB", "testA", "testB")

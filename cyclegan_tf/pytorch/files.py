@@ -24,9 +24,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import pickles
 from cyclegan_tf.pytorch.pickles import FileError, View, is_possible
-from cyclegan_tf.validation import UserError
 
 # The pickles of the official networks take less than 50 kB.
 _MAX_PICKLE = 4 * 2**20

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.learning.state import Shapes, mismatches, shown
+from cyclegan_tf.core.state import Shapes, mismatches, shown
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import files
-from cyclegan_tf.validation import UserError
 
 # By official file name: D_A judges the output of G_A, which is domain B, our Y.
 NETWORKS = {

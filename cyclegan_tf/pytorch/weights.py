@@ -12,7 +12,7 @@ import numpy as np
 
 from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config
 from cyclegan_tf.files import put_in_place, remove_stale, staging
-from cyclegan_tf.messages import without_native_messages
+from cyclegan_tf.messages import UserError, check_choice, without_native_messages
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch.networks import (
     MIN_HALVINGS,
@@ -23,14 +23,13 @@ from cyclegan_tf.pytorch.networks import (
     split_key,
     to_pytorch,
 )
-from cyclegan_tf.run_directory import (
+from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
     LOCK_FILE,
     load_config,
     read_checkpoint,
 )
-from cyclegan_tf.run_lock import one_writer
-from cyclegan_tf.validation import UserError, check_choice
+from cyclegan_tf.training.run_lock import one_writer
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -244,7 +243,7 @@ def _check_generator(config: Config) -> None:
 def _state_dicts(config: Config, run_dir: str) -> dict[str, dict[str, np.ndarray]]:
     """Returns the official state dicts of a run's networks by official name."""
     with without_native_messages():
-        from cyclegan_tf.learning.state import named_weights
+        from cyclegan_tf.core.state import named_weights
         from cyclegan_tf.training import checkpoints
 
     def read(checkpoint: str) -> dict[str, dict[str, np.ndarray]]:

@@ -1,5 +1,4 @@
-"""A run from its configuration to its last checkpoint.
+"""A run from its configuration to its last checkpoint, for every model.
 
-Uses `quality`, `models`, `data` and what is below them. Begin with `train.py`;
-`cyclegan_run.py` puts a CycleGAN together; `loop.py` knows no model.
+Begin with `train.py`, then `loop.py`. `cyclegan_run.py` is the run of a CycleGAN.
 """

@@ -17,11 +17,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.core.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
+from cyclegan_tf.core.state import State, average_of, mismatches, named_weights
 from cyclegan_tf.files import remove, remove_if_empty, written_whole
-from cyclegan_tf.learning.state import State, average_of, mismatches, named_weights
-from cyclegan_tf.messages import reason
-from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
-from cyclegan_tf.run_directory import (
+from cyclegan_tf.messages import UserError, reason
+from cyclegan_tf.training.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
@@ -32,7 +32,6 @@ from cyclegan_tf.run_directory import (
     read_checkpoint,
     read_newest,
 )
-from cyclegan_tf.validation import UserError
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 

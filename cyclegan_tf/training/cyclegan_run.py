@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from cyclegan_tf.config import Config
+from cyclegan_tf.core.cyclegan import GENERATOR_NAMES, CycleGAN
+from cyclegan_tf.core.features import weights_file
 from cyclegan_tf.data import datasets
 from cyclegan_tf.data.pipeline import (
     names_of_step,
@@ -16,16 +18,23 @@ from cyclegan_tf.data.pipeline import (
     training_batches,
     with_user_errors,
 )
-from cyclegan_tf.messages import LOG
-from cyclegan_tf.models.cyclegan import GENERATOR_NAMES, CycleGAN
-from cyclegan_tf.networks.features import weights_file
-from cyclegan_tf.quality import failure_modes, features, metrics, report, translations
-from cyclegan_tf.quality.evaluator import describe_errors, make_evaluator, paired_errors
-from cyclegan_tf.run_directory import LOG_FILE, load_config
+from cyclegan_tf.evaluation import (
+    failure_modes,
+    features,
+    metrics,
+    report,
+    translations,
+)
+from cyclegan_tf.evaluation.evaluator import (
+    describe_errors,
+    make_evaluator,
+    paired_errors,
+)
+from cyclegan_tf.messages import LOG, UserError
 from cyclegan_tf.training.checkpoints import initialize
 from cyclegan_tf.training.loop import Evaluation, Numbers, Run
 from cyclegan_tf.training.reporting import read_log
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import LOG_FILE, load_config
 
 _CURVES = {
     "Adversarial": ("gen_g_loss", "gen_f_loss", "disc_x_loss", "disc_y_loss"),

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from cyclegan_tf.compat import num_cores
-from cyclegan_tf.learning.replicas import first_replica, num_local_replicas
-from cyclegan_tf.messages import reason
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.core.replicas import first_replica, num_local_replicas
+from cyclegan_tf.messages import UserError, reason
 
 # When missing workers are named, and when the training gives up.
 NAMED_AFTER, GIVEN_UP_AFTER = 30, 600

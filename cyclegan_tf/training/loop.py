@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.learning.state import State
+from cyclegan_tf.core.state import State
 from cyclegan_tf.process import STARTED, stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.nan_checks import NanChecks

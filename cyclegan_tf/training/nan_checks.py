@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from cyclegan_tf.learning.state import State
+from cyclegan_tf.core.state import State
 from cyclegan_tf.messages import some_of
 from cyclegan_tf.training.checkpoints import last_good
 

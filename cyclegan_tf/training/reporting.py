@@ -14,7 +14,7 @@ import tensorflow as tf
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
 from cyclegan_tf.messages import LOG, progress_bar, reason
-from cyclegan_tf.run_directory import (
+from cyclegan_tf.training.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,
     LOG_FILE,

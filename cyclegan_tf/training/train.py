@@ -14,19 +14,16 @@ from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.data import dataset_record
-from cyclegan_tf.messages import LOG, print_messages, reason
-from cyclegan_tf.models.conditional import ConditionalGAN
-from cyclegan_tf.models.controllable import ControllableGAN
-from cyclegan_tf.models.dcgan import DCGAN
-from cyclegan_tf.models.domain_invariant import DomainInvariantClassifier
-from cyclegan_tf.models.pix2pix import Pix2PixGAN
-from cyclegan_tf.models.points import PointsGAN
-from cyclegan_tf.models.semi_supervised import SemiSupervisedGAN
-from cyclegan_tf.options import Controllable, FamilyOptions, Pix2Pix
-from cyclegan_tf.presets import run_dir_of
+from cyclegan_tf.family.conditional import ConditionalGAN
+from cyclegan_tf.family.controllable import ControllableGAN
+from cyclegan_tf.family.dcgan import DCGAN
+from cyclegan_tf.family.domain_invariant import DomainInvariantClassifier
+from cyclegan_tf.family.pix2pix import Pix2PixGAN
+from cyclegan_tf.family.points import PointsGAN
+from cyclegan_tf.family.semi_supervised import SemiSupervisedGAN
+from cyclegan_tf.family.shared.options import Controllable, FamilyOptions, Pix2Pix
+from cyclegan_tf.messages import LOG, UserError, print_messages, reason
 from cyclegan_tf.process import Stopped
-from cyclegan_tf.run_directory import CURVES_FILE, GRIDS_FOLDER, check_same, save_config
-from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import cyclegan_run, devices
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
@@ -36,8 +33,15 @@ from cyclegan_tf.training.checkpoints import (
 )
 from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.training.loop import Loop, Run, peak_gigabytes
+from cyclegan_tf.training.presets import run_dir_of
 from cyclegan_tf.training.reporting import Reporter
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import (
+    CURVES_FILE,
+    GRIDS_FOLDER,
+    check_same,
+    save_config,
+)
+from cyclegan_tf.training.run_lock import one_writer
 
 
 def _family_run(kind: Callable, options: FamilyOptions, strategy=None) -> Run:
@@ -69,7 +73,7 @@ def _controllable_run(options: Controllable, strategy=None) -> Run:
 
 def _run_of(model) -> Run:
     """A run of a model that draws its data in its step."""
-    options, trainer = model.options, model.trained
+    options, trainer = model.options, model.trainer
     num_steps = min(options.max_steps or options.num_steps, options.num_steps)
     # Measured once a step: the summary repeats the last numbers.
     numbers_of_step = functools.lru_cache(maxsize=1)(lambda step: model.numbers())

@@ -23,9 +23,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from cyclegan_tf.compat import num_cores  # noqa: E402
 from cyclegan_tf.config import PRECISIONS, Config  # noqa: E402
-from cyclegan_tf.messages import without_native_messages  # noqa: E402
-from cyclegan_tf.presets import PRESETS  # noqa: E402
-from cyclegan_tf.validation import UserError, check_choice  # noqa: E402
+from cyclegan_tf.messages import (  # noqa: E402
+    UserError,
+    check_choice,
+    without_native_messages,  # noqa: E402
+)
+from cyclegan_tf.training.presets import PRESETS  # noqa: E402
 
 BESIDE = ("plain", "tutorial", "generator")
 # Training pictures of the longer domain of horse2zebra.

@@ -16,8 +16,8 @@ from PIL import Image
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import datasets, shapes
 from cyclegan_tf.data.pipeline import training_batches
-from cyclegan_tf.run_directory import LOG_FILE
 from cyclegan_tf.training.reporting import read_log
+from cyclegan_tf.training.run_directory import LOG_FILE
 
 ROOT = pathlib.Path(__file__).parents[2]
 _NUM_FILES, _NUM_PICTURES = 8, 400

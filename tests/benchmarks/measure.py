@@ -11,7 +11,7 @@ from helpers import plain_step
 from benchmarks import tutorial_step
 from benchmarks.operations import count_flops, count_operations
 from cyclegan_tf.config import Config
-from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.training.loop import peak_gigabytes
 

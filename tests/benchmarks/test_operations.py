@@ -5,9 +5,9 @@ import tensorflow as tf
 
 from benchmarks.operations import count_flops, count_operations
 from cyclegan_tf import compat
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.training.devices import make_strategy
+from cyclegan_tf.training.presets import PRESETS
 
 
 def flops(function, *shapes) -> int:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from helpers import plain_step
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.models.cyclegan import NETWORKS
+from cyclegan_tf.core.cyclegan import NETWORKS
 
 
 def does_all_of(config: Config) -> bool:

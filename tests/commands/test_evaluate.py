@@ -17,11 +17,11 @@ from PIL import Image
 
 from cyclegan_tf.commands import evaluate
 from cyclegan_tf.commands.program import define_flags
-from cyclegan_tf.exporting import load as loading
-from cyclegan_tf.networks import features as pretrained
-from cyclegan_tf.quality import features, report
-from cyclegan_tf.run_directory import load_config
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.core import features as pretrained
+from cyclegan_tf.deploy import load as loading
+from cyclegan_tf.evaluation import features, report
+from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.run_directory import load_config
 
 FIND_EXTRACTOR = features.find_extractor
 

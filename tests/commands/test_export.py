@@ -6,7 +6,7 @@ from helpers.exporting_samples import nothing_changes
 
 from cyclegan_tf.commands import export
 from cyclegan_tf.commands.program import define_flags
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 # Command lines, with what their one line of error must name.
 MISTAKES = {

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from cyclegan_tf.commands import models
-from cyclegan_tf.options import OPTIONS
-from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import load_options
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.family.shared.options import OPTIONS
+from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.presets import PRESETS
+from cyclegan_tf.training.run_directory import load_options
 
 
 def test_list_names_every_model_and_preset():

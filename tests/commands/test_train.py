@@ -12,9 +12,9 @@ from helpers.exporting_samples import nothing_changes, write_pictures
 from PIL import Image
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training import train
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.presets import PRESETS
 
 # Command lines with what the one line of error must hold.
 BAD_FLAGS = {

@@ -14,10 +14,10 @@ from cyclegan_tf.base_options import GROUPS
 from cyclegan_tf.commands import train as command_line
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import OPTIONS, Points
-from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import load_config, load_options, save_config
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.family.shared.options import OPTIONS, Points
+from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.presets import PRESETS
+from cyclegan_tf.training.run_directory import load_config, load_options, save_config
 
 
 @pytest.fixture

@@ -21,13 +21,12 @@ from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.translate import in_batches, translate_files
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import PictureFile, find
-from cyclegan_tf.exporting import load as loading
-from cyclegan_tf.exporting.exportables import load_generator
-from cyclegan_tf.exporting.keras_file import portable
-from cyclegan_tf.messages import progress_bar
-from cyclegan_tf.presets import preset
-from cyclegan_tf.run_directory import save_config
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.deploy import load as loading
+from cyclegan_tf.deploy.exportables import load_generator
+from cyclegan_tf.deploy.keras_file import portable
+from cyclegan_tf.messages import UserError, progress_bar
+from cyclegan_tf.training.presets import preset
+from cyclegan_tf.training.run_directory import save_config
 
 
 def invert(pictures):

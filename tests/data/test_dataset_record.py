@@ -8,12 +8,13 @@ import pytest
 from helpers.dataset_folders import fill
 from PIL import Image
 
-from cyclegan_tf.data import dataset_record, datasets, paired
-from cyclegan_tf.data.dataset_record import check_unchanged
-from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.run_directory import DATA_FILE, load_config
+from cyclegan_tf.data import dataset_record, datasets
+from cyclegan_tf.data.dataset_record import DATA_FILE, check_unchanged
+from cyclegan_tf.family.shared import pairs as paired
+from cyclegan_tf.family.shared.options import Pix2Pix
+from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.run_directory import load_config
 from cyclegan_tf.training.train import train
-from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture

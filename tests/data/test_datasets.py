@@ -21,7 +21,7 @@ from PIL import Image
 
 from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets, images, reader, shapes
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 # --- Folders
 

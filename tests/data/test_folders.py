@@ -10,7 +10,7 @@ from PIL import Image
 
 from cyclegan_tf.data import folders
 from cyclegan_tf.data.folders import find, pictures_below, target_names, write_png
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 
 def make(folder: pathlib.Path, *names: str) -> pathlib.Path:

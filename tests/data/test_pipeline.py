@@ -14,7 +14,7 @@ from cyclegan_tf.data.pipeline import (
     steps_per_epoch,
     training_batches,
 )
-from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.training.presets import PRESETS
 
 pytestmark = pytest.mark.stack
 

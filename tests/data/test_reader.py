@@ -12,11 +12,12 @@ import tensorflow as tf
 from helpers.dataset_folders import picture, read_all, truncated_jpeg
 from PIL import Image
 
-from cyclegan_tf.data import datasets, images, paired, reader
+from cyclegan_tf.data import datasets, images, reader
 from cyclegan_tf.data.pipeline import names_of_step, training_batches, with_user_errors
 from cyclegan_tf.data.reader import with_stand_ins
-from cyclegan_tf.options import Pix2Pix
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.family.shared import pairs as paired
+from cyclegan_tf.family.shared.options import Pix2Pix
+from cyclegan_tf.messages import UserError
 
 
 @pytest.fixture(params=["single", "mirrored"])

@@ -25,7 +25,7 @@ from tensorflow_datasets.image_classification import cycle_gan
 from cyclegan_tf.config import TFDS_CONFIGS
 from cyclegan_tf.data import datasets
 from cyclegan_tf.data import tfds as tfds_pictures
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 NAMES = ("horse2zebra", "cycle_gan/horse2zebra")
 

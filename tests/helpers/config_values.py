@@ -6,7 +6,7 @@ import re
 import pytest
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

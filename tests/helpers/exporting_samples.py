@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.exporting import verify
-from cyclegan_tf.exporting.export import export_run
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.presets import PRESETS
-from cyclegan_tf.run_directory import save_config
+from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.deploy import verify
+from cyclegan_tf.deploy.export import export_run
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.checkpoints import Checkpoints
+from cyclegan_tf.training.presets import PRESETS
+from cyclegan_tf.training.run_directory import save_config
 from cyclegan_tf.training.train import MODELS
-from cyclegan_tf.validation import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from absl import flags
 from cyclegan_tf.base_options import GROUPS
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.config import Config
-from cyclegan_tf.options import OPTIONS, FamilyOptions
+from cyclegan_tf.family.shared.options import OPTIONS, FamilyOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLACE = re.compile(r"(<!-- flags: (\w+) -->\n).*?(<!-- end of flags -->)", re.DOTALL)

@@ -11,12 +11,12 @@ import safetensors.numpy
 from absl import flags
 
 from cyclegan_tf.commands.program import define_flags
-from cyclegan_tf.learning.state import named_weights
+from cyclegan_tf.core.state import named_weights
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch.networks import Architecture, state_dict_shapes, to_keras
 from cyclegan_tf.pytorch.weights import import_networks
 from cyclegan_tf.training.checkpoints import load_network
-from cyclegan_tf.validation import UserError
 from helpers import exporting_samples
 from helpers.exporting_samples import nothing_changes
 

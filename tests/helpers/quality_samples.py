@@ -6,7 +6,7 @@ import numpy as np
 
 from cyclegan_tf.data import shapes
 from cyclegan_tf.data.datasets import Domain
-from cyclegan_tf.quality.features import Extractor
+from cyclegan_tf.evaluation.features import Extractor
 
 # Pixels of a picture of 32 px.
 PIXELS = Extractor("pixels", lambda p: p[:, ::8, ::8].reshape(len(p), -1) / 255.0)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.training.run_directory import newest_checkpoint
 from cyclegan_tf.training.train import train
 
 

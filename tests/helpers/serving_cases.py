@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from cyclegan_tf.exporting import serving_client
+from cyclegan_tf.deploy import serving_client
 
 MODEL = "horse2zebra_A2B"
 SPEAK = {

@@ -21,8 +21,8 @@ import tensorflow as tf  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
 from cyclegan_tf import compat  # noqa: E402
+from cyclegan_tf.core.layers import instance_normalization  # noqa: E402
 from cyclegan_tf.data import shapes  # noqa: E402
-from cyclegan_tf.networks.norms import instance_normalization  # noqa: E402
 from cyclegan_tf.training.reporting import read_log  # noqa: E402
 from helpers.precision import floats  # noqa: E402
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cyclegan_tf.core import generators
+from cyclegan_tf.core.generators import translate
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.exporting import tflite
-from cyclegan_tf.networks import generators
-from cyclegan_tf.networks.generators import translate
+from cyclegan_tf.deploy import tflite
 
 Size = tuple[int, int]
 

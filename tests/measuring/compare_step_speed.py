@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from cyclegan_tf.presets import PRESETS  # noqa: E402
+from cyclegan_tf.training.presets import PRESETS  # noqa: E402
 
 
 def tensorflow_step(config, side: str):
@@ -26,7 +26,7 @@ def tensorflow_step(config, side: str):
     from benchmarks import tutorial_step
     from helpers import plain_step
 
-    from cyclegan_tf.models.cyclegan import CycleGAN
+    from cyclegan_tf.core.cyclegan import CycleGAN
     from cyclegan_tf.training.devices import share_cores
 
     if side == "ours":

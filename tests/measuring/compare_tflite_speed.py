@@ -16,11 +16,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import tensorflow as tf  # noqa: E402
 from benchmarks.measure import take_turns  # noqa: E402
 
+from cyclegan_tf.core.generators import GENERATORS  # noqa: E402
 from cyclegan_tf.data import images, shapes  # noqa: E402
-from cyclegan_tf.exporting import tflite  # noqa: E402
-from cyclegan_tf.exporting.tflite_file import TFLiteGenerator  # noqa: E402
-from cyclegan_tf.networks.generators import GENERATORS  # noqa: E402
-from cyclegan_tf.presets import PRESETS  # noqa: E402
+from cyclegan_tf.deploy import tflite  # noqa: E402
+from cyclegan_tf.deploy.tflite_file import TFLiteGenerator  # noqa: E402
+from cyclegan_tf.training.presets import PRESETS  # noqa: E402
 
 ROUNDS = 10
 NUM_THREADS = 2

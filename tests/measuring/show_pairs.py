@@ -13,9 +13,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from measuring.show_runs import NUMBER, draw  # noqa: E402
 
-from cyclegan_tf.models.pix2pix import Pix2PixGAN  # noqa: E402
-from cyclegan_tf.run_directory import load_options  # noqa: E402
+from cyclegan_tf.family.pix2pix import Pix2PixGAN  # noqa: E402
 from cyclegan_tf.training.checkpoints import Checkpoints  # noqa: E402
+from cyclegan_tf.training.run_directory import load_options  # noqa: E402
 
 
 def main(file: str, *runs: str) -> None:
@@ -23,7 +23,7 @@ def main(file: str, *runs: str) -> None:
     for run in runs:
         name, folder = run.split("=", 1)
         model = Pix2PixGAN(load_options(folder))
-        Checkpoints(model.trained.state(), folder).restore()
+        Checkpoints(model.trainer.state(), folder).restore()
         dataset, test = model.options.dataset, range(min(NUMBER, len(model.data.test)))
         inputs[dataset], outputs, truths[dataset] = model.translate(test)
         made.setdefault(name, {})[dataset] = outputs

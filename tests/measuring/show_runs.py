@@ -17,8 +17,8 @@ from matplotlib.figure import Figure  # noqa: E402
 
 import cyclegan_tf as cg  # noqa: E402
 from cyclegan_tf.data import datasets  # noqa: E402
-from cyclegan_tf.quality.translations import first_pictures  # noqa: E402
-from cyclegan_tf.run_directory import load_config  # noqa: E402
+from cyclegan_tf.evaluation.translations import first_pictures  # noqa: E402
+from cyclegan_tf.training.run_directory import load_config  # noqa: E402
 
 NUMBER = 4
 

@@ -20,7 +20,8 @@ from helpers.official_files import (
 
 from cyclegan_tf.commands import pytorch_export
 from cyclegan_tf.config import Config
-from cyclegan_tf.learning.state import named_weights
+from cyclegan_tf.core.state import named_weights
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch import weights
 from cyclegan_tf.pytorch.networks import NETWORKS, config_architecture, to_keras
@@ -29,10 +30,9 @@ from cyclegan_tf.pytorch.weights import (
     import_networks,
     official_options,
 )
-from cyclegan_tf.run_directory import newest_checkpoint, save_config
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.checkpoints import save_networks
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import newest_checkpoint, save_config
 
 
 @pytest.fixture(scope="module")

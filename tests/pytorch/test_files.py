@@ -31,8 +31,8 @@ from helpers.hostile_pickles import (
     tensor,
 )
 
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch.files import read, write_pth, write_safetensors
-from cyclegan_tf.validation import UserError
 
 NAMES = "float32 float16 float64 int64 int32 int16 int8 uint8 bool"
 DTYPES = {getattr(torch, name): np.dtype(name) for name in NAMES.split()}

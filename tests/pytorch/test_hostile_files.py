@@ -17,8 +17,8 @@ import pytest
 from helpers.hostile_files import GOOD, GROUPS, Case, good_pth
 from helpers.hostile_pickles import IN_FILE, REFUSE, UNCHANGED, VALUES
 
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import files as pytorch_files
-from cyclegan_tf.validation import UserError
 
 MIB = 2**20
 
@@ -229,7 +229,7 @@ def test_unreadable_file_is_refused_by_name(place):
 READ_WITH_LITTLE_MEMORY = """
 import resource, sys
 from cyclegan_tf.pytorch import files as pytorch_files
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.messages import UserError
 
 def read(path):
     try:

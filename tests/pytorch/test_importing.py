@@ -30,18 +30,18 @@ from cyclegan_tf.commands.pytorch_import import files_of
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import write_png
-from cyclegan_tf.exporting.export import export_run
-from cyclegan_tf.exporting.export_options import ExportOptions
+from cyclegan_tf.deploy.export import export_run
+from cyclegan_tf.deploy.export_options import ExportOptions
 from cyclegan_tf.files import machine
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import weights
 from cyclegan_tf.pytorch.networks import Architecture, read_network, to_keras
 from cyclegan_tf.pytorch.weights import dataset_of, import_networks
-from cyclegan_tf.run_directory import load_config, newest_checkpoint
-from cyclegan_tf.run_lock import one_writer
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import load_config, newest_checkpoint
+from cyclegan_tf.training.run_lock import one_writer
 
 RUN_FILES = {
     "config.json",

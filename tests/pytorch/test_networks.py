@@ -7,8 +7,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from cyclegan_tf.learning.state import named_weights
-from cyclegan_tf.models.cyclegan import build_network
+from cyclegan_tf.core.cyclegan import build_network
+from cyclegan_tf.core.state import named_weights
 from cyclegan_tf.pytorch.networks import (
     Architecture,
     config_architecture,

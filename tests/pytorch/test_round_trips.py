@@ -24,15 +24,15 @@ from helpers.torch_transfers import (
 from safetensors.torch import load_file, save_file
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.learning.state import named_weights
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.presets import PRESETS
+from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.core.state import named_weights
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import weights
 from cyclegan_tf.pytorch.networks import read_network, to_keras
 from cyclegan_tf.pytorch.weights import export_networks, import_networks
-from cyclegan_tf.run_directory import load_config, save_config
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.presets import PRESETS
+from cyclegan_tf.training.run_directory import load_config, save_config
 
 KINDS = [("resnet", "patchgan"), ("unet", "pixel")]
 

@@ -20,12 +20,12 @@ from helpers.torch_networks import Patchgan, Resnet, cancelled_biases, randomize
 from helpers.torch_transfers import OURS, save_training, training_networks
 from torch.nn import functional
 
-from cyclegan_tf.learning.state import named_weights
-from cyclegan_tf.models.cyclegan import CycleGAN
+from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.core.state import named_weights
 from cyclegan_tf.pytorch.networks import config_architecture, to_keras, to_pytorch
 from cyclegan_tf.pytorch.weights import files_in, import_networks
-from cyclegan_tf.run_directory import load_config
 from cyclegan_tf.training.checkpoints import initialize
+from cyclegan_tf.training.run_directory import load_config
 
 NUM_STEPS = 10
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.messages import print_messages
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.presets import preset
+from cyclegan_tf.training.presets import preset
 from cyclegan_tf.training.train import train
 
 LOSSES = ("gen_g_loss", "gen_f_loss", "total_cycle_loss", "identity_g_loss")

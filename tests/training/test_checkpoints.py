@@ -3,10 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.learning.state import named_weights
-from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.presets import preset
-from cyclegan_tf.run_directory import newest_checkpoint, save_config
+from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.core.state import named_weights
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
     check_can_go_on,
@@ -16,7 +15,8 @@ from cyclegan_tf.training.checkpoints import (
     save_networks,
 )
 from cyclegan_tf.training.devices import make_strategy
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.presets import preset
+from cyclegan_tf.training.run_directory import newest_checkpoint, save_config
 
 pytestmark = pytest.mark.stack
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.run_directory import newest_checkpoint
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
     check_can_go_on,
     remove_half_checkpoints,
 )
 from cyclegan_tf.training.reporting import Reporter, append_line, read_log
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import newest_checkpoint
 
 pytestmark = pytest.mark.stack
 

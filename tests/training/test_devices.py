@@ -14,12 +14,16 @@ from benchmarks.operations import graphs_of
 from helpers.processes import ROOT, ends_within, free_ports, two_workers
 from helpers.runs import tensors
 
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.run_directory import load_config, newest_checkpoint, save_config
+from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training import devices
 from cyclegan_tf.training.devices import describe_devices, make_strategy
 from cyclegan_tf.training.reporting import read_log
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import (
+    load_config,
+    newest_checkpoint,
+    save_config,
+)
 
 
 def disordered(graphs) -> list[str]:

@@ -8,13 +8,17 @@ import pytest
 import tensorflow as tf
 from helpers.config_values import refused
 
-from cyclegan_tf.exporting import load as loading
-from cyclegan_tf.quality import features
-from cyclegan_tf.run_directory import best_checkpoint, check_run, newest_checkpoint
+from cyclegan_tf.deploy import load as loading
+from cyclegan_tf.evaluation import features
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training import train
 from cyclegan_tf.training.checkpoints import Checkpoints, load_network
 from cyclegan_tf.training.cyclegan_run import make_run
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import (
+    best_checkpoint,
+    check_run,
+    newest_checkpoint,
+)
 
 
 @pytest.fixture(autouse=True)

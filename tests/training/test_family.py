@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from cyclegan_tf.options import FAMILY_PRESETS
-from cyclegan_tf.presets import preset
+from cyclegan_tf.family.shared.options import FAMILY_PRESETS
+from cyclegan_tf.training.presets import preset
 from cyclegan_tf.training.train import train
 
 

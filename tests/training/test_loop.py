@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.run_directory import newest_checkpoint
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.loop import Loop, Run
 from cyclegan_tf.training.nan_checks import NanChecks, NonFiniteLossError
 from cyclegan_tf.training.reporting import Reporter, read_log
+from cyclegan_tf.training.run_directory import newest_checkpoint
 
 
 class Line:

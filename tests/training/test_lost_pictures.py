@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from helpers.dataset_folders import fill
 
+from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.data import datasets
-from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.reporting import read_log
 from cyclegan_tf.training.train import train
-from cyclegan_tf.validation import UserError
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
+from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.files import machine
-from cyclegan_tf.models.cyclegan import CycleGAN
-from cyclegan_tf.run_lock import one_writer
+from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.run_lock import one_writer
 from cyclegan_tf.training.train import train
-from cyclegan_tf.validation import UserError
 
 pytestmark = pytest.mark.usefixtures("few_shapes", "counts_only", "shows_nothing")
 

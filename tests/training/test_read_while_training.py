@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.exporting.export import export_run
-from cyclegan_tf.exporting.load import LoadedModel, of_run
-from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.presets import preset
+from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.deploy.export import export_run
+from cyclegan_tf.deploy.load import LoadedModel, of_run
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch.weights import export_networks, import_networks
-from cyclegan_tf.run_directory import (
-    check_run,
-    newest_checkpoint,
-    read_checkpoint,
-    save_config,
-)
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
     initialize,
     load_network,
     take_over,
 )
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.presets import preset
+from cyclegan_tf.training.run_directory import (
+    check_run,
+    newest_checkpoint,
+    read_checkpoint,
+    save_config,
+)
 
 pytestmark = pytest.mark.usefixtures("few_shapes")
 

@@ -14,21 +14,21 @@ from helpers.quality_samples import PIXELS
 from helpers.runs import tensors
 from tensorflow.python.framework import config as tf_config
 
+from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.data import datasets, images
-from cyclegan_tf.models.cyclegan import NETWORKS, CycleGAN
-from cyclegan_tf.quality import features, translations
-from cyclegan_tf.run_directory import (
-    best_checkpoint,
-    load_config,
-    newest_checkpoint,
-    save_config,
-)
+from cyclegan_tf.evaluation import features, translations
+from cyclegan_tf.messages import UserError
 from cyclegan_tf.training import cyclegan_run
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
 from cyclegan_tf.training.nan_checks import NonFiniteLossError
 from cyclegan_tf.training.reporting import read_log
-from cyclegan_tf.validation import UserError
+from cyclegan_tf.training.run_directory import (
+    best_checkpoint,
+    load_config,
+    newest_checkpoint,
+    save_config,
+)
 
 pytestmark = [pytest.mark.usefixtures("few_shapes"), pytest.mark.stack]
 

@@ -1,0 +1,354 @@
+"""Layers of the official networks that Keras lacks, and the blocks made of them.
+
+Keras pads a stride-2 convolution at the bottom and right, PyTorch on all four sides.
+Every padding here is explicit, so that outputs equal those of the official networks to
+the pixel and their published weights fit.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from cyclegan_tf import compat
+
+NORM_EPSILON = 1e-5
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class InstanceNormalization(keras.layers.Layer):
+    """Normalises each channel of each image over its pixels (arXiv 1607.08022).
+
+    (x - mean) / sqrt(variance + epsilon), the biased variance over height and width,
+    without scale and offset, as in the official networks. Equal to
+    `keras.layers.GroupNormalization(groups=-1, scale=False, center=False)`, with no
+    tensor of more than four dimensions, which phones' GPU delegates ask for.
+
+    In training each image goes through TensorFlow's kernel for batch norm, as a batch
+    of one: equal to 2e-5, in half of the time. Moments are float32 at the least.
+
+    Args:
+      epsilon: Added to the variance; the official networks use 1e-5.
+    """
+
+    def __init__(self, epsilon: float = NORM_EPSILON, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Normalises [batch, height, width, channels]; the shape stays."""
+        known = inputs.shape.is_fully_defined()
+        if training and known and inputs.dtype != tf.float64:  # The kernel has no such.
+            images = [self._fused(image) for image in tf.split(inputs, inputs.shape[0])]
+            return tf.concat(images, axis=0)
+        precise = tf.cast(inputs, full_precision())
+        mean, variance = tf.nn.moments(precise, axes=[1, 2], keepdims=True)
+        normalized = tf.nn.batch_normalization(
+            precise, mean, variance, None, None, self.epsilon
+        )
+        return tf.cast(normalized, inputs.dtype)
+
+    def _fused(self, image: tf.Tensor) -> tf.Tensor:
+        """One image, [1, height, width, channels], as a batch norm's batch."""
+        channels = image.shape[-1]
+        return tf.raw_ops.FusedBatchNormV3(
+            x=image,
+            scale=tf.ones([channels]),
+            offset=tf.zeros([channels]),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )[0]
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+def instance_normalization(
+    name: str, epsilon: float = NORM_EPSILON
+) -> keras.layers.Layer:
+    """An instance norm without scale and offset.
+
+    Args:
+      name: Of the layer.
+      epsilon: Added to the variance.
+
+    Returns:
+      TensorFlow Addons' layer on the stack that has it, else `InstanceNormalization`;
+      they give the same to 1e-6 (tested against stored outputs of the other).
+    """
+    if addons := compat.addons():
+        return addons.layers.InstanceNormalization(
+            epsilon=epsilon,
+            center=False,
+            scale=False,
+            name=name,
+            dtype=full_precision(),
+        )
+    return InstanceNormalization(epsilon, name=name)
+
+
+def is_instance_normalization(layer: keras.layers.Layer) -> bool:
+    """Whether `instance_normalization` made a layer, on either stack."""
+    return type(layer).__name__ == InstanceNormalization.__name__
+
+
+@contextlib.contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Layers that are made within compute in a precision; their weights do not change.
+
+    Args:
+      precision: `bfloat16` or `float16`; with `float32` all stays as it was.
+    """
+    before = keras.mixed_precision.global_policy()
+    if precision != "float32":
+        keras.mixed_precision.set_global_policy(f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def full_precision() -> str:
+    """The type of weights, in which layers that must not round compute."""
+    return keras.mixed_precision.global_policy().variable_dtype
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class ReflectionPadding2D(keras.layers.Layer):
+    """Mirrors `padding` pixels outwards at each side, the border not repeated.
+
+    Args:
+      padding: Pixels added at each of the four sides, less than height and width.
+
+    Maps [batch, height, width, channels] to [batch, height + 2 * padding,
+    width + 2 * padding, channels].
+    """
+
+    def __init__(self, padding: int, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Pads a batch of images."""
+        sides = [self.padding, self.padding]
+        return tf.pad(inputs, [[0, 0], sides, sides, [0, 0]], mode="REFLECT")
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        return {**super().get_config(), "padding": self.padding}
+
+
+class DoublingConvolution2D(keras.layers.Layer):
+    """What doubles both sides by a transposed convolution of stride 2.
+
+    Maps [batch, height, width, channels] to [batch, 2 * height, 2 * width, filters].
+
+    Args:
+      filters: Channels of the result.
+      use_bias: False before a norm, which would cancel the bias.
+    """
+
+    def __init__(self, filters: int, use_bias: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.use_bias = use_bias
+
+    def build(self, input_shape):
+        """Makes the kernel, and the bias if there is one."""
+        self.kernel = self.add_weight(
+            shape=self._kernel_shape(input_shape[-1]),
+            initializer=_weights(),
+            name="kernel",
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer="zeros", name="bias"
+            )
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Doubles the sides of a batch of images."""
+        kernel, shape = self.transposed_kernel(), tf.shape(inputs)
+        # An odd kernel makes a row and a column too many, the first ones.
+        cut = kernel.shape[0] % 2
+        x = tf.nn.conv2d_transpose(
+            inputs,
+            kernel,
+            (shape[0], 2 * shape[1] + cut, 2 * shape[2] + cut, self.filters),
+            strides=2,
+            padding="VALID" if cut else "SAME",
+        )
+        if cut and training:  # Its gradient is faster than that of x[:, 1:, 1:].
+            x = tf.slice(x, [0, 1, 1, 0], [-1, -1, -1, -1])
+        elif cut:
+            x = x[:, 1:, 1:]
+        return x + self.bias if self.use_bias else x
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        config = super().get_config()
+        return {**config, "filters": self.filters, "use_bias": self.use_bias}
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class TransposedConvolution2D(DoublingConvolution2D):
+    """A transposed convolution that doubles both sides exactly, as PyTorch's does.
+
+    A 3x3 kernel with padding 1 and output padding 1 loses the first row and column of
+    the full result, a 4x4 kernel with padding 1 loses one on each side.
+
+    Args:
+      kernel_size: 3 or 4.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, use_bias=False, **kwargs):
+        super().__init__(filters, use_bias, **kwargs)
+        self.kernel_size = kernel_size
+
+    def _kernel_shape(self, channels: int) -> tuple[int, ...]:
+        return self.kernel_size, self.kernel_size, self.filters, channels
+
+    def transposed_kernel(self) -> tf.Tensor:
+        """The kernel, [kernel_size, kernel_size, filters, channels]."""
+        return tf.convert_to_tensor(self.kernel)
+
+    def get_config(self) -> dict:
+        """The arguments that rebuild this layer."""
+        return {**super().get_config(), "kernel_size": self.kernel_size}
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class ResizeConvolution2D(DoublingConvolution2D):
+    """Doubles both sides (nearest neighbour), then a 3x3 convolution, zeros around.
+
+    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Both are one linear
+    map, the transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel,
+    mirrored, added to itself at the four places of a pixel's copies. It is computed so,
+    with 4 instead of 9 products a pixel; the weights are those of the 3x3 kernel.
+    """
+
+    def _kernel_shape(self, channels: int) -> tuple[int, ...]:
+        return 3, 3, channels, self.filters
+
+    def transposed_kernel(self) -> tf.Tensor:
+        """The kernel of the transposed convolution, [4, 4, filters, channels]."""
+        kernel = tf.transpose(tf.reverse(self.kernel, axis=[0, 1]), [0, 1, 3, 2])
+        down = tf.pad(kernel, [[1, 0], [0, 0], [0, 0], [0, 0]])
+        kernel = tf.pad(kernel, [[0, 1], [0, 0], [0, 0], [0, 0]]) + down
+        right = tf.pad(kernel, [[0, 0], [1, 0], [0, 0], [0, 0]])
+        return tf.pad(kernel, [[0, 0], [0, 1], [0, 0], [0, 0]]) + right
+
+
+@keras.saving.register_keras_serializable(package="cyclegan_tf")
+class LinearOutput(keras.layers.Layer):
+    """Leaves values as they are in training, and cuts them to [-1, 1] otherwise.
+
+    In place of tanh, which saturates: where it has painted black, it hardly hears that
+    it should not. What lies outside costs `range_loss`.
+
+    Maps [batch, height, width, channels] to that shape.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Cuts a batch of images, unless in training."""
+        return inputs if training else tf.clip_by_value(inputs, -1.0, 1.0)
+
+
+def convolution(
+    x,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    zero_padding: int = 0,
+    use_bias: bool = False,
+    dtype: str | None = None,
+):
+    """A convolution that pads with zeros on all four sides.
+
+    Args:
+      x: Keras tensor [batch, height, width, channels].
+      filters: Channels of the result.
+      kernel_size: Side of the square kernel.
+      name: Name of the layer that holds the weights.
+      strides: 1, or 2 to halve even sides.
+      zero_padding: Rows and columns of zeros added at each side.
+      use_bias: False before a norm, which would cancel the bias.
+      dtype: In which it computes; the present policy's if None.
+
+    Returns:
+      Keras tensor [batch, (height + 2 * zero_padding - kernel_size) // strides + 1,
+      likewise width, filters].
+    """
+    if zero_padding:
+        x = keras.layers.ZeroPadding2D(zero_padding, name=f"{name}_pad")(x)
+    return keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="valid",
+        use_bias=use_bias,
+        kernel_initializer=_weights(),
+        name=name,
+        dtype=dtype,
+    )(x)
+
+
+def doubling_convolution(
+    x,
+    filters: int,
+    kernel_size: int,
+    name: str,
+    *,
+    upsampling: str = "transposed",
+    use_bias: bool = False,
+):
+    """Doubles both sides: `TransposedConvolution2D`, or `ResizeConvolution2D`.
+
+    Args:
+      x: Keras tensor [batch, height, width, channels].
+      filters: Channels of the result.
+      kernel_size: Of the transposed convolution.
+      name: Name of the layer that holds the weights.
+      upsampling: `transposed` or `resize`.
+      use_bias: False before a norm, which would cancel the bias.
+
+    Returns:
+      Keras tensor [batch, 2 * height, 2 * width, filters].
+    """
+    if upsampling == "resize":
+        return ResizeConvolution2D(filters, use_bias, name=name)(x)
+    return TransposedConvolution2D(filters, kernel_size, use_bias, name=name)(x)
+
+
+def residual_block(x, name: str):
+    """Two reflect-padded 3x3 convolutions with norms, added to their input.
+
+    No activation follows the sum (arXiv 1703.10593, section 7.2).
+
+    Args:
+      x: Keras tensor [batch, height, width, channels], sides at least 2.
+      name: Prefix of the layers' names.
+
+    Returns:
+      Keras tensor of the same shape.
+    """
+    filters = x.shape[-1]
+    y = ReflectionPadding2D(1, name=f"{name}_pad_1")(x)
+    y = convolution(y, filters, 3, f"{name}_conv_1")
+    y = instance_normalization(f"{name}_norm_1")(y)
+    y = keras.layers.ReLU(name=f"{name}_relu")(y)
+    y = ReflectionPadding2D(1, name=f"{name}_pad_2")(y)
+    y = convolution(y, filters, 3, f"{name}_conv_2")
+    y = instance_normalization(f"{name}_norm_2")(y)
+    return keras.layers.Add(name=f"{name}_add")([x, y])
+
+
+def _weights() -> keras.initializers.Initializer:
+    # One object a layer: Keras warns when layers share an unseeded initializer.
+    return keras.initializers.RandomNormal(mean=0.0, stddev=0.02)

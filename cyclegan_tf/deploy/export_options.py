@@ -1,0 +1,111 @@
+"""The options of an export, and the checks on them.
+
+Imports no TensorFlow, so that a wrong value is refused at once.
+"""
+
+import dataclasses
+import re
+
+from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.messages import UserError, check_choice
+from cyclegan_tf.training.run_directory import check_run, load_options
+
+Size = tuple[int, int]
+
+FORMATS = ("savedmodel", "tflite", "keras")
+TFLITE_TYPES = ("float32", "float16", "dynamic_int8", "int8")
+TFLITE_IO = ("uint8", "float32")
+DEFAULT_MAX_PIXELS = 4096 * 4096
+
+TRANSLATORS = ("cyclegan", "pix2pix")
+DIGIT_MAKERS = ("dcgan", "conditional")
+_DIGIT_FORMATS, _DIGIT_TFLITE_TYPES = ("savedmodel", "tflite"), ("float32", "int8")
+_FOR_PICTURES = ("directions", "tflite_io", "tflite_sizes", "pictures", "max_pixels")
+_FOR_PICTURES += ("num_calibration_pictures",)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and how.
+
+    The fields are the flags of `commands/export.py`, which describes them. Three have
+    other names: `directions`, `num_calibration_pictures`, and `tflite_sizes` with
+    (height, width) or None for any size.
+
+    Raises:
+      UserError: a value is not one of its choices, or out of range.
+    """
+
+    run_dir: str
+    output: str = ""
+    formats: tuple[str, ...] = FORMATS
+    directions: tuple[str, ...] = ()
+    version: int = 0
+    name: str = ""
+    tflite_types: tuple[str, ...] = TFLITE_TYPES
+    tflite_io: str = "uint8"
+    tflite_sizes: tuple[Size | None, ...] = ()
+    num_calibration_pictures: int = 100
+    pictures: str = ""
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    licence: str = "not stated"
+    checkpoint: str = "latest"
+
+    def __post_init__(self):
+        """Checks every field."""
+        if not self.run_dir:
+            raise UserError("`run_dir` must name a run. See --help.")
+        _check_choices("formats", self.formats or ("",), FORMATS)
+        _check_choices("direction", self.directions, DIRECTIONS)
+        _check_choices("tflite_types", self.tflite_types or ("",), TFLITE_TYPES)
+        _check_choices("tflite_io", (self.tflite_io,), TFLITE_IO)
+        for name, value, minimum in (
+            ("version", self.version, 0),
+            ("calibration_pictures", self.num_calibration_pictures, 1),
+            ("max_pixels", self.max_pixels, 1),
+        ):
+            if value < minimum:
+                raise UserError(
+                    f"`{name}` must be at least {minimum}. Received: {value}."
+                )
+        if not re.fullmatch(r"[\w-]*", self.name, re.ASCII):
+            raise UserError(
+                "`name` may have letters, digits, - and _ only. "
+                f"Received: {self.name!r}."
+            )
+
+    def for_run(self) -> "ExportOptions":
+        """Checks that the run has a checkpoint and that its model has these options.
+
+        Returns:
+          The same options, with the formats and types that a model of digits has.
+
+        Raises:
+          UserError: it does not.
+        """
+        model = load_options(self.run_dir).model
+        check_run(self.run_dir, self.checkpoint)
+        if model in TRANSLATORS:
+            return self
+        if model not in DIGIT_MAKERS:
+            raise UserError(
+                f"`run_dir` {self.run_dir} is a run of the model `{model}`, which "
+                f"can't be exported; {', '.join(TRANSLATORS + DIGIT_MAKERS)} can."
+            )
+        for field in dataclasses.fields(self):
+            unused = field.name in _FOR_PICTURES
+            if unused and getattr(self, field.name) != field.default:
+                raise UserError(f"The export of a `{model}` has no `{field.name}`.")
+        formats, types = self.formats, self.tflite_types
+        if set(formats) == set(FORMATS):
+            formats = _DIGIT_FORMATS
+        if set(types) == set(TFLITE_TYPES):
+            types = _DIGIT_TFLITE_TYPES
+        _check_choices("formats", formats, _DIGIT_FORMATS)
+        _check_choices("tflite_types", types, _DIGIT_TFLITE_TYPES)
+        return dataclasses.replace(self, formats=formats, tflite_types=types)
+
+
+def _check_choices(name: str, values, choices) -> None:
+    for value in values:
+        check_choice(name, value, choices)

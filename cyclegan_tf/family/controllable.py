@@ -1,0 +1,168 @@
+"""Controllable generation: a finished generator is steered by its latents alone.
+
+A classifier says what a generated digit shows; the gradient of its score, followed
+back through the generator, moves the latent until the digit shows what is asked for.
+Nothing of the generator changes. What else the classifier sees is entangled with the
+digit and moves too, unless it is asked to stay (the course's lesson; Nguyen et al.,
+arXiv 1605.09304).
+"""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cyclegan_tf.core.trainer import Trainer
+from cyclegan_tf.data.images import to_uint8
+from cyclegan_tf.family.shared import digits
+from cyclegan_tf.family.shared import judge as judging
+from cyclegan_tf.family.shared import networks as networks
+from cyclegan_tf.family.shared.options import Controllable
+
+# Paths that are shown, and pictures of each.
+_SHOWN, _STATIONS = 10, 9
+
+
+class ControllableGAN:
+    """Latents of a trained generator, and the step that moves them.
+
+    Args:
+      options: What to build and how to train it.
+      strategy: A tf.distribute strategy; the current one if None.
+
+    Attributes:
+      generator: To be given the weights of `options.generator_run`; never trained.
+    """
+
+    curves = {"Losses": ("asked_loss", "features_loss")}
+
+    def __init__(
+        self, options: Controllable, strategy: tf.distribute.Strategy | None = None
+    ):
+        self.options = options
+        strategy = strategy or tf.distribute.get_strategy()
+        with strategy.scope():
+            self.generator = networks.generator(
+                options.latent_size, options.num_filters, "batch"
+            )
+            self._start = self._latents("start")
+        saved = {"generator": self.generator, "start": self._start}
+        build = functools.partial(self._build, self._start)
+        self.trainer = Trainer(options, strategy, build, self.step, also=saved)
+        (self.latents,) = self.trainer.networks.values()
+
+    def _build(self, start: keras.Model) -> dict:
+        latents = self._latents("latents")
+        latents.set_weights(start.get_weights())
+        return {"latents": latents}
+
+    def _latents(self, name: str) -> keras.Model:
+        """From numbers of latents to these; they are its weights."""
+        which = keras.Input((), dtype="int32")
+        table = keras.layers.Embedding(
+            self.options.batch_size,
+            self.options.latent_size,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0),
+            name="table",
+        )
+        return keras.Model(which, table(which), name=name)
+
+    def prepare(self) -> None:
+        """Trains the judges, before the first step needs their gradients."""
+        self.judge, self.second_judge  # noqa: B018
+
+    @functools.cached_property
+    def judge(self) -> judging.Judge:
+        """The one whose gradients move the latents."""
+        return self._judge(0)
+
+    @functools.cached_property
+    def second_judge(self) -> judging.Judge:
+        """The one that is asked in the end, which gave no gradients to please it."""
+        return self._judge(1)
+
+    def _judge(self, seed: int) -> judging.Judge:
+        run_dir = self.options.run_dir
+        return judging.prepared(networks.judge(), run_dir, digits.load, seed)
+
+    def step(self) -> dict[str, tf.Tensor]:
+        """Moves this replica's latents once.
+
+        Returns:
+          `asked_loss` and `features_loss`.
+        """
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        which = tf.range(self.trainer.batch) + replica * self.trainer.batch
+        losses, gradients = self.gradients(which)
+        self.trainer.apply("latents", gradients, losses)
+        return losses
+
+    def gradients(self, which: tf.Tensor):
+        """The losses of some latents, and the gradients of all.
+
+        Latent i is asked for digit i modulo 10. `asked_loss` is -log p(digit), and
+        `features_loss` how far the judge's other features are from where they began.
+
+        Args:
+          which: Integers [number].
+        """
+        with tf.GradientTape() as tape:
+            logits, features = self._seen(self.latents(which))
+            asked = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                which % digits.NUM_CLASSES, logits
+            )
+            before = tf.stop_gradient(self._seen(self._start(which))[1])
+            losses = {
+                "asked_loss": tf.reduce_mean(asked),
+                "features_loss": tf.reduce_mean(tf.square(features - before)),
+            }
+            weight = self.options.lambda_features
+            loss = losses["asked_loss"] + weight * losses["features_loss"]
+        gradients = tape.gradient(loss, self.latents.trainable_variables)
+        return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    def _seen(self, latent):
+        """What the judge says of the digits of latents: logits, and other features."""
+        made = self.generator(latent, training=False)
+        logits, features, _ = self.judge.network(made, training=False)
+        return logits, features
+
+    def numbers(self) -> tuple[dict[str, float], list[str]]:
+        """How many digits changed to what was asked, and what else changed.
+
+        Of those that showed another digit before, in the second judge's eyes. Features
+        are those of `digits.FACTORS`, each from -1 to 1.
+        """
+        which = np.arange(self.options.batch_size)
+        asked, judge = which % digits.NUM_CLASSES, self.second_judge
+        before, after = (
+            judge.ask(self.generator(latents(which), training=False).numpy())
+            for latents in (self._start, self.latents)
+        )
+        others = before[0] != asked
+        number = max(1, others.sum())
+        changed = float(((after[0] == asked) & others).sum() / number)
+        moved = np.abs(after[1] - before[1])[others].sum(axis=0) / number
+        line = (
+            f"{changed:.1%} of {number} digits changed to the one that was asked "
+            f"for, other features moved by {moved.mean():.2f} (by a judge that is "
+            f"right of {judge.accuracy:.1%})"
+        )
+        names = [f"moved_{name}" for name in digits.FACTORS]
+        features = dict(zip(names, map(float, moved), strict=True))
+        return {
+            "changed": changed,
+            "moved": float(moved.mean()),
+            **features,
+            "judge_accuracy": judge.accuracy,
+        }, [line]
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """A row for each asked digit, 0 to 9: from its first latent to its last."""
+        which = np.arange(min(_SHOWN, self.options.batch_size))
+        start, end = self._start(which)[:, None], self.latents(which)[:, None]
+        share = np.linspace(0, 1, _STATIONS, dtype=np.float32)[:, None]
+        path = tf.reshape(start + share * (end - start), [-1, start.shape[-1]])
+        made = to_uint8(self.generator(path, training=False)).numpy()
+        return {"paths": digits.sheet(made, _STATIONS)}

@@ -1,0 +1,199 @@
+"""Features that do not tell of which domain a digit is (arXiv 1705.11122, 1409.7495).
+
+An encoder with two classifiers. The digit classifier learns of labels in the domain
+`plain`. The domain classifier learns to tell `plain` from `textured`, and the encoder
+to fool it; then what was learned of plain digits holds for textured ones. It is a GAN
+on features, and needs what GANs on pictures need: labels that are swapped in place of a
+gradient that is reversed, and a domain classifier that pays for being steep (R1).
+Without them its logits grow without end.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cyclegan_tf.core.losses import binary_cross_entropy, discriminator_loss
+from cyclegan_tf.core.penalties import gradient_penalty
+from cyclegan_tf.core.trainer import Trainer
+from cyclegan_tf.family.shared import digits
+from cyclegan_tf.family.shared.networks import features, perceptron
+from cyclegan_tf.family.shared.options import DomainInvariant
+
+# Features of each domain that a picture shows.
+_SHOWN = 500
+
+
+class DomainInvariantClassifier:
+    """An encoder, a digit classifier and a domain classifier, and their step.
+
+    Args:
+      options: What to build and how to train it.
+      strategy: A tf.distribute strategy; the current one if None.
+    """
+
+    curves = {"Digits": ("class_loss",), "Domains": ("domain_loss",)}
+
+    def __init__(
+        self,
+        options: DomainInvariant,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        self.options = options
+        source, target = (digits.load("train", domain) for domain in digits.DOMAINS)
+        self._source, self._labels = map(tf.constant, (source.pictures, source.labels))
+        self._target = tf.constant(target.pictures)
+        self._tests = [digits.load("test", domain) for domain in digits.DOMAINS]
+        self.trainer = Trainer(options, strategy, self._build, self.step)
+        self.encoder, self.classifier, self.domain = self.trainer.networks.values()
+        self._probe = perceptron(options.num_features, 1, 64, 1, "probe")
+        self._probe_start = self._probe.get_weights()
+
+    def _build(self) -> dict:
+        options = self.options
+        number, size = options.num_features, (options.num_units, options.num_layers)
+        return {
+            "encoder": features(
+                options.num_filters, number, "instance", "tanh", "encoder"
+            ),
+            "classifier": perceptron(number, digits.NUM_CLASSES, 0, 0, "classifier"),
+            "domain": perceptron(number, 1, *size, "domain"),
+        }
+
+    def step(self) -> dict[str, tf.Tensor]:
+        """Updates all three networks at once.
+
+        Digits are drawn inside, from the seed and the step. The weight of fooling the
+        domain classifier grows from 0 (arXiv 1409.7495, section 5.2.2).
+
+        Returns:
+          `class_loss` and `domain_loss`.
+        """
+        batch, seed = self.trainer.batch, self.trainer.seed
+        rows, others = (
+            tf.random.stateless_uniform([batch], seed(i), 0, len(images), tf.int32)
+            for i, images in enumerate((self._source, self._target))
+        )
+        source, labels = tf.gather(self._source, rows), tf.gather(self._labels, rows)
+        target = tf.gather(self._target, others)
+        done = tf.cast(self.trainer.optimizers["encoder"].iterations, tf.float32)
+        weight = self.options.lambda_domain * ramp(done / self.options.num_steps)
+        losses, gradients = self.gradients(source, labels, target, weight)
+        for name, gradient in gradients.items():
+            self.trainer.apply(name, gradient, losses)
+        return losses
+
+    def gradients(self, source, labels, target, weight):
+        """The losses, and the gradients of each network.
+
+        The encoder has the digit classifier's loss, and `weight` times that of domains
+        with their labels swapped; the domain classifier has these as they are.
+
+        Args:
+          source: Digits with labels, float [batch, 28, 28, 1].
+          labels: Theirs, int32 [batch].
+          target: Digits of the other domain, likewise.
+          weight: Of fooling the domain classifier, a scalar.
+
+        Returns:
+          `class_loss`, a cross entropy, and `domain_loss`, one that is halved; and the
+          gradients by the networks' names.
+        """
+        with tf.GradientTape(persistent=True) as tape:
+            images = tf.concat([source, target], axis=0)
+            encoded = self.encoder(images, training=True)
+            logits = self.classifier(tf.split(encoded, 2)[0], training=True)
+            class_loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            )
+            plain, textured = tf.split(self.domain(encoded, training=True), 2)
+            domain_loss = discriminator_loss(binary_cross_entropy, plain, textured)
+            fooling_loss = discriminator_loss(binary_cross_entropy, textured, plain)
+            loss = class_loss + weight * fooling_loss
+            steep = gradient_penalty(self.domain, tf.stop_gradient(encoded))
+            domain_total = domain_loss + self.options.lambda_r1 * steep
+        down = {
+            "encoder": (loss, self.encoder),
+            "classifier": (class_loss, self.classifier),
+            "domain": (domain_total, self.domain),
+        }
+        gradients = {
+            name: tape.gradient(value, network.trainable_variables)
+            for name, (value, network) in down.items()
+        }
+        return {"class_loss": class_loss, "domain_loss": domain_loss}, gradients
+
+    def encoded(self) -> list[np.ndarray]:
+        """Features of the test digits of each domain, float [number, num_features]."""
+        return [self.encoder(test.pictures).numpy() for test in self._tests]
+
+    def numbers(self) -> tuple[dict[str, float], list[str]]:
+        """The shares of test digits told right, and of domains that a probe tells."""
+        encoded = self.encoded()
+        source, target = (
+            float((self.classifier(each).numpy().argmax(axis=1) == test.labels).mean())
+            for each, test in zip(encoded, self._tests, strict=True)
+        )
+        found = {"source": source, "target": target, "probe": self.probed(*encoded)}
+        line = (
+            f"{source:.1%} of plain and {target:.1%} of textured test digits told "
+            f"right; a probe tells the domain of {found['probe']:.1%}"
+        )
+        return found, [line]
+
+    def probed(self, source: np.ndarray, target: np.ndarray) -> float:
+        """How often a fresh classifier tells the domain of features.
+
+        It begins with the same weights each time, learns of the first halves and is
+        asked of the second ones.
+
+        Args:
+          source: Features, [number, num_features].
+          target: As many.
+
+        Returns:
+          A share; 0.5 if it can't tell.
+        """
+        half = len(source) // 2
+        known, asked = (
+            np.stack([source[part], target[part]], axis=1).reshape(-1, source.shape[1])
+            for part in (slice(half), slice(half, 2 * half))
+        )
+        mean, deviation = known.mean(axis=0), known.std(axis=0) + 1e-6
+        known, asked = (known - mean) / deviation, (asked - mean) / deviation
+        domains = np.tile([0.0, 1.0], half)
+        self._probe.set_weights(self._probe_start)
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        self._probe.compile(keras.optimizers.Adam(1e-3), loss)
+        self._probe.fit(known, domains, 100, epochs=50, shuffle=False, verbose=0)
+        said = self._probe.predict(asked, batch_size=500, verbose=0)[:, 0] > 0
+        return float((said == domains).mean())
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Two principal components of features, by domain and by digit, uint8."""
+        encoded = np.concatenate([each[:_SHOWN] for each in self.encoded()])
+        centred = encoded - encoded.mean(axis=0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        places = centred @ axes[:2].T
+        labels = np.concatenate([test.labels[:_SHOWN] for test in self._tests])
+        domains = np.repeat([0, 1], len(labels) // 2)
+        return {
+            "domains": _plot(places, domains)[np.newaxis],
+            "digits": _plot(places, labels)[np.newaxis],
+        }
+
+
+def ramp(progress: tf.Tensor) -> tf.Tensor:
+    """2 / (1 + exp(-10 * progress)) - 1 of a progress in [0, 1]."""
+    return 2 / (1 + tf.exp(-10 * progress)) - 1
+
+
+def _plot(places: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Points, a colour a kind, uint8 [256, 256, 3]."""
+    figure = Figure(figsize=(2.56, 2.56), dpi=100)
+    axes = figure.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
+    axes.scatter(*places.T, s=2, c=[f"C{kind}" for kind in kinds])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

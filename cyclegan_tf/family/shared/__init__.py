@@ -1,0 +1,1 @@
+"""Options, digits, pairs and networks that several models of the family use."""
