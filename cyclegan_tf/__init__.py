@@ -28,11 +28,11 @@ __all__ = ["Config", "CycleGAN", "UserError", "export", "load", "preset", "train
 
 _MODULES = {
     "Config": "config",
-    "CycleGAN": "models.cyclegan",
-    "UserError": "validation",
-    "export": "exporting.export",
-    "load": "exporting.load",
-    "preset": "presets",
+    "CycleGAN": "core.cyclegan",
+    "UserError": "messages",
+    "export": "deploy.export",
+    "load": "deploy.load",
+    "preset": "training.presets",
     "train": "training.train",
 }
 

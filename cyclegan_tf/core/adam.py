@@ -17,16 +17,16 @@ class Adam:
     training are then 1e-2 away from PyTorch's, even in float64.
 
     TensorFlow's kernel updates a variable and its moments in one operation. It adds
-    epsilon where Keras does, so it is given epsilon * sqrt(1 - beta_2**t), and the
-    corrections, made in float64, come with the rate.
+    epsilon where Keras does, so it gets epsilon * sqrt(1 - beta_2**t), and a rate with
+    the bias corrections, computed in float64.
 
     Args:
-      variables: What is trained. Moments are made here, under the same strategy.
-      learning_rate: From the step, counted from 0, to the rate.
+      variables: The variables to train, created under the current strategy.
+      learning_rate: Maps the step, counted from 0, to the rate.
       beta_1: Decay of the first moment.
       beta_2: Decay of the second moment.
-      epsilon: Added to the root of the corrected second moment; PyTorch's 1e-8, where
-        Keras has 1e-7.
+      epsilon: Added to the root of the corrected second moment; 1e-8 as in
+        PyTorch; Keras has 1e-7.
 
     Attributes:
       iterations: Updates so far, int64.
@@ -71,21 +71,20 @@ class Adam:
         """Updates the variables, in a replica's context.
 
         Args:
-          gradients: One for each variable, in their order and of their shapes; summed
-            over the replicas here.
+          gradients: One for each variable, in order; summed over the replicas here.
         """
         self.update(sum_over_replicas(gradients))
 
     def update(
         self, gradients: Sequence[tf.Tensor], finite: tf.Tensor | None = None
     ) -> None:
-        """As `apply`, with gradients that are summed already.
+        """Like `apply`, for gradients that are already summed.
 
         Args:
           gradients: One for each variable, by `sum_over_replicas`.
-          finite: Whether the update is to be made, a boolean scalar; always if None. An
-            update that is not made changes no variable and no moment, if gradients are
-            zeros then. It counts as one nevertheless: rates and data go on.
+          finite: Whether to update, a boolean scalar; None: always. A skipped update
+            changes no variable and no moment, given gradients of 0, but counts as a
+            step: rates and data continue.
         """
         beta_1, beta_2 = (tf.constant(b, tf.float64) for b in self._betas)
         step = tf.cast(self.iterations, tf.float64) + 1
@@ -122,7 +121,7 @@ def sum_over_replicas(gradients):
       gradients: Tensors in lists or dictionaries.
 
     Returns:
-      The like, the same on each replica.
+      The same structure, equal on all replicas.
     """
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
@@ -156,9 +155,9 @@ def make_optimizers(
 class ConstantThenLinearDecay:
     """`learning_rate` times 1 - max(0, e - num_epochs) / (num_decay_epochs + 1).
 
-    e is the epoch, from 1, so the rate changes once an epoch and never reaches 0, as in
-    the official code. A function of the optimizer's step: a resumed run needs nothing
-    else to go on with the right rate.
+    e is the epoch, from 1. The rate changes once per epoch and never reaches 0, as in
+    the official code. It depends only on the optimizer's step, so a resumed run has the
+    right rate.
 
     Args:
       learning_rate: Rate of the constant part.
@@ -182,7 +181,7 @@ class ConstantThenLinearDecay:
     def __call__(self, step) -> tf.Tensor:
         """The rate of a step, counted from 0."""
         epoch = tf.cast(step, tf.int64) // self.steps_per_epoch + 1
-        # A run that goes beyond its schedule keeps the last rate.
+        # Beyond the schedule the last rate stays.
         late = tf.clip_by_value(epoch - self.num_epochs, 0, self.num_decay_epochs)
         factor = 1.0 - tf.cast(late, tf.float32) / (self.num_decay_epochs + 1)
         return self.learning_rate * factor
@@ -194,10 +193,10 @@ def schedules_of(
     discriminators: Iterable[str],
     steps_per_epoch: int,
 ) -> dict[str, ConstantThenLinearDecay]:
-    """The schedule of each network's optimizer.
+    """Makes the learning rate schedule of each network.
 
     Args:
-      config: Rates, and epochs; or `num_steps`, half of them constant.
+      config: Rates and epochs, or `num_steps`, of which the first half is constant.
       generators: Names.
       discriminators: Names.
       steps_per_epoch: Steps in an epoch.

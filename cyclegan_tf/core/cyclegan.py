@@ -5,6 +5,8 @@ Y to X; `discriminator_x` judges X, `discriminator_y` judges Y (section 3). Netw
 images and losses have the names of the TensorFlow tutorial.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -46,41 +48,24 @@ class CycleGAN:
         rates = schedules_of(
             config, GENERATOR_NAMES, DISCRIMINATOR_NAMES, steps_per_epoch
         )
+        build, averages = self._build, self._averages
         self.trainer = Trainer(
-            config,
-            strategy,
-            self._build,
-            self._step,
-            schedules=rates,
-            averages=self._averages,
+            config, strategy, build, self._step, schedules=rates, averages=averages
         )
         self.networks, self.strategy = self.trainer.networks, self.trainer.strategy
         self.optimizers = self.trainer.optimizers
         self.generator_g, self.generator_f, *discriminators = self.networks.values()
-        self.shown_generators = {
-            name: self.trainer.averages.get(name, self.networks[name])
-            for name in GENERATOR_NAMES
-        }
+        generators = {name: self.networks[name] for name in GENERATOR_NAMES}
+        self.shown_generators = generators | self.trainer.averages
         self._generators = self.generator_g, self.generator_f
         if config.recompute:
             self._generators = [recomputing(network) for network in self._generators]
-        size = config.image_size, config.image_size, 3
         self.judges = [on_images(d, self._features) for d in discriminators]
-        self.adversary_x, self.adversary_y = (
-            Adversary(
-                config,
-                judge,
-                make_pools(config.pool_size, size, self.strategy),
-                lambda n: self.trainer.seed(n, "discriminator_x"),
-                number,
-            )
-            for number, judge in enumerate(self.judges)
-        )
+        self.adversary_x, self.adversary_y = map(self._adversary, self.judges, (0, 1))
         self._compute = self.compute_gradients
         if config.jit_compile:
-            self._compute = tf.function(
-                self._compute, autograph=False, jit_compile=True
-            )
+            compiled = {"autograph": False, "jit_compile": True}
+            self._compute = tf.function(self._compute, **compiled)
 
     def _build(self) -> dict[str, keras.Model]:
         with computing_in(self.config.precision):
@@ -91,6 +76,13 @@ class CycleGAN:
     def _averages(self) -> dict[str, keras.Model]:
         names = GENERATOR_NAMES if self.config.average_decay else ()
         return {name: build_network(self.config, name) for name in names}
+
+    def _adversary(self, judge, number: int) -> Adversary:
+        config = self.config
+        size = config.image_size, config.image_size, 3
+        pools = make_pools(config.pool_size, size, self.strategy)
+        seed = functools.partial(self.trainer.seed, network="discriminator_x")
+        return Adversary(config, judge, pools, seed, number)
 
     @property
     def step(self) -> int:

@@ -1,8 +1,7 @@
-"""Discriminators: an image in, a map of logits out, one a patch, real above fake.
+"""Discriminators: they map an image to logits, one per patch, high for real.
 
-They take float32 [batch, height, width, channels] in [-1, 1], `projected` by way of a
-frozen network, and end in logits: the losses, not the networks, apply a sigmoid where
-one is wanted.
+Images are float32 [batch, height, width, channels] in [-1, 1]; `projected` sees them
+through a frozen network. Losses apply a sigmoid where they need one.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,8 +26,8 @@ def patchgan(
     one to a single channel. With 3 layers each logit sees 70x70 pixels.
 
     Args:
-      num_filters: Channels after the first convolution; at most eight times as many
-        further in.
+      num_filters: Channels after the first convolution; later ones have up to eight
+        times as many.
       num_layers: Convolutions of stride 2.
       channels: Channels of the images.
       name: Name of the model.
@@ -75,7 +74,7 @@ def pixel(
     x = convolution(x, 2 * num_filters, 1, "conv_2")
     x = instance_normalization("norm_2")(x)
     x = keras.layers.LeakyReLU(0.2, name="relu_2")(x)
-    # The official code gives the last layer a bias only with instance norm: ours.
+    # The official code has this bias with instance norm, which is ours.
     x = convolution(x, 1, 1, "logits", use_bias=True, dtype=full_precision())
     return keras.Model(inputs, x, name=name)
 
@@ -87,10 +86,10 @@ def projected(
 
     Each map goes through a fixed random 1x1 mix of its channels, a 3x3 convolution, a
     leaky ReLU, and a 3x3 convolution to one channel; both 3x3 kernels are divided by
-    their spectral norm. (The paper has four deeper heads, and mixes between maps too.)
+    their spectral norm. (The paper's heads are deeper, and it mixes maps too.)
 
     Args:
-      channels: Of each feature map.
+      channels: Channels of each feature map.
       num_filters: Channels of the mix and of the first convolution.
       name: Name of the model.
 
@@ -99,7 +98,7 @@ def projected(
       of logits, [batch, height, width, 1].
     """
     maps = [keras.Input((None, None, number)) for number in channels]
-    # Small, and divided by norms: these compute in full precision.
+    # Spectral norms need full precision, and the heads are small.
     precise = full_precision()
     logits = []
     for i, x in enumerate(maps, start=1):
@@ -123,8 +122,8 @@ def projected(
 class SpectralConvolution2D(keras.layers.Layer):
     """A 3x3 convolution whose kernel is divided by its spectral norm.
 
-    (Miyato et al., arXiv 1802.05957.) The norm is computed in each call, so that there
-    is no state beside the kernel.
+    (Miyato et al., arXiv 1802.05957.) Each call computes the norm, so the kernel is the
+    only state.
 
     Args:
       filters: Channels of the result.
@@ -161,9 +160,9 @@ class SpectralConvolution2D(keras.layers.Layer):
 def spectral_norm(matrix: tf.Tensor) -> tf.Tensor:
     """The largest singular value of a matrix, a scalar.
 
-    The Gram matrix, to the power of 64 and divided by its trace, is the projector on
-    its first eigenvector, if the others are clearly smaller; if not, the result is a
-    mean of the largest singular values, which is a little less.
+    The 64th power of the Gram matrix, divided by its trace, is nearly the projector on
+    its first eigenvector. With several nearly equal singular values the result is their
+    mean, a little too small.
     """
     gram = tf.matmul(matrix, matrix, transpose_a=True)
     projector = tf.stop_gradient(gram)
@@ -175,7 +174,7 @@ def spectral_norm(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def features_of(config: Config) -> Features | None:
-    """The frozen network of `projected` discriminators; None for other kinds.
+    """Loads the frozen network of `projected` discriminators; None for other kinds.
 
     Raises:
       UserError: there are no weights.
@@ -186,11 +185,11 @@ def features_of(config: Config) -> Features | None:
 
 
 def on_images(discriminator: keras.Model, seen_by: Features | None) -> Callable:
-    """A discriminator as a function of images and `training`, whatever its kind.
+    """Makes a function of images and `training` from a discriminator of any kind.
 
     Args:
-      discriminator: From images to logits, or from feature maps.
-      seen_by: The network that makes the feature maps, if it takes these.
+      discriminator: Maps images or feature maps to logits.
+      seen_by: The frozen network, if the discriminator takes its feature maps.
     """
     if seen_by is None:
         return discriminator

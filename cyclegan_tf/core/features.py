@@ -1,8 +1,7 @@
-"""Networks pretrained on ImageNet, frozen: what they see in pictures.
+"""Features of frozen networks that were trained on ImageNet.
 
-Projected discriminators judge their feature maps (arXiv 2111.01007), evaluations
-compare their features. They are not trained and not saved with a run; a run keeps a
-digest of their weights.
+Projected discriminators use their feature maps (arXiv 2111.01007), evaluations compare
+their pooled features. A run stores a digest of their weights, not the weights.
 """
 
 import dataclasses
@@ -46,10 +45,10 @@ class Features:
 
     Attributes:
       name: Its name and a digest of its weights, `efficientnet_lite0-1a2b3c4d`.
-      side: Side in pixels of the pictures that it was trained on.
-      maps: From images [batch, height, width, 3] in [-1, 1] to four feature maps, of
+      side: Side in pixels of its training pictures.
+      maps: Maps images [batch, height, width, 3] in [-1, 1] to four feature maps with
         1/4, 1/8, 1/16 and 1/32 of the sides.
-      pooled: From such images to the means of the last layer, [batch, dimension].
+      pooled: Maps images to the means of the last layer, [batch, dimension].
     """
 
     name: str
@@ -59,14 +58,14 @@ class Features:
 
 
 def features(name: str, weights: str = "") -> Features:
-    """A pretrained network with its weights, not trainable.
+    """Loads a pretrained network, not trainable.
 
     Args:
       name: One of `EVALUATION_NETWORKS`.
-      weights: File of its weights; empty: an installed package, or Keras, has them.
+      weights: File of its weights; empty: from an installed package, or Keras.
 
     Raises:
-      UserError: there are no weights, or the file holds others.
+      UserError: the weights are missing or of another network.
     """
     if name in _SCALES:
         path = weights_file(name, weights)
@@ -83,7 +82,7 @@ def features(name: str, weights: str = "") -> Features:
 
 
 def map_channels(name: str) -> tuple[int, ...]:
-    """Channels of the four feature maps of a network; its weights are not needed."""
+    """Channels of the four feature maps of a network; needs no weights."""
     if name in _SCALES:
         width, _ = _SCALES[name]
         return tuple(_rounded(width * _STAGES[i][-1]) for i in _MAPPED)
@@ -92,7 +91,7 @@ def map_channels(name: str) -> tuple[int, ...]:
 
 
 def digest(arrays: Sequence[np.ndarray]) -> str:
-    """Eight digits that tell arrays from others."""
+    """Eight hexadecimal digits of a hash of arrays."""
     found = hashlib.sha256()
     for array in arrays:
         found.update(np.ascontiguousarray(array))
@@ -100,14 +99,14 @@ def digest(arrays: Sequence[np.ndarray]) -> str:
 
 
 def weights_file(name: str, weights: str = "") -> pathlib.Path | None:
-    """Where the weights of a network are; None: Keras fetches them.
+    """Finds the weights of a network; None: Keras downloads them.
 
     Args:
       name: One of `FEATURE_NETWORKS`.
-      weights: A file; empty: one that an installed package has.
+      weights: A file; empty: the file of an installed package.
 
     Raises:
-      UserError: there is no such file, and Keras does not have this network.
+      UserError: there is no such file, or no package and Keras lacks the network.
     """
     if weights:
         path = pathlib.Path(weights).expanduser()
@@ -133,7 +132,7 @@ def weights_file(name: str, weights: str = "") -> pathlib.Path | None:
 
 
 def _efficientnet_lite(width: float, depth: float):
-    """Input, four feature maps and the last layer; batch norms are part of weights."""
+    """Input, four feature maps and the last layer; weights include batch norms."""
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Rescaling(127.5 / 128, 0.5 / 128, name="rescaled")(inputs)
     x = _relu6(_conv(x, 32, 3, 2, "stem"))
@@ -172,13 +171,13 @@ def _relu6(x):
 
 
 def _rounded(filters: float) -> int:
-    """The nearest multiple of 8 that is not a tenth too small."""
+    """The nearest multiple of 8, but at least 90% of `filters`."""
     found = max(8, int(filters + 4) // 8 * 8)
     return found if found >= 0.9 * filters else found + 8
 
 
 def _load_efficientnet_lite(model: keras.Model, path: pathlib.Path, name: str) -> None:
-    """Takes the weights of a .pth file, with batch norms folded into convolutions."""
+    """Sets the weights from a .pth file, with batch norms folded into convolutions."""
     held = files.read(path)
     for layer in model.layers:
         if not layer.weights:
@@ -207,7 +206,7 @@ def _load_efficientnet_lite(model: keras.Model, path: pathlib.Path, name: str) -
 
 
 def _their_names(name: str) -> tuple[str, str]:
-    """The convolution and the batch norm of a layer, as a .pth file calls them."""
+    """Names of a layer's convolution and batch norm in a .pth file."""
     if name in ("stem", "head"):
         return f"_conv_{name}", "_bn0" if name == "stem" else "_bn1"
     _, number, part = name.split("_")
@@ -224,7 +223,7 @@ def _of_keras(name: str, weights: str | None):
     source = "imagenet" if weights == "" else None
     try:
         with warnings.catch_warnings():
-            # MobileNetV2 warns that its weights are of 224 px, as they should be.
+            # MobileNetV2 warns that its weights are for 224 px, which is right.
             warnings.filterwarnings("ignore", message="`input_shape` is undefined")
             network = make(
                 include_top=False, weights=source, input_shape=(None, None, 3)
@@ -252,7 +251,7 @@ def _load_keras(network: keras.Model, weights: str, name: str) -> None:
     path = weights_file(name, weights)
     try:
         with warnings.catch_warnings():
-            # Keras only warns of layers that a file lacks, and leaves them random.
+            # Keras only warns about missing layers, and leaves them random.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(path)
     except _NOT_LOADED as error:

@@ -1,7 +1,7 @@
-"""Generators: an image of one domain in, an image of the other out.
+"""Generators: they map an image of one domain to an image of the other.
 
-Both are fully convolutional, take and give float32 [batch, height, width, channels] in
-[-1, 1], and have the geometry of the official networks.
+They are fully convolutional, map float32 [batch, height, width, channels] in
+[-1, 1] to the same shape, and have the geometry of the official networks.
 """
 
 import re
@@ -21,7 +21,7 @@ from cyclegan_tf.core.layers import (
     residual_block,
 )
 
-# The residual blocks see a quarter of it, and mirror a row at each side.
+# Residual blocks work at a quarter of the size, and mirror one row at each side.
 _MINIMUM_SIDE = 8
 
 
@@ -46,9 +46,9 @@ def resnet(
       num_blocks: Residual blocks; the paper takes 6 at 128 px and 9 at 256 px.
       channels: Channels of the images.
       name: Name of the model.
-      input_skip: The last convolution also sees the input, by a kernel of its own that
-        is added, so that a copy is one linear map. Ours, not the paper's.
-      output_activation: `tanh`, or `linear` (`LinearOutput`); ours too.
+      input_skip: A second convolution, of the input, is added to the last one, so that
+        copying is one linear map. Not in the paper.
+      output_activation: `tanh`, or `linear` (`LinearOutput`). Not in the paper.
       upsampling: `transposed`, or `resize` (`ResizeConvolution2D`).
 
     Returns:
@@ -86,8 +86,8 @@ def unet(
 ) -> keras.Model:
     """The U-Net generator (Isola et al. 2017, section 6.1), without dropout.
 
-    Dropout is off, as the official CycleGAN has it. The innermost convolution has no
-    norm: at 1x1 pixel an instance norm would make it constant.
+    The official CycleGAN uses no dropout either. The innermost convolution has no
+    norm: on 1x1 pixel an instance norm returns a constant.
 
     Args:
       num_filters: Channels after the first convolution; at most eight times as many
@@ -119,7 +119,7 @@ def unet(
 
 
 def _unet_down(inputs, widths: list[int]):
-    """The innermost tensor, and those before it that the way up takes in again."""
+    """The innermost tensor, and the tensors for the skip connections."""
     x = convolution(
         inputs, widths[0], 4, "down_1_conv", strides=2, zero_padding=1, use_bias=True
     )
@@ -176,13 +176,13 @@ GENERATORS = {
 def translate(generator: keras.Model, images: tf.Tensor, multiple: int) -> tf.Tensor:
     """Translates images of any size.
 
-    Sides that are no multiple of what the generator needs, or below 8 pixels, are
-    mirrored outwards at the bottom and right, and the result is cut back.
+    Mirrors images at the bottom and right until their sides are multiples of
+    `multiple` and at least 8 pixels, and crops the result.
 
     Args:
       generator: A generator.
       images: Float32 [batch, height, width, 3] in [-1, 1].
-      multiple: What the generator's sides must be a multiple of.
+      multiple: The generator takes sides that are multiples of this.
 
     Returns:
       Images of the same shape.
@@ -207,13 +207,13 @@ _BLOCKS = 3
 
 
 def recomputing(generator: keras.Model) -> Callable:
-    """The same function and gradients as a generator's, in less memory.
+    """Makes a function with a generator's outputs and gradients that needs less memory.
 
-    Each stage of a `resnet`, and a `unet` as a whole, keeps its input alone; when its
-    gradient is due it is computed again.
+    Each stage of a `resnet`, or a whole `unet`, stores only its input, and is computed
+    again in the backward pass.
 
     Args:
-      generator: A generator. Its weights stay where they are.
+      generator: A generator; its weights are used, not copied.
 
     Returns:
       A function from images [batch, height, width, channels] and `training` to images.
@@ -238,15 +238,15 @@ def _recomputed(stage: keras.Model, training: bool) -> Callable:
 
 
 def _stages(generator: keras.Model) -> list[keras.Model]:
-    """Models that make up a generator, one after another, with its layers.
+    """Splits a generator into models that share its layers.
 
-    They end where tensors are small: what lies between them is kept. The last one also
-    takes the images, if their values go into the output.
+    Stages end where tensors are small, since the tensors between stages are stored. The
+    last stage also takes the images if the generator has an input skip.
     """
     names = [layer.name for layer in generator.layers]
     blocks = [name for name in names if re.fullmatch(r"block_\d+_add", name)]
     ends = ["down_2_relu", *blocks[_BLOCKS - 1 :: _BLOCKS], "up_1_relu"]
-    if "first_conv" not in names:  # A U-Net: its skips cross all stages.
+    if "first_conv" not in names:  # A U-Net, whose skips cross all stages.
         ends = []
     images = generator.inputs[0]
     stages, start = [], images

@@ -1,7 +1,8 @@
-"""A history of generated images that discriminators are also trained on.
+"""A history of fakes for the discriminators.
 
-Shrivastava et al. (arXiv 1612.07828); arXiv 1703.10593, section 4. It lives in
-tf.Variables and runs inside the step, so that it works per replica and is saved.
+Shrivastava et al. (arXiv 1612.07828); arXiv 1703.10593, section 4. The
+images are tf.Variables and the rule runs inside the step, so each replica has its own
+pool and checkpoints hold it.
 """
 
 import tensorflow as tf
@@ -11,12 +12,12 @@ from cyclegan_tf.core.state import State
 
 
 class ImagePool:
-    """Up to `size` earlier fakes, handed out instead of half of the new ones.
+    """Stores up to `size` earlier fakes, and returns them instead of half of the new.
 
     Args:
-      size: Images kept, at least 1.
+      size: Number of images, at least 1.
       image_shape: (height, width, channels) of an image.
-      device: Where its variables live; the current device if None.
+      device: Device of the variables; the current device if None.
     """
 
     def __init__(
@@ -29,16 +30,16 @@ class ImagePool:
             self.count = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def query(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Offers new images, gets as many back, by the official rule for each in turn.
+        """Takes new images and returns as many, by the rule of the official code.
 
-        While the pool is not full, a new image is stored and returned. Then, with
-        probability 0.5, a random stored image is returned and the new one takes its
-        place; else the new one is returned and not stored. One that is not finite is
-        returned and not stored.
+        While the pool is not full, it stores and returns each new image. Later, with
+        probability 0.5, it returns a random stored image and stores the new one in its
+        place; else it returns the new one. It never stores an image with values that
+        are not finite.
 
         Args:
-          images: Float tensor [batch, height, width, channels], batch known.
-          seed: Integer tensor [2]; the same seed decides the same way.
+          images: Float tensor [batch, height, width, channels]; static batch.
+          seed: Integer tensor [2] for the draws.
 
         Returns:
           Float tensor like `images`, without a gradient.
@@ -55,7 +56,7 @@ class ImagePool:
         slot = tf.where(full, chosen, self.count)
         stored = tf.gather(self.images, slot)
         hand_out = full & swap
-        # One that overflowed would come back again and again.
+        # An overflowed image would be returned again and again.
         finite = tf.reduce_all(tf.math.is_finite(image))
         keep = finite & (swap | tf.logical_not(full))
         kept = tf.where(keep, image, stored)
@@ -65,7 +66,7 @@ class ImagePool:
 
 
 def pool_draws(batch: int, size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """What the rule draws for a batch: whether to swap (p > 0.5), and with which.
+    """The random draws for a batch: whether to swap (p > 0.5), and with which image.
 
     Args:
       batch: Number of images.
@@ -84,12 +85,12 @@ def pool_draws(batch: int, size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Te
 def make_pools(
     size: int, image_shape: tuple[int, int, int], strategy: tf.distribute.Strategy
 ) -> list[ImagePool]:
-    """One pool a replica, on its device if it is this process's; none if the size is 0.
+    """Makes a pool per replica, on the replica's device; none if the size is 0.
 
     Args:
-      size: Images that each keeps.
+      size: Images in each pool.
       image_shape: (height, width, channels) of an image.
-      strategy: The replicas'.
+      strategy: The strategy of the replicas.
     """
     if not size:
         return []
@@ -141,12 +142,12 @@ def _gathered(strategy: tf.distribute.Strategy, *pools: ImagePool):
 
 
 def step_seed(seed: int, step: tf.Tensor, *numbers) -> tf.Tensor:
-    """Seed of what is drawn in a step: a function of the run's seed and the step.
+    """A seed for a draw in a step, from the run's seed and the step.
 
     Args:
-      seed: Of the run.
-      step: The optimizers' step, an integer scalar.
-      *numbers: Integers that tell apart what is drawn in one step.
+      seed: The run's seed.
+      step: The step, an integer scalar.
+      *numbers: Integers that tell the draws of one step apart.
 
     Returns:
       An integer tensor [2].

@@ -1,4 +1,4 @@
-"""Layers of the official networks that Keras lacks, and the blocks made of them.
+"""Layers of the official networks that Keras lacks, and blocks of them.
 
 Keras pads a stride-2 convolution at the bottom and right, PyTorch on all four sides.
 Every padding here is explicit, so that outputs equal those of the official networks to
@@ -21,12 +21,12 @@ class InstanceNormalization(keras.layers.Layer):
     """Normalises each channel of each image over its pixels (arXiv 1607.08022).
 
     (x - mean) / sqrt(variance + epsilon), the biased variance over height and width,
-    without scale and offset, as in the official networks. Equal to
-    `keras.layers.GroupNormalization(groups=-1, scale=False, center=False)`, with no
-    tensor of more than four dimensions, which phones' GPU delegates ask for.
+    without scale and offset, as in the official networks. It equals
+    `keras.layers.GroupNormalization(groups=-1, scale=False, center=False)`, but uses
+    only tensors of at most four dimensions, which the GPU delegates of phones need.
 
-    In training each image goes through TensorFlow's kernel for batch norm, as a batch
-    of one: equal to 2e-5, in half of the time. Moments are float32 at the least.
+    Training runs TensorFlow's batch norm kernel on one image at a time: equal to 2e-5,
+    in half of the time. Moments are computed in float32 or float64.
 
     Args:
       epsilon: Added to the variance; the official networks use 1e-5.
@@ -39,7 +39,9 @@ class InstanceNormalization(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Normalises [batch, height, width, channels]; the shape stays."""
         known = inputs.shape.is_fully_defined()
-        if training and known and inputs.dtype != tf.float64:  # The kernel has no such.
+        if (
+            training and known and inputs.dtype != tf.float64
+        ):  # The kernel has no float64.
             images = [self._fused(image) for image in tf.split(inputs, inputs.shape[0])]
             return tf.concat(images, axis=0)
         precise = tf.cast(inputs, full_precision())
@@ -50,7 +52,7 @@ class InstanceNormalization(keras.layers.Layer):
         return tf.cast(normalized, inputs.dtype)
 
     def _fused(self, image: tf.Tensor) -> tf.Tensor:
-        """One image, [1, height, width, channels], as a batch norm's batch."""
+        """Runs batch norm on one image, [1, height, width, channels]."""
         channels = image.shape[-1]
         return tf.raw_ops.FusedBatchNormV3(
             x=image,
@@ -70,15 +72,15 @@ class InstanceNormalization(keras.layers.Layer):
 def instance_normalization(
     name: str, epsilon: float = NORM_EPSILON
 ) -> keras.layers.Layer:
-    """An instance norm without scale and offset.
+    """Makes an instance norm without scale and offset.
 
     Args:
-      name: Of the layer.
+      name: Name of the layer.
       epsilon: Added to the variance.
 
     Returns:
-      TensorFlow Addons' layer on the stack that has it, else `InstanceNormalization`;
-      they give the same to 1e-6 (tested against stored outputs of the other).
+      The layer of TensorFlow Addons if that is installed, else `InstanceNormalization`.
+      They agree to 1e-6 (tests compare each with stored outputs of the other).
     """
     if addons := compat.addons():
         return addons.layers.InstanceNormalization(
@@ -98,10 +100,10 @@ def is_instance_normalization(layer: keras.layers.Layer) -> bool:
 
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Layers that are made within compute in a precision; their weights do not change.
+    """Sets the type in which new layers compute; weights stay float32.
 
     Args:
-      precision: `bfloat16` or `float16`; with `float32` all stays as it was.
+      precision: `bfloat16`, `float16`, or `float32`, which changes nothing.
     """
     before = keras.mixed_precision.global_policy()
     if precision != "float32":
@@ -113,7 +115,7 @@ def computing_in(precision: str) -> Iterator[None]:
 
 
 def full_precision() -> str:
-    """The type of weights, in which layers that must not round compute."""
+    """The type of weights, for layers that must not compute in half precision."""
     return keras.mixed_precision.global_policy().variable_dtype
 
 
@@ -143,7 +145,7 @@ class ReflectionPadding2D(keras.layers.Layer):
 
 
 class DoublingConvolution2D(keras.layers.Layer):
-    """What doubles both sides by a transposed convolution of stride 2.
+    """Base of the layers that double both sides by a transposed convolution.
 
     Maps [batch, height, width, channels] to [batch, 2 * height, 2 * width, filters].
 
@@ -158,7 +160,7 @@ class DoublingConvolution2D(keras.layers.Layer):
         self.use_bias = use_bias
 
     def build(self, input_shape):
-        """Makes the kernel, and the bias if there is one."""
+        """Creates the kernel, and the bias if there is one."""
         self.kernel = self.add_weight(
             shape=self._kernel_shape(input_shape[-1]),
             initializer=_weights(),
@@ -173,7 +175,7 @@ class DoublingConvolution2D(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Doubles the sides of a batch of images."""
         kernel, shape = self.transposed_kernel(), tf.shape(inputs)
-        # An odd kernel makes a row and a column too many, the first ones.
+        # The result of an odd kernel has one row and one column too many: the first.
         cut = kernel.shape[0] % 2
         x = tf.nn.conv2d_transpose(
             inputs,
@@ -223,12 +225,13 @@ class TransposedConvolution2D(DoublingConvolution2D):
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
 class ResizeConvolution2D(DoublingConvolution2D):
-    """Doubles both sides (nearest neighbour), then a 3x3 convolution, zeros around.
+    """Doubles both sides (nearest neighbour), then convolves with a 3x3 kernel.
 
-    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Both are one linear
-    map, the transposed convolution of stride 2 whose 4x4 kernel is the 3x3 kernel,
-    mirrored, added to itself at the four places of a pixel's copies. It is computed so,
-    with 4 instead of 9 products a pixel; the weights are those of the 3x3 kernel.
+    Odena et al. 2016, "Deconvolution and Checkerboard Artifacts". Together they are
+    one linear map: a transposed convolution of stride 2 with a 4x4 kernel, which is the
+    sum of the mirrored 3x3 kernel at the four places of a pixel's copies. It is
+    computed that way, with 4 instead of 9 products per pixel. The weights are the 3x3
+    kernel. Padding is zeros.
     """
 
     def _kernel_shape(self, channels: int) -> tuple[int, ...]:
@@ -245,16 +248,16 @@ class ResizeConvolution2D(DoublingConvolution2D):
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
 class LinearOutput(keras.layers.Layer):
-    """Leaves values as they are in training, and cuts them to [-1, 1] otherwise.
+    """Returns its input in training, and clips it to [-1, 1] otherwise.
 
-    In place of tanh, which saturates: where it has painted black, it hardly hears that
-    it should not. What lies outside costs `range_loss`.
+    It replaces tanh, which saturates: black and white areas get almost no gradient.
+    `range_loss` penalises values outside [-1, 1].
 
     Maps [batch, height, width, channels] to that shape.
     """
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Cuts a batch of images, unless in training."""
+        """Clips a batch of images, except in training."""
         return inputs if training else tf.clip_by_value(inputs, -1.0, 1.0)
 
 
@@ -279,7 +282,7 @@ def convolution(
       strides: 1, or 2 to halve even sides.
       zero_padding: Rows and columns of zeros added at each side.
       use_bias: False before a norm, which would cancel the bias.
-      dtype: In which it computes; the present policy's if None.
+      dtype: Type to compute in; that of the current policy if None.
 
     Returns:
       Keras tensor [batch, (height + 2 * zero_padding - kernel_size) // strides + 1,
@@ -313,7 +316,7 @@ def doubling_convolution(
     Args:
       x: Keras tensor [batch, height, width, channels].
       filters: Channels of the result.
-      kernel_size: Of the transposed convolution.
+      kernel_size: Kernel size of the transposed convolution.
       name: Name of the layer that holds the weights.
       upsampling: `transposed` or `resize`.
       use_bias: False before a norm, which would cancel the bias.

@@ -1,8 +1,7 @@
-"""Dynamic loss scaling: gradients of float16, kept from vanishing and overflowing.
+"""Dynamic loss scaling: float16 gradients must not vanish or overflow.
 
-Micikevicius et al. (arXiv 1710.03740), by the rule of PyTorch's GradScaler, with which
-the documents' PyTorch project trains. With a scale that stays 1 it leaves out updates
-that are not finite, whatever the precision.
+Micikevicius et al. (arXiv 1710.03740), by the rule of PyTorch's GradScaler. With a
+constant scale of 1 it only skips updates that are not finite, in any precision.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,17 +16,17 @@ Gradients = Mapping[str, Sequence[tf.Tensor]]
 
 
 class LossScale:
-    """What losses are multiplied by in the backward pass, and gradients divided by.
+    """A factor for the losses in the backward pass; gradients are divided by it.
 
     Args:
       initial: The scale at first.
-      growth_steps: Updates in a row without an overflow after which it doubles; 0:
-        never. After each overflow it halves, to 1 at the least.
+      growth_steps: The scale doubles after this many updates without an overflow; 0:
+        never. It halves after each overflow, down to 1.
 
     Attributes:
       scale: Float32 scalar.
-      good: Updates since it changed last, int64 scalar.
-      skipped: Updates that overflowed so far, int64 scalar.
+      good: Updates since the last change, int64 scalar.
+      skipped: Updates skipped so far, int64 scalar.
     """
 
     def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
@@ -37,18 +36,18 @@ class LossScale:
         self.skipped = _variable(tf.constant(0, tf.int64), "skipped")
 
     def state(self) -> State:
-        """What a checkpoint holds of it: nothing if the scale can't grow."""
+        """Its variables for a checkpoint; none if the scale is constant."""
         if not self._growth_steps:
             return {}
         variables = {"scale": self.scale, "good": self.good, "skipped": self.skipped}
         return {"loss_scale": variables}
 
     def unscale(self, gradients: Gradients) -> tuple[Gradients, tf.Tensor]:
-        """Divides gradients by the scale, and moves it, in a replica's context.
+        """Divides gradients by the scale and updates the scale, in a replica's context.
 
         Args:
-          gradients: Lists by network, summed over the replicas: one replica's overflow
-            is then everybody's.
+          gradients: Lists by network, summed over the replicas, so an overflow of one
+            replica shows on all.
 
         Returns:
           The gradients, all zeros if any is not finite, and whether all are, a boolean
@@ -78,7 +77,7 @@ class LossScale:
 
 
 def loss_scale_of(config: BaseOptions) -> LossScale | None:
-    """What a configuration needs: a scale for float16, one of 1 to skip updates."""
+    """Makes the loss scale for float16, or a constant 1 to skip updates."""
     if config.precision == "float16":
         return LossScale()
     skips = config.on_nonfinite == "skip"
@@ -94,11 +93,11 @@ def update(
     """Updates networks, in a replica's context.
 
     Args:
-      optimizers: Of these networks and perhaps others, by name.
-      gradients: Lists by network; summed over the replicas here, all at once.
-      losses: What they are gradients of.
-      loss_scale: What they were multiplied by, nothing if None. If any of them, or of
-        the losses, is not finite then, no network changes.
+      optimizers: By the networks' names; others may be there.
+      gradients: Lists by network; summed over the replicas here.
+      losses: The differentiated losses.
+      loss_scale: The scale of the gradients; None: 1. With a scale, no network changes
+        if a gradient or a loss is not finite.
     """
     finite = None
     if loss_scale:

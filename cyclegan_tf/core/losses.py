@@ -14,7 +14,7 @@ def least_squares(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 
     Args:
       logits: Float tensor of any shape.
-      is_real: What the discriminator should have said.
+      is_real: Whether the logits are of real images.
 
     Returns:
       A scalar, at least 0.
@@ -27,7 +27,7 @@ def binary_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 
     Args:
       logits: Float tensor of any shape.
-      is_real: What the discriminator should have said.
+      is_real: Whether the logits are of real images.
 
     Returns:
       A scalar, at least 0.
@@ -43,7 +43,7 @@ def wasserstein(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 
     Args:
       logits: A critic's scores, of any shape.
-      is_real: What they should say.
+      is_real: Whether the scores are of real images.
 
     Returns:
       A scalar of either sign.
@@ -55,11 +55,11 @@ def wasserstein(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 def hinge(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
     """mean(max(0, 1 - logits)) for real, mean(max(0, 1 + logits)) for fake.
 
-    (arXiv 1705.02894.) A discriminator's loss: generators learn by `wasserstein`.
+    (arXiv 1705.02894.) For discriminators; generators then use `wasserstein`.
 
     Args:
       logits: Float tensor of any shape.
-      is_real: What the discriminator should have said.
+      is_real: Whether the logits are of real images.
 
     Returns:
       A scalar, at least 0.
@@ -76,7 +76,7 @@ ADVERSARIAL_LOSSES: dict[str, Callable[[tf.Tensor, bool], tf.Tensor]] = {
 
 
 def generator_loss(adversarial_loss: Callable, disc_fake: tf.Tensor) -> tf.Tensor:
-    """How far a generator is from having its fakes taken for real.
+    """The adversarial loss of a generator: low if its fakes look real.
 
     Args:
       adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
@@ -92,15 +92,15 @@ def generator_loss(adversarial_loss: Callable, disc_fake: tf.Tensor) -> tf.Tenso
 def discriminator_loss(
     adversarial_loss: Callable, disc_real: tf.Tensor, disc_fake: tf.Tensor
 ) -> tf.Tensor:
-    """How far a discriminator is from telling real from fake.
+    """The loss of a discriminator: low if it separates real images from fakes.
 
-    Halved as CycleGAN's is (section 7.1), but for `hinge` and `wasserstein`, which are
-    as their own papers have them.
+    It is halved (section 7.1), except for `hinge` and `wasserstein`, whose papers do
+    not halve it.
 
     Args:
       adversarial_loss: A value of `ADVERSARIAL_LOSSES`.
       disc_real: Logits of real images: a map, or a list of maps.
-      disc_fake: Logits of fakes, alike.
+      disc_fake: Logits of fakes, of the same form.
 
     Returns:
       A scalar.
@@ -111,16 +111,16 @@ def discriminator_loss(
 
 
 def _mean_over_maps(adversarial_loss: Callable, logits, is_real: bool) -> tf.Tensor:
-    """A loss of one map of logits, or its mean over the maps of several heads."""
+    """The loss of a map of logits, or the mean over several maps."""
     found = [adversarial_loss(part, is_real) for part in tf.nest.flatten(logits)]
     return tf.add_n(found) / len(found) if len(found) > 1 else found[0]
 
 
 def range_loss(images: tf.Tensor, lambda_range: float) -> tf.Tensor:
-    """lambda_range * mean(max(0, |images| - 1)**2): what lies outside of [-1, 1].
+    """lambda_range * mean(max(0, |images| - 1)**2), 0 inside [-1, 1].
 
     Args:
-      images: What a generator with a `linear` output makes in training.
+      images: Training outputs of a generator with a `linear` output.
       lambda_range: Weight.
 
     Returns:
@@ -135,7 +135,7 @@ def cycle_loss(real: tf.Tensor, cycled: tf.Tensor, lambda_cycle: float) -> tf.Te
 
     Args:
       real: Images in [-1, 1].
-      cycled: The same images, there and back.
+      cycled: The same images after both generators.
       lambda_cycle: Weight.
 
     Returns:
@@ -151,7 +151,7 @@ def identity_loss(
 
     Args:
       real: Images in [-1, 1] of a generator's target domain.
-      same: What that generator makes of them.
+      same: That generator's outputs for them.
       lambda_cycle: Weight of the cycle loss.
       lambda_identity: Weight relative to it; the paper takes 0.5.
 
@@ -162,9 +162,9 @@ def identity_loss(
 
 
 def total(*losses: tf.Tensor) -> tf.Tensor:
-    """Adds scalars, always in the same order.
+    """Adds scalars in a fixed order.
 
-    TensorFlow's optimizer makes an AddN of a + b + c, which begins with whatever is
-    ready to be overwritten: a last bit would change from run to run.
+    TensorFlow turns a + b + c into an AddN, whose order depends on timing, so the last
+    bit could differ from run to run.
     """
     return tf.reduce_sum(tf.stack(losses))

@@ -8,16 +8,16 @@ import tensorflow as tf
 def gradient_penalty(discriminator: Callable, real: tf.Tensor) -> tf.Tensor:
     """R1: half the squared gradient of the logits at real images (arXiv 1801.04406).
 
-    A discriminator that is steep at real images drives generators around them in
-    circles; with this they meet.
+    It keeps generators from circling around the real images: training converges
+    locally.
 
     Args:
       discriminator: From images to logits; called with `training=True`.
       real: Float tensor [batch, height, width, channels].
 
     Returns:
-      A scalar, at least 0: of the sum of the logits of an image, over their number,
-      mean over the batch.
+      A scalar, at least 0: the mean over the batch, for the sum of an image's logits,
+      divided by their number.
     """
     with tf.GradientTape() as tape:
         tape.watch(real)
@@ -30,22 +30,22 @@ def gradient_penalty(discriminator: Callable, real: tf.Tensor) -> tf.Tensor:
 def interpolation_penalty(
     critic: Callable, real: tf.Tensor, fake: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    """How far a critic's slope between real and fake is from 1 (arXiv 1704.00028, 4).
+    """WGAN-GP's penalty on a critic's slope (arXiv 1704.00028, section 4).
 
-    A critic of slope at most 1 measures the Wasserstein distance; the best one has
-    slope 1 on the lines between samples of both sides.
+    A critic with a slope of at most 1 measures the Wasserstein distance. The best one
+    has slope 1 on the lines between real and fake samples.
 
     Args:
       critic: From samples to scores; called with `training=True`.
       real: Float tensor [batch, ...].
-      fake: As many.
-      seed: Integer tensor [2], of the places on the lines.
+      fake: As many fakes.
+      seed: Integer tensor [2], for the positions on the lines.
 
     Returns:
-      A scalar, at least 0: mean of (norm - 1)**2, the norm of the gradient of the mean
-      of a sample's scores. (The official CycleGAN code takes their sum. The loss is of
-      the mean, so that a critic of 36 patches may then be but a 36th as steep, and
-      generators hear the cycle alone.)
+      A scalar, at least 0: the mean of (norm - 1)**2, for the gradient of the mean of a
+      sample's scores. (The official CycleGAN code takes their sum. But the loss uses
+      the mean, so a critic of 36 patches could only have a 36th of the slope, and
+      generators would learn from the cycle loss alone.)
     """
     shape = [real.shape[0]] + [1] * (real.shape.rank - 1)
     place = tf.random.stateless_uniform(shape, seed, dtype=real.dtype)
@@ -57,6 +57,6 @@ def interpolation_penalty(
         total = tf.reduce_sum(means)
     gradient = tape.gradient(total, between)
     axes = list(range(1, real.shape.rank))
-    # The root has no slope at 0, where a critic is flat.
+    # The root has no gradient at 0.
     norms = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=axes) + 1e-12)
     return tf.reduce_mean(tf.square(norms - 1))

@@ -1,17 +1,17 @@
-"""A strategy's replicas: all are this process's, unless there are several workers."""
+"""The replicas of a strategy; several workers share them."""
 
 import tensorflow as tf
 
 
 def num_local_replicas(strategy: tf.distribute.Strategy) -> int:
-    """How many replicas this process has."""
+    """The number of replicas of this process."""
     if strategy.num_replicas_in_sync == 1:
         return 1
     return len(strategy.extended.worker_devices)
 
 
 def first_replica(strategy: tf.distribute.Strategy) -> int:
-    """The number of this process's first replica, among those of all workers."""
+    """The index of this process's first replica among those of all workers."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return 0
     resolver = strategy.cluster_resolver
@@ -21,11 +21,11 @@ def first_replica(strategy: tf.distribute.Strategy) -> int:
 
 
 def of_one_replica(values, strategy: tf.distribute.Strategy):
-    """What a replica of this process has of values that are the same on all.
+    """Takes one replica's copy of values that are equal on all replicas.
 
     Args:
-      values: As the strategy's `run` gives them, perhaps in lists or dictionaries.
-      strategy: The replicas'.
+      values: Results of the strategy's `run`, perhaps in lists or dictionaries.
+      strategy: The strategy of the replicas.
     """
     local = strategy.experimental_local_results
     return tf.nest.map_structure(lambda value: local(value)[0], values)
