@@ -142,9 +142,7 @@ def test_mistakes_and_help_need_no_tensorflow(tmp_path):
     for flag in OTHER_VALUES:
         assert f"  --{flag} " in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 88
-    code = (
-        "from cyclegan_tf.deploy import export_options, model_card, serving_client"
-    )
+    code = "from cyclegan_tf.deploy import export_options, model_card, serving_client"
     result = program(tmp_path, "-c", code, without=WITHOUT)
     assert (result.returncode, result.stderr) == (0, "")
 
