@@ -1,4 +1,4 @@
-"""Fixtures that several tests of this wing share."""
+"""Fixtures that several tests of this folder share."""
 
 import pytest
 from absl import flags

@@ -1,4 +1,4 @@
-"""A fixture that several tests of this wing share."""
+"""A fixture that several tests of this folder share."""
 
 import pytest
 
