@@ -1,7 +1,7 @@
-"""A conditional GAN (arXiv 1411.1784): digits that show what is asked for.
+"""A conditional GAN (arXiv 1411.1784): digits by label.
 
-DCGAN's networks; the generator is told a label beside its latent, the discriminator
-beside the image, so that a digit passes only if it is a real one of its label.
+DCGAN's networks with a label: the generator gets it with the latent, the discriminator
+with the image, so a digit must look real and match its label.
 """
 
 import functools
@@ -21,7 +21,7 @@ from cyclegan_tf.family.shared import judge as judging
 from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import Conditional
 
-# Digits of each label that the numbers are of, and that are shown.
+# Digits per label to measure, and to show.
 _MEASURED, _SHOWN = 200, 8
 
 
@@ -76,15 +76,15 @@ class ConditionalGAN:
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
     def generate(self, latent: tf.Tensor, labels: tf.Tensor, training: bool = False):
-        """Digits of labels, float [batch, 28, 28, 1] in [-1, 1].
+        """Generates digits for labels, float [batch, 28, 28, 1] in [-1, 1].
 
         Args:
           latent: Float [batch, latent_size].
           labels: Integers [batch], 0 to 9.
           training: Whether norms take the batch's statistics.
         """
-        told = tf.one_hot(labels, digits.NUM_CLASSES, dtype=latent.dtype)
-        return self.generator(tf.concat([latent, told], axis=1), training=training)
+        one_hot = tf.one_hot(labels, digits.NUM_CLASSES, dtype=latent.dtype)
+        return self.generator(tf.concat([latent, one_hot], axis=1), training=training)
 
     def discriminator_gradients(self, real, latent, labels):
         """The discriminator's loss and its gradients.
@@ -116,11 +116,11 @@ class ConditionalGAN:
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def _judged(self, images, labels):
-        told = networks.with_label(images, labels, digits.NUM_CLASSES)
-        return self.discriminator(told, training=True)
+        labelled = networks.with_label(images, labels, digits.NUM_CLASSES)
+        return self.discriminator(labelled, training=True)
 
     def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Digits in [-1, 1], as many of each label, and the labels in their order.
+        """Generates digits in [-1, 1], equally many per label; returns labels too.
 
         Args:
           number: Of each label; always of the same latents.
@@ -136,22 +136,22 @@ class ConditionalGAN:
 
     @functools.cached_property
     def judge(self) -> judging.Judge:
-        """The judge of the digits; the run has its weights."""
+        """The judge of digits, a classifier; its weights are stored in the run."""
         run_dir = self.options.run_dir
         return judging.prepared(networks.judge(), run_dir, digits.load)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """How many of 2,000 digits show what was asked for, as the judge sees it."""
+        """The share of 2,000 digits that the judge assigns to their label."""
         made, labels = self.sample(_MEASURED)
         right = float((self.judge.ask(made)[0] == labels).mean())
         accuracy = self.judge.accuracy
         line = (
-            f"{right:.1%} show the digit that was asked for (by a judge that is right "
-            f"of {accuracy:.1%}; chance 10%)"
+            f"{right:.1%} show the requested digit (a judge with {accuracy:.1%} "
+            "accuracy; chance 10%)"
         )
         return {"as_asked": right, "judge_accuracy": accuracy}, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """A sheet of generated digits, a row for each label."""
+        """A sheet of generated digits, one row per label."""
         made = to_uint8(self.sample(_SHOWN)[0]).numpy()
         return {"generated": digits.sheet(made, _SHOWN)}

@@ -1,10 +1,9 @@
-"""Controllable generation: a finished generator is steered by its latents alone.
+"""Controllable generation: latents of a trained generator move to a requested digit.
 
-A classifier says what a generated digit shows; the gradient of its score, followed
-back through the generator, moves the latent until the digit shows what is asked for.
-Nothing of the generator changes. What else the classifier sees is entangled with the
-digit and moves too, unless it is asked to stay (the course's lesson; Nguyen et al.,
-arXiv 1605.09304).
+A classifier scores a generated digit. The gradient of the score, through the generator,
+moves the latent until the digit is the requested one. The generator does not change.
+Other features are entangled with the digit and change too, unless a loss holds them
+(Nguyen et al., arXiv 1605.09304).
 """
 
 import functools
@@ -20,7 +19,7 @@ from cyclegan_tf.family.shared import judge as judging
 from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import Controllable
 
-# Paths that are shown, and pictures of each.
+# Paths in a picture, and digits along each.
 _SHOWN, _STATIONS = 10, 9
 
 
@@ -32,7 +31,7 @@ class ControllableGAN:
       strategy: A tf.distribute strategy; the current one if None.
 
     Attributes:
-      generator: To be given the weights of `options.generator_run`; never trained.
+      generator: Gets the weights of `options.generator_run`; never trained.
     """
 
     curves = {"Losses": ("asked_loss", "features_loss")}
@@ -58,7 +57,7 @@ class ControllableGAN:
         return {"latents": latents}
 
     def _latents(self, name: str) -> keras.Model:
-        """From numbers of latents to these; they are its weights."""
+        """A model from indices to latents, which are its weights."""
         which = keras.Input((), dtype="int32")
         table = keras.layers.Embedding(
             self.options.batch_size,
@@ -69,17 +68,17 @@ class ControllableGAN:
         return keras.Model(which, table(which), name=name)
 
     def prepare(self) -> None:
-        """Trains the judges, before the first step needs their gradients."""
+        """Trains the judges, whose gradients the first step needs."""
         self.judge, self.second_judge  # noqa: B018
 
     @functools.cached_property
     def judge(self) -> judging.Judge:
-        """The one whose gradients move the latents."""
+        """The judge whose gradients move the latents."""
         return self._judge(0)
 
     @functools.cached_property
     def second_judge(self) -> judging.Judge:
-        """The one that is asked in the end, which gave no gradients to please it."""
+        """The judge that measures the result; it gives no gradients."""
         return self._judge(1)
 
     def _judge(self, seed: int) -> judging.Judge:
@@ -87,7 +86,7 @@ class ControllableGAN:
         return judging.prepared(networks.judge(), run_dir, digits.load, seed)
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Moves this replica's latents once.
+        """Updates the latents of this replica.
 
         Returns:
           `asked_loss` and `features_loss`.
@@ -99,9 +98,9 @@ class ControllableGAN:
         return losses
 
     def gradients(self, which: tf.Tensor):
-        """The losses of some latents, and the gradients of all.
+        """The losses for some latents, and the gradients of all latents.
 
-        Latent i is asked for digit i modulo 10. `asked_loss` is -log p(digit), and
+        Latent i has to show digit i modulo 10. `asked_loss` is -log p(digit), and
         `features_loss` how far the judge's other features are from where they began.
 
         Args:
@@ -123,13 +122,13 @@ class ControllableGAN:
         return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
     def _seen(self, latent):
-        """What the judge says of the digits of latents: logits, and other features."""
+        """The judge's outputs for the digits of latents: logits, and other features."""
         made = self.generator(latent, training=False)
         logits, features, _ = self.judge.network(made, training=False)
         return logits, features
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """How many digits changed to what was asked, and what else changed.
+        """The share of digits that became the requested one, and the other changes.
 
         Of those that showed another digit before, in the second judge's eyes. Features
         are those of `digits.FACTORS`, each from -1 to 1.
@@ -145,9 +144,9 @@ class ControllableGAN:
         changed = float(((after[0] == asked) & others).sum() / number)
         moved = np.abs(after[1] - before[1])[others].sum(axis=0) / number
         line = (
-            f"{changed:.1%} of {number} digits changed to the one that was asked "
-            f"for, other features moved by {moved.mean():.2f} (by a judge that is "
-            f"right of {judge.accuracy:.1%})"
+            f"{changed:.1%} of {number} digits became the requested one, other "
+            f"features moved by {moved.mean():.2f} (a judge with "
+            f"{judge.accuracy:.1%} accuracy)"
         )
         names = [f"moved_{name}" for name in digits.FACTORS]
         features = dict(zip(names, map(float, moved), strict=True))
@@ -159,7 +158,7 @@ class ControllableGAN:
         }, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """A row for each asked digit, 0 to 9: from its first latent to its last."""
+        """A row per requested digit, 0 to 9, from the first latent to the last."""
         which = np.arange(min(_SHOWN, self.options.batch_size))
         start, end = self._start(which)[:, None], self.latents(which)[:, None]
         share = np.linspace(0, 1, _STATIONS, dtype=np.float32)[:, None]

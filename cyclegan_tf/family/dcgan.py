@@ -1,8 +1,8 @@
-"""DCGAN (arXiv 1511.06434): convolutions that make digits, and what batch norm does.
+"""DCGAN (arXiv 1511.06434): a convolutional GAN of digits, with batch norm.
 
-A generator doubles 7x7 pixels twice, a discriminator halves 28x28 twice. Layer, norm,
-activation, in this order; no bias before a norm; batches' statistics while it trains
-and the population's when it is used.
+The generator doubles 7x7 pixels twice, the discriminator halves 28x28 twice. Each
+block is convolution, norm, activation, without a bias before a norm. Batch norm uses
+the batch in training, and moving averages afterwards.
 """
 
 import functools
@@ -23,9 +23,9 @@ from cyclegan_tf.family.shared import judge as judging
 from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import DCGAN as Options
 
-# Digits that the numbers are of, and those in a batch that the generator makes.
+# Digits to measure, and the batch size of the generator for them.
 _MEASURED, _AT_ONCE = 2_000, 500
-_SHOWN = 8  # In a row, and rows.
+_SHOWN = 8  # Rows and columns of a sheet.
 
 
 class DCGAN:
@@ -82,14 +82,14 @@ class DCGAN:
         """
         fake = self.generator(latent, training=True)
         with tf.GradientTape() as tape:
-            # Not in one batch: norms would tell them apart by their own means.
+            # Two calls: in one batch the norms would mix real and fake.
             disc_real = self.discriminator(real, training=True)
             disc_fake = self.discriminator(fake, training=True)
             loss = discriminator_loss(binary_cross_entropy, disc_real, disc_fake)
         return loss, tape.gradient(loss, self.discriminator.trainable_variables)
 
     def generator_gradients(self, latent: tf.Tensor):
-        """The generator's loss, the one that does not saturate, and its gradients.
+        """The generator's non-saturating loss and its gradients.
 
         Args:
           latent: Latents, float [batch, latent_size].
@@ -102,7 +102,7 @@ class DCGAN:
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def sample(self, number: int) -> np.ndarray:
-        """Generated digits in [-1, 1], by the population's statistics.
+        """Generates digits in [-1, 1], with the moving averages of batch norm.
 
         Args:
           number: How many; always of the same latents.
@@ -114,20 +114,20 @@ class DCGAN:
 
     @functools.cached_property
     def judge(self) -> judging.Judge:
-        """The judge of the digits; the run has its weights."""
+        """The judge of digits, a classifier; its weights are stored in the run."""
         run_dir = self.options.run_dir
         return judging.prepared(networks.judge(), run_dir, digits.load)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The Frechet distance of 2,000 digits from the training digits.
+        """The Frechet distance between 2,000 digits and the training digits.
 
         In the judge's features; that of the 2,000 test digits is what can be reached.
         """
         found, reached = self._distance(self.sample(_MEASURED)), self._reached
         accuracy = self.judge.accuracy
         line = (
-            f"Frechet distance {found:.1f}, of real digits {reached:.1f} (by a judge "
-            f"that is right of {accuracy:.1%})"
+            f"Frechet distance {found:.1f}, of real digits {reached:.1f} (a judge "
+            f"with {accuracy:.1%} accuracy)"
         )
         return {
             "frechet_distance": found,
@@ -152,7 +152,7 @@ class DCGAN:
         return moments
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """A sheet of real digits and one of generated ones."""
+        """Sheets of real and of generated digits."""
         real = digits.load("test").images[: _SHOWN**2]
         made = to_uint8(self.sample(_SHOWN**2)).numpy()
         sheets = {"real": real, "generated": made}

@@ -1,4 +1,4 @@
-"""Features that do not tell of which domain a digit is (arXiv 1705.11122, 1409.7495).
+"""Features that hide the domain of a digit (arXiv 1705.11122, 1409.7495).
 
 An encoder with two classifiers. The digit classifier learns of labels in the domain
 `plain`. The domain classifier learns to tell `plain` from `textured`, and the encoder
@@ -21,7 +21,7 @@ from cyclegan_tf.family.shared import digits
 from cyclegan_tf.family.shared.networks import features, perceptron
 from cyclegan_tf.family.shared.options import DomainInvariant
 
-# Features of each domain that a picture shows.
+# Features per domain in a picture.
 _SHOWN = 500
 
 
@@ -129,7 +129,7 @@ class DomainInvariantClassifier:
         return [self.encoder(test.pictures).numpy() for test in self._tests]
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The shares of test digits told right, and of domains that a probe tells."""
+        """Accuracies on test digits of both domains, and of a probe for the domain."""
         encoded = self.encoded()
         source, target = (
             float((self.classifier(each).numpy().argmax(axis=1) == test.labels).mean())
@@ -137,13 +137,13 @@ class DomainInvariantClassifier:
         )
         found = {"source": source, "target": target, "probe": self.probed(*encoded)}
         line = (
-            f"{source:.1%} of plain and {target:.1%} of textured test digits told "
-            f"right; a probe tells the domain of {found['probe']:.1%}"
+            f"{source:.1%} accuracy on plain and {target:.1%} on textured test digits; "
+            f"a probe for the domain has {found['probe']:.1%}"
         )
         return found, [line]
 
     def probed(self, source: np.ndarray, target: np.ndarray) -> float:
-        """How often a fresh classifier tells the domain of features.
+        """The accuracy of a new classifier of the domain from the features.
 
         It begins with the same weights each time, learns of the first halves and is
         asked of the second ones.
@@ -185,12 +185,12 @@ class DomainInvariantClassifier:
 
 
 def ramp(progress: tf.Tensor) -> tf.Tensor:
-    """2 / (1 + exp(-10 * progress)) - 1 of a progress in [0, 1]."""
+    """2 / (1 + exp(-10 * progress)) - 1, for progress in [0, 1]."""
     return 2 / (1 + tf.exp(-10 * progress)) - 1
 
 
 def _plot(places: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Points, a colour a kind, uint8 [256, 256, 3]."""
+    """Plots points, one colour per kind, uint8 [256, 256, 3]."""
     figure = Figure(figsize=(2.56, 2.56), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
     axes.scatter(*places.T, s=2, c=[f"C{kind}" for kind in kinds])

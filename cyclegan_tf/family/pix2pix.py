@@ -1,4 +1,4 @@
-"""pix2pix (Isola et al. 2017, arXiv 1611.07004): translation learned from pairs.
+"""pix2pix (Isola et al. 2017, arXiv 1611.07004): translation from pairs.
 
 A U-Net translates pictures of A; a PatchGAN sees a picture of A together with one of B
 and tells whether that is the true one. Each pair also says how far, pixel by pixel, the
@@ -26,7 +26,7 @@ from cyclegan_tf.data import images
 from cyclegan_tf.family.shared import pairs as paired
 from cyclegan_tf.family.shared.options import Pix2Pix
 
-# Pictures of a grid, and of a call that measures.
+# Pictures in a grid, and in a batch of a measurement.
 _SHOWN, _AT_ONCE = 8, 16
 
 
@@ -72,7 +72,7 @@ class Pix2PixGAN:
         return paired.batches(train, self.options, strategy, start, num_steps)
 
     def names_of_step(self, step: int) -> list[str]:
-        """Names of the pairs that a step trains on; from step 0."""
+        """Names of the pairs of a step, counted from 0."""
         return paired.names_of_step(self.data.train, self.options, step)
 
     def step(self, real_a: tf.Tensor, real_b: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -99,7 +99,7 @@ class Pix2PixGAN:
         """The discriminator's loss and its gradients: equation 1, halved."""
         fake_b = self.generator(real_a, training=True)
         with tf.GradientTape() as tape:
-            # Norms are of one picture each, so that one call equals two.
+            # Instance norm treats each picture on its own: one call equals two.
             pairs = tf.concat([_pair(real_a, real_b), _pair(real_a, fake_b)], axis=0)
             disc_real, disc_fake = tf.split(self.discriminator(pairs, training=True), 2)
             loss = discriminator_loss(binary_cross_entropy, disc_real, disc_fake)
@@ -131,7 +131,7 @@ class Pix2PixGAN:
         return inputs, images.to_uint8(made).numpy(), truths
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """How near the translations of all test pictures are to the truth.
+        """Compares the translations of all test pictures with the truth.
 
         `error` is the mean absolute difference in levels of 255, `error_of_input` that
         of the untouched input. `sharpness` is the mean difference of neighbouring
@@ -149,22 +149,22 @@ class Pix2PixGAN:
                 [*map(np.mean, apart), _steepness(outputs), _steepness(truths)]
             )
         error, error_of_input, ours, true = sums / number
-        # A truth of one colour has no edge.
+        # A truth of a single colour has no edges.
         sharpness = float(ours / true) if true else 1.0
         found = {
             "error": float(error),
             "error_of_input": float(error_of_input),
             "sharpness": sharpness,
         }
-        told = "" if self.data.has_test else " (of training pictures)"
+        source = "" if self.data.has_test else " (of training pictures)"
         line = (
             f"error to the truth {error:.1f} levels, of doing nothing "
-            f"{error_of_input:.1f}; {sharpness:.0%} as sharp as the truth{told}"
+            f"{error_of_input:.1f}; {sharpness:.0%} as sharp as the truth{source}"
         )
         return found, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Test pictures, their translations and the truth, a row a pair."""
+        """Test pictures, their translations and the truth, one row per pair."""
         shown = range(min(_SHOWN, len(self.data.test)))
         inputs, outputs, truths = self.translate(shown)
         return {"input": inputs, "output": outputs, "truth": truths}
@@ -175,5 +175,5 @@ def _pair(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
 
 
 def _steepness(pictures: np.ndarray) -> float:
-    """Mean absolute difference of neighbours, of both axes."""
+    """Mean absolute difference of neighbours along both axes."""
     return float(np.mean([np.abs(np.diff(pictures, axis=a)).mean() for a in (1, 2)]))

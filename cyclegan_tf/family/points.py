@@ -1,8 +1,8 @@
 """The plain GAN (arXiv 1406.2661) and WGAN-GP (arXiv 1704.00028) on points.
 
-A generator maps normal latents to points. A discriminator tells them from points of a
-known mixture of Gaussians, on a ring or a grid. All of it can be seen: samples, the
-discriminator's field, and which modes are found.
+A generator maps normal latents to points. A discriminator separates them from points of
+a known mixture of Gaussians, on a ring or a grid. Everything is visible: samples, the
+discriminator's output over the plane, and the modes that are found.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.family.shared.networks import perceptron
 from cyclegan_tf.family.shared.options import Points
 
-# Points that are shown, and those that the numbers are of.
+# Numbers of points in pictures, and in measurements.
 _SHOWN, _MEASURED = 1_000, 10_000
 
 
@@ -52,7 +52,7 @@ class PointsGAN:
         }
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Updates the discriminator, once or more often, and then the generator.
+        """Updates the discriminator `critic_steps` times, then the generator.
 
         Points and latents are drawn inside, from the seed and the step (arXiv
         1406.2661, algorithm 1; arXiv 1704.00028, algorithm 1).
@@ -109,12 +109,12 @@ class PointsGAN:
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def sample(self, number: int) -> np.ndarray:
-        """Generated points, float32 [number, 2], always of the same latents."""
+        """Generates points from fixed latents, float32 [number, 2]."""
         shape = number, self.options.latent_size
         return self.generator(tf.random.stateless_normal(shape, (0, 0))).numpy()
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """How well 10,000 generated points match; see `statistics`."""
+        """Compares 10,000 generated points with the Gaussians; see `statistics`."""
         found = statistics(self.sample(_MEASURED), self.options.points)
         modes = len(centres(self.options.points))
         line = (
@@ -125,7 +125,7 @@ class PointsGAN:
         return found, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Samples over real points, and the discriminator's field, uint8, one each."""
+        """Plots of samples with real points, and the discriminator's field, uint8."""
         kind, fake = self.options.points, self.sample(_SHOWN)
         real = draw(kind, _SHOWN, (0, 1)).numpy()
         logits = self.discriminator(places(kind)).numpy()
@@ -135,15 +135,13 @@ class PointsGAN:
         }
 
 
-# --- The points, and how well others match them
-
 # Standard deviation of each Gaussian, in both directions.
 DEVIATION = {"ring": 0.05, "grid": 0.1}
 
-# A mode is found if it has this share of the points that it should have.
+# A mode counts as found with this share of its expected points.
 FOUND = 0.2
 
-# Pictures show the plane from -edge to edge; a field has 64 values a side.
+# Pictures show the plane from -edge to edge; a field has 64 x 64 values.
 _EDGE, _SIDE = {"ring": 1.5, "grid": 5.0}, 64
 
 
@@ -182,7 +180,7 @@ def draw(kind: str, number: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
-    """How well points match the Gaussians.
+    """Compares points with the Gaussians.
 
     Args:
       points: [number, 2].
@@ -212,7 +210,7 @@ def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
 
 
 def places(kind: str) -> np.ndarray:
-    """The places that a field shows, row by row from below, float32 [64 * 64, 2]."""
+    """The grid of a field, row by row from below, float32 [64 * 64, 2]."""
     side = np.linspace(-_EDGE[kind], _EDGE[kind], _SIDE, dtype=np.float32)
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
@@ -220,7 +218,7 @@ def places(kind: str) -> np.ndarray:
 def picture(
     kind: str, clouds: Mapping[str, np.ndarray], field: np.ndarray | None = None
 ) -> np.ndarray:
-    """A plot of points, over a field if there is one, uint8 [256, 256, 3].
+    """Plots points, over a field if there is one, uint8 [256, 256, 3].
 
     Args:
       kind: As for `centres`.

@@ -1,4 +1,4 @@
-"""A classifier that learns of few labels and a GAN (arXiv 1606.03498, section 5).
+"""A classifier trained on few labels with a GAN (arXiv 1606.03498, section 5).
 
 Beside the ten digits the classifier knows an eleventh class, what a generator made. So
 it learns of digits without labels too: whatever they are, they are not generated.
@@ -15,7 +15,7 @@ from cyclegan_tf.family.shared import digits
 from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import SemiSupervised
 
-# Digits in a row of a sheet, and rows; digits that the classifier is asked of at once.
+# Rows and columns of a sheet; batch size of the classifier for tests.
 _SHOWN, _AT_ONCE = 8, 500
 
 
@@ -42,10 +42,10 @@ class SemiSupervisedGAN:
     ):
         self.options = options
         train, self._test = digits.load("train"), digits.load("test")
-        told = digits.labelled(train.labels, options.num_labels, options.seed)
-        self._labelled = tf.constant(train.images[told])
-        self._labels = tf.constant(train.labels[told])
-        self._unlabelled = tf.constant(np.delete(train.images, told, axis=0))
+        chosen = digits.labelled(train.labels, options.num_labels, options.seed)
+        self._labelled = tf.constant(train.images[chosen])
+        self._labels = tf.constant(train.labels[chosen])
+        self._unlabelled = tf.constant(np.delete(train.images, chosen, axis=0))
         self.trainer = Trainer(options, strategy, self._build, self.step)
         self.classifier, self.generator = self.trainer.networks.values()
 
@@ -148,33 +148,33 @@ class SemiSupervisedGAN:
         )
 
     def said(self) -> np.ndarray:
-        """What the classifier says of the test digits, integers [number]."""
+        """The classifier's digits for the test pictures, integers [number]."""
         pictures = self._test.pictures
         parts = [pictures[i : i + _AT_ONCE] for i in range(0, len(pictures), _AT_ONCE)]
         logits = [self.classifier(part, training=False)[1].numpy() for part in parts]
         return np.concatenate(logits).argmax(axis=1)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The share of test digits that are told right."""
+        """The accuracy on test digits."""
         right = float((self.said() == self._test.labels).mean())
-        line = f"{right:.1%} of {len(self._test.labels):,} test digits told right"
+        line = f"{right:.1%} accuracy on {len(self._test.labels):,} test digits"
         return {"right": right}, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Labelled digits, generated ones, and test digits that are told wrongly."""
+        """Sheets of labelled, generated and wrongly classified digits."""
         shape = _SHOWN**2, self.options.latent_size
         made = self.generator(tf.random.stateless_normal(shape, (0, 0)), training=False)
         wrong = self._test.images[self.said() != self._test.labels]
         shown = {
             "labelled": self._labelled.numpy(),
             "generated": to_uint8(made).numpy(),
-            "told wrongly": wrong,
+            "wrongly classified": wrong,
         }
         return {title: _sheet(images) for title, images in shown.items()}
 
 
 def _sheet(images: np.ndarray) -> np.ndarray:
-    """The first of some digits, with black ones after the last."""
+    """A sheet of the first digits, filled up with black."""
     number = _SHOWN**2
     missing = max(0, number - len(images))
     padded = np.pad(images[:number], ((0, missing), (0, 0), (0, 0), (0, 0)))

@@ -143,8 +143,8 @@ def test_numbers_count_what_is_right_and_pictures_show_what_is_not():
     right = (said == digits.load("test").labels).mean()
     assert model.numbers()[0] == {"right": pytest.approx(right)}
     sheets = model.pictures()
-    assert [*sheets] == ["labelled", "generated", "told wrongly"]
+    assert [*sheets] == ["labelled", "generated", "wrongly classified"]
     wrong = digits.load("test").images[said != digits.load("test").labels]
-    sheet = sheets["told wrongly"][0]
+    sheet = sheets["wrongly classified"][0]
     np.testing.assert_array_equal(sheet[:28, :28, :1], wrong[0])
     assert {sheet.shape for (sheet,) in sheets.values()} == {(224, 224, 3)}

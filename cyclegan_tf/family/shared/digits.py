@@ -144,11 +144,11 @@ def _textured(random, inks: np.ndarray) -> np.ndarray:
 
 
 def labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Which digits are told: as many of each class, chosen by a seed.
+    """Indices of the labelled digits: equally many per class, chosen by a seed.
 
     Args:
       labels: Of all, integers.
-      number: How many are told.
+      number: Number of labelled digits.
       seed: Of the choice.
 
     Raises:
