@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> None:
         print(f"\n`{preset}`, {title(config)}:\n", flush=True)
         found = measure(config, options.rounds, options.beside)
         print(table(found), flush=True)
-        decoded, cached = (pictures_per_second(config, c) for c in ("none", "memory"))
+        decoded, cached = (pictures_per_second(config, c) for c in ("none", "auto"))
         print(
             f"Input alone: {decoded:.0f} pictures/s from JPEG files, {cached:.0f} from "
             f"memory; the step takes {2 * config.batch_size / found.mean_step:.1f}."

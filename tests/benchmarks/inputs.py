@@ -60,7 +60,7 @@ def pictures_per_second(config: Config, cache: str) -> float:
 
     Args:
       config: Sizes and augmentation.
-      cache: `none` reads and decodes JPEG files each time; `memory` crops and flips
+      cache: `none` reads and decodes JPEG files each time; `auto` crops and flips
         decoded pictures.
     """
     with _pictures(config.image_size) as folder:

@@ -103,8 +103,8 @@ def test_step_is_traced_once_into_few_operations_without_python(pictures):
         assert operations <= 1300  # 1,936 before norms and crops were made of fewer.
     for _ in range(3):
         model.train_step(*pictures)
-    assert model.train_step.experimental_get_tracing_count() == 1
-    graph = model.train_step.get_concrete_function(*pictures).graph
+    assert model.trainer.train_step.experimental_get_tracing_count() == 1
+    graph = model.trainer.train_step.get_concrete_function(*pictures, True).graph
     definition = graph.as_graph_def()
     kinds = [node.op for node in definition.node]
     for function in definition.library.function:
@@ -129,7 +129,10 @@ def test_flops_of_a_step_are_those_of_its_passes(pictures):
         call = tf.function(lambda x: network(x, training=True))
         return count_flops(call.get_concrete_function(pictures[0]))
 
-    generator, judge = forward(plain.generator_g), forward(plain.discriminator_x)
+    generator, judge = (
+        forward(plain.generator_g),
+        forward(plain.networks["discriminator_x"]),
+    )
     # Six passes of generators; two of each discriminator, and one more of gradients
     # alone since fakes are a generator's and a discriminator's to learn from.
     most = 3 * (6 * generator + 4 * judge) + 2 * judge
