@@ -108,7 +108,7 @@ def model_card(about: dict) -> str:
     Args:
       about: The content of `export.json`, with `parity` and `verified_on`.
     """
-    config, trained = about["config"], f"Trainer for {about['step']:,} steps"
+    config, trained = about["config"], f"Trained for {about['step']:,} steps"
     licence = f" Licence: {about['licence']}."
     if "labels" in about:
         a, b = about["labels"].values()

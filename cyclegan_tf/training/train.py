@@ -206,7 +206,7 @@ def _train(
         raise Stopped(line, stopped)
     if chief:
         LOG.info(
-            f"Trainer {step:,} of {run.num_steps:,} steps, {peak_gigabytes():.1f} GB."
+            f"Trained {step:,} of {run.num_steps:,} steps, {peak_gigabytes():.1f} GB."
         )
         for line in run.summary():
             LOG.info(line)

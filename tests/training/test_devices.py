@@ -124,8 +124,8 @@ def test_two_workers_train_as_one_process_with_two_replicas(tmp_path):
     )
     results = ended(started(tmp_path / "two", "--max_steps", "5"))
     assert [code for code, _ in results] == [0, 0], results
-    assert "Trainer 5 of 5 steps" in results[0][1]
-    assert "Trainer" not in results[1][1]
+    assert "Trained 5 of 5 steps" in results[0][1]
+    assert "Trained" not in results[1][1]
     one, two = tensors(tmp_path / "one"), tensors(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, value in one.items():
