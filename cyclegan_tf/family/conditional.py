@@ -16,9 +16,8 @@ from cyclegan_tf.core.losses import (
 )
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_uint8
-from cyclegan_tf.family.shared import digits
+from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared import judge as judging
-from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import Conditional
 
 # Digits per label to measure, and to show.

@@ -14,9 +14,8 @@ import tensorflow as tf
 
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_uint8
-from cyclegan_tf.family.shared import digits
+from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared import judge as judging
-from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import Controllable
 
 # Paths in a picture, and digits along each.

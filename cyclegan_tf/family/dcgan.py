@@ -18,9 +18,8 @@ from cyclegan_tf.core.losses import (
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.evaluation.distances import Moments, frechet_distance
-from cyclegan_tf.family.shared import digits
+from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared import judge as judging
-from cyclegan_tf.family.shared import networks as networks
 from cyclegan_tf.family.shared.options import DCGAN as Options
 
 # Digits to measure, and the batch size of the generator for them.

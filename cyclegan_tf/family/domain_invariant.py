@@ -1,11 +1,11 @@
 """Features that hide the domain of a digit (arXiv 1705.11122, 1409.7495).
 
-An encoder with two classifiers. The digit classifier learns of labels in the domain
-`plain`. The domain classifier learns to tell `plain` from `textured`, and the encoder
-to fool it; then what was learned of plain digits holds for textured ones. It is a GAN
-on features, and needs what GANs on pictures need: labels that are swapped in place of a
-gradient that is reversed, and a domain classifier that pays for being steep (R1).
-Without them its logits grow without end.
+An encoder feeds two classifiers. The digit classifier learns from labels in the domain
+`plain`. The domain classifier learns to separate `plain` from `textured`, and the
+encoder learns to fool it, so that the digit classifier also works on textured digits.
+It is a GAN on features, and needs what GANs on pictures need: swapped labels instead of
+a reversed gradient, and a gradient penalty (R1) for the domain classifier. Without them
+its logits grow without bound.
 """
 
 import keras

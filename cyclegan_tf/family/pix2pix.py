@@ -67,7 +67,7 @@ class Pix2PixGAN:
         }
 
     def batches(self, start: int, num_steps: int) -> Iterator[tuple]:
-        """The arguments of the steps `start` to `num_steps`; see `data.paired`."""
+        """The arguments of the steps `start` to `num_steps`; see shared/pairs.py."""
         train, strategy = self.data.train, self.trainer.strategy
         return paired.batches(train, self.options, strategy, start, num_steps)
 

@@ -11,8 +11,7 @@ import tensorflow as tf
 from cyclegan_tf.core.losses import binary_cross_entropy, discriminator_loss
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_float, to_uint8
-from cyclegan_tf.family.shared import digits
-from cyclegan_tf.family.shared import networks as networks
+from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared.options import SemiSupervised
 
 # Rows and columns of a sheet; batch size of the classifier for tests.

@@ -54,7 +54,7 @@ def prepared(network: keras.Model, folder: str, load, seed: int = 0) -> Judge:
     """
     path = pathlib.Path(folder) / f"judge_{seed}.npz"
     if not _load(network, path):
-        print("Training a judge, which is kept in the run.", flush=True)
+        print("Training a judge. The run stores it.", flush=True)
         _fit(network, load("train"), seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary, temporary.open("wb") as file:
