@@ -97,7 +97,7 @@ def test_checkpoint_is_restored_to_the_bit_and_gone_on_from(
 ):
     config = dataclasses.replace(load_config(run), run_dir=str(run))
     model = cg.CycleGAN(config, 12)
-    state = model.state()
+    state = model.trainer.state()
     assert Checkpoints(state, run).restore() == samples.SAVED_AT
     check_restored(state, run / "checkpoints" / f"step-{samples.SAVED_AT}")
 

@@ -5,8 +5,6 @@ Y to X; `discriminator_x` judges X, `discriminator_y` judges Y (section 3). Netw
 images and losses have the names of the TensorFlow tutorial.
 """
 
-import functools
-
 import keras
 import tensorflow as tf
 
@@ -48,12 +46,16 @@ class CycleGAN:
         rates = schedules_of(
             config, GENERATOR_NAMES, DISCRIMINATOR_NAMES, steps_per_epoch
         )
-        build, averages = self._build, self._averages
         self.trainer = Trainer(
-            config, strategy, build, self._step, schedules=rates, averages=averages
+            config,
+            strategy,
+            self._build,
+            self._step,
+            schedules=rates,
+            averages=self._averages,
+            more_state=self._more_state,
         )
-        self.networks, self.strategy = self.trainer.networks, self.trainer.strategy
-        self.optimizers = self.trainer.optimizers
+        self.networks = self.trainer.networks
         self.generator_g, self.generator_f, *discriminators = self.networks.values()
         generators = {name: self.networks[name] for name in GENERATOR_NAMES}
         self.shown_generators = generators | self.trainer.averages
@@ -78,21 +80,17 @@ class CycleGAN:
         return {name: build_network(self.config, name) for name in names}
 
     def _adversary(self, judge, number: int) -> Adversary:
-        config = self.config
-        size = config.image_size, config.image_size, 3
-        pools = make_pools(config.pool_size, size, self.strategy)
-        seed = functools.partial(self.trainer.seed, network="discriminator_x")
-        return Adversary(config, judge, pools, seed, number)
+        size = self.config.image_size, self.config.image_size, 3
+        pools = make_pools(self.config.pool_size, size, self.trainer.strategy)
+        return Adversary(self.config, judge, pools, self.trainer.seed, number)
 
-    @property
-    def step(self) -> int:
-        """Steps trained so far."""
-        return self.trainer.step
-
-    @property
-    def learning_rate(self) -> float:
-        """The generators' learning rate in the next step."""
-        return self.trainer.learning_rate
+    def _more_state(self) -> State:
+        pools = {"x": self.adversary_x.pools, "y": self.adversary_y.pools}
+        state = pools_state(pools, self.trainer.strategy)
+        if self._features:
+            # Frozen weights are not saved, but named: a run must go on with the same.
+            state["features"] = {self._features.name: tf.Variable(0, trainable=False)}
+        return state
 
     def train_step(
         self, real_x: tf.Tensor, real_y: tf.Tensor, identity: bool = True
@@ -115,23 +113,15 @@ class CycleGAN:
         self.trainer.update(gradients, losses)
         return losses
 
-    def compute_gradients(
-        self, real_x: tf.Tensor, real_y: tf.Tensor, identity: bool = True
-    ):
-        """The losses of a batch, and the gradients of the four networks.
+    def compute_gradients(self, real_x, real_y, identity: bool = True):
+        """Computes the losses of a batch, and the gradients of the four networks.
 
-        Args:
-          real_x: Images of X, float32 [batch, height, width, 3] in [-1, 1].
-          real_y: As many images of Y.
-          identity: Whether there is an identity loss.
-
-        Returns:
-          Losses by name, and lists of gradients by network in the order of its
-          trainable variables, times the loss scale of float16.
+        Takes the arguments of `train_step`. Returns losses by name, and lists of
+        gradients by network in the order of its trainable variables, times the loss
+        scale of float16.
         """
-        config = self.config
+        config, (generator_g, generator_f) = self.config, self._generators
         identity = identity and config.lambda_identity > 0
-        generator_g, generator_f = self._generators
         with tf.GradientTape(persistent=True) as tape:
             fake_y, same_y = _fake_and_same(generator_g, real_x, real_y, identity)
             fake_x, same_x = _fake_and_same(generator_f, real_y, real_x, identity)
@@ -140,10 +130,12 @@ class CycleGAN:
 
             gen_f_loss, disc_x_loss = self.adversary_x.losses(real_x, fake_x)
             gen_g_loss, disc_y_loss = self.adversary_y.losses(real_y, fake_y)
-            total_cycle_loss = self._cycle(real_x, cycled_x)
-            total_cycle_loss += self._cycle(real_y, cycled_y)
-            identity_g_loss = self._identity(real_y, same_y)
-            identity_f_loss = self._identity(real_x, same_x)
+            total_cycle_loss = cycle_loss(real_x, cycled_x, config.lambda_cycle)
+            total_cycle_loss += cycle_loss(real_y, cycled_y, config.lambda_cycle)
+            weight = config.lambda_identity * config.identity_every_steps
+            weights = config.lambda_cycle, weight
+            identity_g_loss = identity_loss(real_y, same_y, *weights)
+            identity_f_loss = identity_loss(real_x, same_x, *weights)
             range_g_loss = range_loss(fake_y, config.lambda_range)
             range_f_loss = range_loss(fake_x, config.lambda_range)
             total_gen_g_loss = total(
@@ -173,33 +165,14 @@ class CycleGAN:
             "disc_y_loss": disc_y_loss,
         }, gradients
 
-    def _cycle(self, real, cycled):
-        return cycle_loss(real, cycled, self.config.lambda_cycle)
-
-    def _identity(self, real, same):
-        if same is None:
-            return tf.zeros((), real.dtype)
-        config = self.config
-        weight = config.lambda_identity * config.identity_every_steps
-        return identity_loss(real, same, config.lambda_cycle, weight)
-
-    def state(self) -> State:
-        """All variables that training changes, by group and name, for a checkpoint."""
-        pools = {"x": self.adversary_x.pools, "y": self.adversary_y.pools}
-        state = self.trainer.state() | pools_state(pools, self.strategy)
-        if self._features:
-            # Frozen weights are not saved, but named: a run must go on with the same.
-            state["features"] = {self._features.name: tf.Variable(0, trainable=False)}
-        return state
-
 
 def _fake_and_same(generator, source, target, identity: bool):
-    """Maps images of both domains in one call; `same` is None without its loss.
+    """Maps images of both domains in one call; without identity loss `same` is target.
 
     Instance norm treats each image on its own, so that one call equals two.
     """
     if not identity:
-        return generator(source, training=True), None
+        return generator(source, training=True), target
     both = generator(tf.concat([source, target], axis=0), training=True)
     return tf.split(both, 2)
 

@@ -36,6 +36,7 @@ class Trainer:
       averages: Builds the networks that follow others, of the same names, as moving
         averages (Yazici et al., "The unusual effectiveness of averaging in GAN
         training", ICLR 2019). `options.average_decay` is their decay.
+      more_state: Variables of the model's own for a checkpoint.
 
     Raises:
       UserError: the batch size is no multiple of the number of replicas.
@@ -59,8 +60,9 @@ class Trainer:
         also: Mapping[str, keras.Model] | None = None,
         schedules: Mapping[str, Callable] | None = None,
         averages: Callable[[], dict[str, keras.Model]] = dict,
+        more_state: Callable[[], State] = dict,
     ):
-        self.also = also or {}
+        self.also, self._more_state = also or {}, more_state
         self.options, self._step, self._updates = options, step, updates or {}
         self.strategy = strategy or tf.distribute.get_strategy()
         self.num_replicas = self.strategy.num_replicas_in_sync
@@ -153,14 +155,13 @@ class Trainer:
             return values
         return tf.nest.map_structure(lambda value: value / self.num_replicas, values)
 
-    def seed(self, number: int, network: str = "") -> tf.Tensor:
+    def seed(self, number: int) -> tf.Tensor:
         """A seed of this step and replica, an integer tensor [2].
 
         Args:
           number: Tells apart what is drawn in one step.
-          network: The network whose updates count the steps; the first one if empty.
         """
-        step = self.optimizers[network or self._first].iterations
+        step = self.optimizers[self._first].iterations
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         return step_seed(self.options.seed, step, number, replica)
 
@@ -193,7 +194,8 @@ class Trainer:
         averages = {average_of(name): net for name, net in self.averages.items()}
         adams = {name: adam.variables for name, adam in self.optimizers.items()}
         state = state_of({**self.networks, **self.also, **averages}, adams)
-        return state | (self.loss_scale.state() if self.loss_scale else {})
+        state |= self.loss_scale.state() if self.loss_scale else {}
+        return state | self._more_state()
 
 
 def average_decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:

@@ -64,12 +64,12 @@ def make_run(config: Config, strategy: tf.distribute.Strategy | None = None) -> 
 
     def batches(start: int) -> Iterator[tuple]:
         every = config.identity_every_steps
-        pairs = training_batches(data, config, model.strategy, start, num_steps)
+        pairs = training_batches(data, config, model.trainer.strategy, start, num_steps)
         for step, (real_x, real_y) in enumerate(with_user_errors(pairs), start=start):
             yield real_x, real_y, step % every == 0
 
     return Run(
-        trainer=model,
+        trainer=model.trainer,
         num_steps=num_steps,
         epoch_steps=epoch_steps,
         batches=batches,
@@ -125,7 +125,7 @@ def _checked(model: CycleGAN, data: datasets.UnpairedData) -> Numbers:
     if errors := paired_errors(model, data):
         numbers = {f"error_{name}": error for name, error in errors.items()}
         lines.append(describe_errors(errors))
-    if model.step and not model.config.evaluate_every_epochs:
+    if model.trainer.step and not model.config.evaluate_every_epochs:
         lines += failure_modes.check_model(model, data) + _won(model)
     return numbers, lines
 
@@ -160,8 +160,11 @@ def _evaluator(
         values = {name: row["model"] for name, row in table.items()}
         # JSON has no infinity, the PSNR of equal pictures.
         numbers = {name: v for name, v in values.items() if math.isfinite(v)}
-        records = [*read_log(run_dir / LOG_FILE), {"step": model.step, **numbers}]
-        about = {"run_dir": str(run_dir), "step": model.step}
+        records = [
+            *read_log(run_dir / LOG_FILE),
+            {"step": model.trainer.step, **numbers},
+        ]
+        about = {"run_dir": str(run_dir), "step": model.trainer.step}
         report.write(run_dir, evaluator, made, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         best = None

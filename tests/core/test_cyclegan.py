@@ -55,14 +55,14 @@ def test_step_has_the_gradients_of_the_reference_step(
     python_pools = {"x": PythonPool(pool_size), "y": PythonPool(pool_size)}
 
     def from_pool(domain, fakes):
-        seed = model.trainer.seed("xy".index(domain), "discriminator_x")
+        seed = model.trainer.seed("xy".index(domain))
         swaps, chosen = pool_draws(len(fakes), pool_size, seed)
         return python_pools[domain].query(fakes.numpy(), swaps.numpy(), chosen.numpy())
 
     for step in range(3 if pool_size else 1):
         real_x = random_images(2, 32, 32, 3, seed=2 * step)
         real_y = random_images(2, 32, 32, 3, seed=2 * step + 1)
-        model.optimizers["discriminator_x"].iterations.assign(step)
+        model.trainer.optimizers["generator_g"].iterations.assign(step)
         expected_losses, expected = plain_gradients(
             model, real_x, real_y, from_pool if pool_size else None
         )
@@ -97,8 +97,8 @@ def trained():
 
 def test_step_moves_each_network_by_its_own_adam(trained):
     model, seen = trained
-    assert model.step == 40
-    assert model.learning_rate == pytest.approx(2e-3)
+    assert model.trainer.step == 40
+    assert model.trainer.learning_rate == pytest.approx(2e-3)
     for name in NETWORKS:
         rate = 6e-3 if name.startswith("discriminator") else 2e-3
         before, after, gradients = (
@@ -134,12 +134,12 @@ def test_seeds_of_a_step_change_with_update_number_replica_and_seed(tiny):
     strategy = two_cpus()
 
     def seeds_of(model, number):
-        seeds = strategy.run(lambda: model.trainer.seed(number, "discriminator_x"))
+        seeds = strategy.run(lambda: model.trainer.seed(number))
         return [tuple(s.numpy()) for s in strategy.experimental_local_results(seeds)]
 
     model = CycleGAN(tiny(batch_size=2), 10, strategy)
     seeds = seeds_of(model, 0) + seeds_of(model, 1)
-    model.optimizers["discriminator_x"].iterations.assign(1)
+    model.trainer.optimizers["generator_g"].iterations.assign(1)
     seeds += seeds_of(model, 0)
     seeds += seeds_of(CycleGAN(tiny(seed=5, batch_size=2), 10, strategy), 0)
     assert len(set(seeds)) == len(seeds) == 8
@@ -197,7 +197,7 @@ def test_two_replicas_train_as_one_device_with_the_same_pictures(
             tf.cast(random_images(2, 32, 32, 3, seed=2 * step + i), tf.float64)
             for i in (0, 1)
         )
-        parts = in_halves(mirrored.strategy, x, y)
+        parts = in_halves(mirrored.trainer.strategy, x, y)
         losses, mirrored_losses = one.train_step(x, y), mirrored.train_step(*parts)
         for name, value in losses.items():
             assert float(mirrored_losses[name]) == pytest.approx(float(value), rel=1e-7)
@@ -207,7 +207,7 @@ def test_two_replicas_train_as_one_device_with_the_same_pictures(
                 decay * a + (1 - decay) * w
                 for a, w in zip(values, one.networks[name].get_weights(), strict=True)
             ]
-    assert mirrored.step == one.step == 3
+    assert mirrored.trainer.step == one.trainer.step == 3
     for name in NETWORKS:
         ours = flat(mirrored.networks[name].get_weights())
         theirs = flat(one.networks[name].get_weights())
@@ -219,7 +219,9 @@ def test_two_replicas_train_as_one_device_with_the_same_pictures(
             shown = model.shown_generators[name]
             assert shown is not model.networks[name]
             copies = [
-                model.strategy.experimental_local_results(as_tf_variable(variable))
+                model.trainer.strategy.experimental_local_results(
+                    as_tf_variable(variable)
+                )
                 for variable in shown.variables
             ]
             for replica in range(model.trainer.num_replicas):
@@ -232,7 +234,7 @@ def test_each_replica_has_a_pool_of_its_own_pictures(tiny, random_images):
     model = CycleGAN(tiny(batch_size=2), 100, two_cpus())
     x, y = random_images(2, 32, 32, 3), random_images(2, 32, 32, 3, seed=1)
     expected = model.generator_g(x)
-    model.train_step(*in_halves(model.strategy, x, y))
+    model.train_step(*in_halves(model.trainer.strategy, x, y))
     for replica, pool in enumerate(model.adversary_y.pools):
         np.testing.assert_allclose(pool.images[0], expected[replica], atol=1e-5)
         assert pool.images.device.endswith(f"CPU:{replica}")
@@ -262,9 +264,9 @@ def test_translate_keeps_any_size(height, width, random_images):
 
 def test_state_names_every_variable_once(tiny):
     model = CycleGAN(tiny(), 10)
-    state = model.state()
+    state = model.trainer.state()
     count = sum(len(group) for group in state.values())
     weights = sum(len(m.weights) for m in model.networks.values())
-    optimizers = sum(len(o.variables) for o in model.optimizers.values())
+    optimizers = sum(len(o.variables) for o in model.trainer.optimizers.values())
     assert count == weights + optimizers + 4
     assert "first_conv_kernel" in state["generator_g"]

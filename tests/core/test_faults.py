@@ -15,7 +15,7 @@ from cyclegan_tf.training.devices import make_strategy
 def state(model) -> dict[str, np.ndarray]:
     return {
         f"{group}/{name}": np.array(variable)
-        for group, variables in model.state().items()
+        for group, variables in model.trainer.state().items()
         for name, variable in variables.items()
     }
 

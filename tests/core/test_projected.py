@@ -75,7 +75,7 @@ def test_checkpoint_names_the_features_and_goes_on_with_no_others(
     tiny, tmp_path, monkeypatch
 ):
     config = tiny(pool_size=0, **PROJECTED)
-    state = CycleGAN(config, 10).state()
+    state = CycleGAN(config, 10).trainer.state()
     (name,) = state["features"]
     assert name.startswith("efficientnet_lite0-")
     # Two heads of 181,764 values, with their moments, and no 4 million frozen ones.
@@ -85,8 +85,8 @@ def test_checkpoint_names_the_features_and_goes_on_with_no_others(
     torch.save(_other_weights(), tmp_path / "other.pth")
     others = dataclasses.replace(config, feature_weights=str(tmp_path / "other.pth"))
     with pytest.raises(UserError, match=f"missing: features/.*unexpected.*{name}"):
-        Checkpoints(CycleGAN(others, 10).state(), tmp_path).restore()
-    assert Checkpoints(CycleGAN(config, 10).state(), tmp_path).restore() == 3
+        Checkpoints(CycleGAN(others, 10).trainer.state(), tmp_path).restore()
+    assert Checkpoints(CycleGAN(config, 10).trainer.state(), tmp_path).restore() == 3
 
 
 def _other_weights() -> dict:
@@ -130,7 +130,7 @@ def test_two_replicas_train_as_one_device(tiny, pair):
     one, two = CycleGAN(config, 10), CycleGAN(config, 10, make_strategy("cpu:2"))
     for name in NETWORKS:
         two.networks[name].set_weights(one.networks[name].get_weights())
-    distribute = two.strategy.experimental_distribute_values_from_function
+    distribute = two.trainer.strategy.experimental_distribute_values_from_function
     halves = [
         distribute(lambda c, v=v: v[c.replica_id_in_sync_group][None]) for v in pair
     ]
@@ -138,4 +138,4 @@ def test_two_replicas_train_as_one_device(tiny, pair):
         expected, losses = one.train_step(*pair), two.train_step(*halves)
         for name, loss in losses.items():
             assert float(loss) == pytest.approx(float(expected[name]), rel=rel), name
-    assert isinstance(next(iter(two.state()["features"].values())), tf.Variable)
+    assert isinstance(next(iter(two.trainer.state()["features"].values())), tf.Variable)

@@ -70,7 +70,7 @@ def test_two_replicas_that_recompute_train_as_one_device(tiny, random_images):
     two = CycleGAN(config, 10, make_strategy("cpu:2"))
     for name in NETWORKS:
         two.networks[name].set_weights(one.networks[name].get_weights())
-    distribute = two.strategy.experimental_distribute_values_from_function
+    distribute = two.trainer.strategy.experimental_distribute_values_from_function
     halves = [
         distribute(lambda c, v=v: v[c.replica_id_in_sync_group][None]) for v in (x, y)
     ]
@@ -145,7 +145,7 @@ def test_half_precision_is_near_and_of_float32_where_it_must_be(tiny, pair):
 def test_an_overflow_changes_nothing_but_the_scale(tiny, pair):
     config = tiny(precision="float16", num_filters=8, average_decay=0.5)
     model = CycleGAN(config, 10)
-    scale = model.state()["loss_scale"]  # What a checkpoint holds.
+    scale = model.trainer.state()["loss_scale"]  # What a checkpoint holds.
     assert scale.keys() == {"scale", "good", "skipped"}
     scale["scale"].assign(64.0)
     model.train_step(*pair)
@@ -154,7 +154,7 @@ def test_an_overflow_changes_nothing_but_the_scale(tiny, pair):
     def state():
         return {
             f"{group}/{name}": np.array(variable)
-            for group, variables in model.state().items()
+            for group, variables in model.trainer.state().items()
             for name, variable in variables.items()
             if not group.startswith(("pools", "loss_scale", "average"))
         }

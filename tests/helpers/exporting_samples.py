@@ -63,7 +63,7 @@ def saved_run(folder, step=3, seed=1, **fields) -> CycleGAN:
         for variable in generator.trainable_variables:
             variable.assign(2 * variable)
     save_config(model.config)
-    Checkpoints(model.state(), folder).save(step)
+    Checkpoints(model.trainer.state(), folder).save(step)
     return model
 
 

@@ -98,15 +98,13 @@ def train_step(model, real_x, real_y):
     pools = {"x": model.adversary_x.pools, "y": model.adversary_y.pools}
 
     def from_pool(domain, fakes):
-        return pools[domain][0].query(
-            fakes, model.trainer.seed("xy".index(domain), "discriminator_x")
-        )
+        return pools[domain][0].query(fakes, model.trainer.seed("xy".index(domain)))
 
     losses, gradients = plain_gradients(
         model, real_x, real_y, from_pool if model.config.pool_size else None
     )
     for name, of_network in gradients.items():
-        model.optimizers[name].apply(of_network)
+        model.trainer.optimizers[name].apply(of_network)
     return losses
 
 
@@ -156,7 +154,7 @@ def _slope_penalty(model, critic, real, fake, number):
     if model.config.adversarial_loss != "wgan_gp":
         return 0.0
     shape = (len(real), 1, 1, 1)
-    seed = model.trainer.seed(number, "discriminator_x")
+    seed = model.trainer.seed(number)
     epsilon = tf.random.stateless_uniform(shape, seed, dtype=fake.dtype)
     between = epsilon * real + (1 - epsilon) * tf.stop_gradient(fake)
     total = 0.0

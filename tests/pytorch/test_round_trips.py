@@ -200,7 +200,7 @@ def trained(request, tmp_path_factory):
         for variable in network.trainable_variables:
             variable.assign(random.normal(0, 0.1, variable.shape))
     save_config(config)
-    Checkpoints(model.state(), config.run_dir).save(3)
+    Checkpoints(model.trainer.state(), config.run_dir).save(3)
     export_networks(config.run_dir, str(folder / "files"))
     return model, folder / "files"
 

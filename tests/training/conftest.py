@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.messages import print_messages
 from cyclegan_tf.training.presets import preset
 from cyclegan_tf.training.train import train
@@ -24,7 +24,7 @@ def counts_only(monkeypatch):
             adam.iterations.assign_add(1)
         return {name: tf.constant(1.0) for name in LOSSES}
 
-    monkeypatch.setattr(CycleGAN, "train_step", train_step)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
 
 
 @pytest.fixture

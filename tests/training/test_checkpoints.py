@@ -27,7 +27,7 @@ def trained():
     keras.utils.set_random_seed(0)
     model = CycleGAN(preset("tiny"), 100)
     random = np.random.default_rng(0)
-    for variables in model.state().values():
+    for variables in model.trainer.state().values():
         for variable in variables.values():
             if variable.dtype.is_floating:
                 shape = variable.shape
@@ -40,7 +40,7 @@ def trained():
 def arrays(model):
     return {
         f"{group}/{name}": variable.numpy()
-        for group, variables in model.state().items()
+        for group, variables in model.trainer.state().items()
         for name, variable in variables.items()
     }
 
@@ -56,11 +56,15 @@ def assert_same_state(model, other):
 def test_restored_state_is_the_saved_one_to_the_bit(
     trained, tiny, random_images, tmp_path
 ):
-    Checkpoints(trained.state(), tmp_path).save(3)
+    Checkpoints(trained.trainer.state(), tmp_path).save(3)
     others = CycleGAN(tiny(seed=9), 100), CycleGAN(tiny(), 100)
     for other in others:
-        assert other.step == 0
-        assert Checkpoints(other.state(), tmp_path).restore() == other.step == 3
+        assert other.trainer.step == 0
+        assert (
+            Checkpoints(other.trainer.state(), tmp_path).restore()
+            == other.trainer.step
+            == 3
+        )
         assert_same_state(trained, other)
         # The seed of the pool's draws is in the configuration, not in the checkpoint.
         other.trainer.options = trained.config
@@ -73,10 +77,10 @@ def test_restored_state_is_the_saved_one_to_the_bit(
 
 def test_learning_rate_goes_on_where_it_was(trained, tiny, tmp_path):
     """After three epochs of one step: the second of three in which it falls."""
-    Checkpoints(trained.state(), tmp_path).save(3)
+    Checkpoints(trained.trainer.state(), tmp_path).save(3)
     other = CycleGAN(tiny(num_epochs=1, num_decay_epochs=3), 1)
-    Checkpoints(other.state(), tmp_path).restore()
-    assert other.learning_rate == pytest.approx(2e-4 / 4)
+    Checkpoints(other.trainer.state(), tmp_path).restore()
+    assert other.trainer.learning_rate == pytest.approx(2e-4 / 4)
 
 
 @pytest.fixture
@@ -109,11 +113,11 @@ def test_run_that_goes_on_keeps_three_in_all(small_state, tmp_path):
 
 
 def test_other_networks_are_refused_with_all_that_differs(tiny, tmp_path):
-    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).state(), tmp_path).save(1)
+    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).trainer.state(), tmp_path).save(1)
     model = CycleGAN(tiny(num_blocks=1, discriminator_filters=8, pool_size=0), 10)
     before = arrays(model)
     with pytest.raises(UserError) as error:
-        Checkpoints(model.state(), tmp_path).restore()
+        Checkpoints(model.trainer.state(), tmp_path).restore()
     message = str(error.value)
     assert "unexpected: generator_f/block_2_conv_1_kernel" in message
     assert (
@@ -125,7 +129,7 @@ def test_other_networks_are_refused_with_all_that_differs(tiny, tmp_path):
 
 
 def test_missing_variables_are_listed(trained, tmp_path):
-    state = trained.state()
+    state = trained.trainer.state()
     without = {k: v for k, v in state.items() if not k.startswith("pools_x")}
     Checkpoints(without, tmp_path).save(1)
     with pytest.raises(UserError, match="missing: pools_x_0/count, pools_x_0/images"):
@@ -134,19 +138,21 @@ def test_missing_variables_are_listed(trained, tmp_path):
 
 def test_pools_of_two_replicas_do_not_fit_one(tiny, tmp_path):
     mirrored = CycleGAN(tiny(batch_size=2), 10, make_strategy("cpu:2"))
-    Checkpoints(mirrored.state(), tmp_path).save(1)
+    Checkpoints(mirrored.trainer.state(), tmp_path).save(1)
     again = CycleGAN(tiny(batch_size=2), 10, make_strategy("cpu:2"))
-    assert Checkpoints(again.state(), tmp_path).restore() == 1
+    assert Checkpoints(again.trainer.state(), tmp_path).restore() == 1
     assert_same_state(mirrored, again)
     with pytest.raises(UserError, match="unexpected: pools_x_1/count"):
-        Checkpoints(CycleGAN(tiny(batch_size=2), 10).state(), tmp_path).restore()
+        Checkpoints(
+            CycleGAN(tiny(batch_size=2), 10).trainer.state(), tmp_path
+        ).restore()
 
 
 def test_network_is_loaded_from_its_run_directory(
     trained, tiny, random_images, tmp_path
 ):
     save_config(tiny(run_dir=str(tmp_path)))
-    Checkpoints(trained.state(), tmp_path).save(3)
+    Checkpoints(trained.trainer.state(), tmp_path).save(3)
     images = random_images(2, 32, 32, 3, seed=5)
     for name in NETWORKS:
         made = load_network(tmp_path, name)(images)
@@ -161,7 +167,7 @@ def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
     save_config(tiny(run_dir=str(tmp_path)))
     with pytest.raises(UserError, match="has no checkpoint yet"):
         load_network(tmp_path, "generator_g")
-    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).state(), tmp_path).save(1)
+    Checkpoints(CycleGAN(tiny(num_blocks=2), 10).trainer.state(), tmp_path).save(1)
     with pytest.raises(
         UserError, match=r"not match the conf.* \(unexpected: .*block_2"
     ):
@@ -169,7 +175,7 @@ def test_generator_of_no_run_or_no_checkpoint_or_another_network_is_refused(
 
 
 def test_tensors_are_saved_under_our_names(trained, tmp_path):
-    Checkpoints(trained.state(), tmp_path).save(1)
+    Checkpoints(trained.trainer.state(), tmp_path).save(1)
     names = [name for name, _ in tf.train.list_variables(newest_checkpoint(tmp_path))]
     assert "generator_g/first_conv_kernel/.ATTRIBUTES/VARIABLE_VALUE" in names
 
@@ -212,8 +218,8 @@ def test_networks_alone_are_no_run_to_go_on_with(trained, tmp_path):
     with pytest.raises(UserError, match="has networks only.*--initialize_from"):
         check_can_go_on(tmp_path)
     with pytest.raises(UserError, match="missing: optimizer_of_discriminator_x/"):
-        Checkpoints(model.state(), tmp_path).restore()
-    Checkpoints(model.state(), tmp_path).save(1)
+        Checkpoints(model.trainer.state(), tmp_path).restore()
+    Checkpoints(model.trainer.state(), tmp_path).save(1)
     check_can_go_on(tmp_path)
 
 
@@ -222,7 +228,7 @@ def test_training_begins_with_the_networks_of_another_and_nothing_else(
     trained, tiny, tmp_path, strategy, whole
 ):
     if whole:
-        Checkpoints(trained.state(), tmp_path).save(3)
+        Checkpoints(trained.trainer.state(), tmp_path).save(3)
     else:
         saved_networks(trained, tmp_path)
     model = CycleGAN(tiny(seed=9, batch_size=2), 100, make_strategy(strategy))
@@ -232,7 +238,7 @@ def test_training_begins_with_the_networks_of_another_and_nothing_else(
         network = name.partition("/")[0] in NETWORKS
         expected = arrays(trained)[name] if network else untouched[name]
         np.testing.assert_array_equal(value, expected, err_msg=name)
-    assert model.step == 0
+    assert model.trainer.step == 0
 
 
 def test_networks_that_are_not_there_keep_their_random_weights(trained, tiny, tmp_path):
@@ -241,7 +247,7 @@ def test_networks_that_are_not_there_keep_their_random_weights(trained, tiny, tm
     random = arrays(model)
     assert initialize(model.networks, tmp_path) == ("generator_g", "generator_f")
     for name, value in arrays(model).items():
-        of = trained.state() if name.startswith("generator") else None
+        of = trained.trainer.state() if name.startswith("generator") else None
         group, _, key = name.partition("/")
         expected = of[group][key] if of else random[name]
         np.testing.assert_array_equal(value, expected, err_msg=name)

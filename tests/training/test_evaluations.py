@@ -87,11 +87,9 @@ def test_evaluations_without_weights_measure_the_rest(
     monkeypatch.setitem(features.EXTRACTORS, "efficientnet_lite2", offline)
     monkeypatch.setitem(features.EXTRACTORS, "mobilenet_v2", offline)
     config = tiny(run_dir=str(tmp_path), evaluate_every_epochs=1)
-    run = make_run(config)
 
     def evaluation(**fields):
-        run.trainer.config = dataclasses.replace(config, **fields)
-        return run.evaluator()()
+        return make_run(dataclasses.replace(config, **fields)).evaluator()()
 
     for fields, told in (
         ({"keep_best": "B2A/frechet_distance"}, "`keep_best` B2A/frechet_distance can"),
@@ -118,7 +116,7 @@ def kept(model, tmp_path):
         if not run_dir.exists():
             tf.io.gfile.makedirs(str(run_dir))
             (run_dir / "config.json").write_text(model.config.to_json())
-        checkpoints = Checkpoints(model.state(), run_dir)
+        checkpoints = Checkpoints(model.trainer.state(), run_dir)
         for step, value in values:
             checkpoints.save(step)
             checkpoints.keep_best(metric, value, higher)

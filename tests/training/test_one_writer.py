@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.files import machine
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.run_lock import one_writer
@@ -32,7 +32,7 @@ def test_run_is_held_to_its_end_and_cleared_of_what_a_killed_one_left(
         (tmp_path / name).write_text("half")
     (tmp_path / "run.lock").write_text(json.dumps({"machine": machine()}))
     config, refusals = tiny(run_dir=str(tmp_path), max_steps=1), []
-    original = CycleGAN.train_step
+    original = Trainer.train_step
 
     def second():
         with pytest.raises(UserError, match=f"{tmp_path} is held by process "):
@@ -45,7 +45,7 @@ def test_run_is_held_to_its_end_and_cleared_of_what_a_killed_one_left(
         thread.join()
         return original(self, *batch)
 
-    monkeypatch.setattr(CycleGAN, "train_step", train_step)
+    monkeypatch.setattr(Trainer, "train_step", train_step)
     train(config)
     assert refusals == ["refused"]
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
@@ -60,7 +60,7 @@ def test_stopped_run_lets_go(tiny, tmp_path, monkeypatch):
     def fail(self, *batch):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(CycleGAN, "train_step", fail)
+    monkeypatch.setattr(Trainer, "train_step", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         train(tiny(run_dir=str(tmp_path)))
     assert not (tmp_path / "run.lock").exists()

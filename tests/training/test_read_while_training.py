@@ -38,7 +38,7 @@ class Training:
         save_config(config)
         self.run_dir = config.run_dir
         self._model = model
-        self._checkpoints = Checkpoints(model.state(), config.run_dir)
+        self._checkpoints = Checkpoints(model.trainer.state(), config.run_dir)
         self.step = 0
 
     def save(self, number=1):

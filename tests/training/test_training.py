@@ -15,6 +15,7 @@ from helpers.runs import tensors
 from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
+from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.evaluation import features, translations
 from cyclegan_tf.messages import UserError
@@ -248,7 +249,7 @@ def test_global_options_are_restored_also_after_an_error(tiny, tmp_path, monkeyp
     before = tf.config.optimizer.get_experimental_options()
     config = tiny(run_dir=str(tmp_path), max_steps=1, deterministic=True)
     with monkeypatch.context() as patch:
-        patch.setattr(CycleGAN, "train_step", failing)
+        patch.setattr(Trainer, "train_step", failing)
         with pytest.raises(RuntimeError, match="in a step"):
             training.train(config)
     training.train(config)
@@ -314,7 +315,7 @@ def test_records_are_means_of_whole_windows_whatever_is_saved_between(
 ):
     steps = iter(range(1, 100))
     monkeypatch.setattr(
-        CycleGAN,
+        Trainer,
         "train_step",
         lambda self, x, y, identity: {"gen_g_loss": tf.constant(float(next(steps)))},
     )
@@ -342,7 +343,7 @@ def test_finished_run_is_left_as_it_is(whole_run, tmp_path, capsys):
 def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
     tiny, tmp_path, monkeypatch
 ):
-    original = CycleGAN.train_step
+    original = Trainer.train_step
 
     def broken(self, *batch):
         losses = original(self, *batch)
@@ -350,7 +351,7 @@ def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
             losses["disc_x_loss"] = tf.constant(float("nan"))
         return losses
 
-    monkeypatch.setattr(CycleGAN, "train_step", broken)
+    monkeypatch.setattr(Trainer, "train_step", broken)
     config = tiny(run_dir=str(tmp_path), save_every_steps=4, log_every_steps=50)
     with pytest.raises(
         NonFiniteLossError,
@@ -364,14 +365,14 @@ def test_non_finite_loss_stops_the_run_and_keeps_the_good_checkpoint(
 @pytest.mark.usefixtures("counts_only", "shows_nothing")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_stops_after_the_step_and_saves_it(tiny, tmp_path, monkeypatch, number):
-    original = CycleGAN.train_step
+    original = Trainer.train_step
 
     def interrupted(self, *batch):
         if self.step == 4:
             os.kill(os.getpid(), number)
         return original(self, *batch)
 
-    monkeypatch.setattr(CycleGAN, "train_step", interrupted)
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     told = "Stopped and saved at step 5. The same command continues."
     with pytest.raises(KeyboardInterrupt, match=told) as stopped:
