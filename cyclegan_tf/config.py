@@ -160,6 +160,11 @@ class Config(BaseOptions):
         "mobilenet_v2 and efficientnet_b0",
         choices=tuple(FEATURE_NETWORKS),
     )
+    feature_size: int = networks(
+        0,
+        "side to which images are resized for the feature network, such as that of its "
+        "training pictures, 224; 0: their own",
+    )
 
     adversarial_loss: str = losses(
         "least_squares",
@@ -169,6 +174,12 @@ class Config(BaseOptions):
     )
     lambda_gradient: float = losses(10.0, "weight of the gradient penalty of `wgan_gp`")
     lambda_cycle: float = losses(10.0, "weight of the cycle consistency loss")
+    cycle_pooling: int = losses(
+        1,
+        "the cycle loss compares means over squares of this side in pixels, so that "
+        "fakes need not hide fine detail of their inputs",
+        minimum=1,
+    )
     lambda_identity: float = losses(
         0.5, "weight of the identity loss, relative to lambda_cycle; 0: none"
     )
@@ -294,6 +305,7 @@ class Config(BaseOptions):
         rule = f"must be 0, or {multiples} and at least `image_size` ({size})"
         bad = self.test_size < size or self.test_size % multiple
         refuse("test_size", self.test_size and bad, rule)
+        refuse("cycle_pooling", self.cycle_pooling > size, f"must be at most {size}")
         layers = self.discriminator_layers
         small = self.discriminator == "patchgan" and patchgan_size(size, layers) < 1
         refuse("image_size", small, f"is too small for {layers} discriminator_layers")

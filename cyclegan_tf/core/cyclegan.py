@@ -62,7 +62,8 @@ class CycleGAN:
         self._generators = self.generator_g, self.generator_f
         if config.recompute:
             self._generators = [recomputing(network) for network in self._generators]
-        self.judges = [on_images(d, self._features) for d in discriminators]
+        seen = self._features, config.feature_size
+        self.judges = [on_images(d, *seen) for d in discriminators]
         self.adversary_x, self.adversary_y = map(self._adversary, self.judges, (0, 1))
         self._compute = self.compute_gradients
         if config.jit_compile:
@@ -130,8 +131,9 @@ class CycleGAN:
 
             gen_f_loss, disc_x_loss = self.adversary_x.losses(real_x, fake_x)
             gen_g_loss, disc_y_loss = self.adversary_y.losses(real_y, fake_y)
-            total_cycle_loss = cycle_loss(real_x, cycled_x, config.lambda_cycle)
-            total_cycle_loss += cycle_loss(real_y, cycled_y, config.lambda_cycle)
+            weights = config.lambda_cycle, config.cycle_pooling
+            total_cycle_loss = cycle_loss(real_x, cycled_x, *weights)
+            total_cycle_loss += cycle_loss(real_y, cycled_y, *weights)
             weight = config.lambda_identity * config.identity_every_steps
             weights = config.lambda_cycle, weight
             identity_g_loss = identity_loss(real_y, same_y, *weights)

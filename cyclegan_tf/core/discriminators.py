@@ -184,17 +184,21 @@ def features_of(config: Config) -> Features | None:
     return features(config.feature_network, config.feature_weights)
 
 
-def on_images(discriminator: keras.Model, seen_by: Features | None) -> Callable:
+def on_images(
+    discriminator: keras.Model, seen_by: Features | None, size: int = 0
+) -> Callable:
     """Makes a function of images and `training` from a discriminator of any kind.
 
     Args:
       discriminator: Maps images or feature maps to logits.
       seen_by: The frozen network, if the discriminator takes its feature maps.
+      size: Side to which it resizes images for that network (bilinear); 0: their own.
     """
     if seen_by is None:
         return discriminator
 
     def judge(images: tf.Tensor, training: bool):
+        images = tf.image.resize(images, (size, size)) if size else images
         return discriminator(seen_by.maps(images, training=False), training=training)
 
     return judge

@@ -106,6 +106,8 @@ PRESETS = {
             num_blocks=6,
             **_LEARNS_SOONER,
             **_PROJECTED,
+            feature_size=224,
+            cycle_pooling=4,
             num_steps=2200,
         ),
         record="Zebras in minutes, 128 px: discriminators on ImageNet features. 2,200 "

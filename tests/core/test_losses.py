@@ -86,3 +86,13 @@ def test_cycle_and_identity_losses_by_hand():
     other = tf.constant([[0.5, 0.0]])
     assert float(cycle_loss(real, other, 10.0)) == pytest.approx(10 * 0.75)
     assert float(identity_loss(real, other, 10.0, 0.5)) == pytest.approx(5 * 0.75)
+
+
+def test_pooled_cycle_loss_compares_means_over_squares():
+    """Two squares of 2x2: one with checks only, one that is 0.5 brighter."""
+    change = np.float32([[1, -1, 0.5, 0.5], [-1, 1, 0.5, 0.5]]).reshape(1, 2, 4, 1)
+    real = tf.zeros((1, 2, 4, 1))
+    assert float(cycle_loss(real, change, 10.0, 2)) == pytest.approx(10 * 0.25)
+    assert float(cycle_loss(real, change, 10.0)) == pytest.approx(10 * 0.75)
+    # Rows that an image lacks do not count as zeros.
+    assert float(cycle_loss(real, change, 10.0, 4)) == pytest.approx(10 * 0.25)

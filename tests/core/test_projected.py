@@ -53,6 +53,19 @@ def test_gradients_are_those_of_the_reference_step(tiny, pair, pool_size):
     assert float(with_skip - parts) > 1e-3
 
 
+def test_feature_size_shows_enlarged_images_to_the_feature_network(tiny, pair):
+    model = CycleGAN(tiny(feature_size=64, **PROJECTED), 10)
+    heads, maps = model.networks["discriminator_x"], model._features.maps
+    found = model.judges[0](pair[0], training=False)
+    assert [logits.shape[1] for logits in found] == [16, 8, 4, 2]
+    # Even images stay even, whatever enlarges them.
+    even = tf.fill((1, 32, 32, 3), 0.5)
+    wanted = heads(maps(tf.fill((1, 64, 64, 3), 0.5)))
+    ours = model.judges[0](even, training=False)
+    for logits, expected in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
 def test_step_trains_heads_and_leaves_features_and_mixes(tiny, pair):
     config = tiny(batch_size=2, pool_size=0, average_decay=0.9, **PROJECTED)
     model = CycleGAN(config, 10)

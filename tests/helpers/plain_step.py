@@ -40,8 +40,10 @@ def plain_gradients(model, real_x, real_y, from_pool=None):
         disc_fake_y = d_y(fake_y, training=True)
         gen_g_loss = _generator_loss(loss_name, disc_fake_y)
         gen_f_loss = _generator_loss(loss_name, disc_fake_x)
+        side = model.config.cycle_pooling
         total_cycle_loss = lambda_cycle * (
-            _distance(real_x, cycled_x) + _distance(real_y, cycled_y)
+            _distance(_means(real_x, side), _means(cycled_x, side))
+            + _distance(_means(real_y, side), _means(cycled_y, side))
         )
         weight = lambda_cycle * lambda_identity
         total_gen_g_loss = (
@@ -110,6 +112,13 @@ def train_step(model, real_x, real_y):
 
 def _distance(a, b):
     return tf.reduce_mean(tf.abs(a - b))
+
+
+def _means(images, side):
+    """Means over squares; `side` divides the sides of the images."""
+    shape = images.shape
+    parts = shape[0], shape[1] // side, side, shape[2] // side, side, shape[3]
+    return tf.reduce_mean(tf.reshape(images, parts), axis=[2, 4])
 
 
 def _outside(images):
