@@ -35,7 +35,7 @@ class DCGAN:
     ):
         self.options = options
         train = digits.load("train")
-        self._digits, self._labels = map(tf.constant, (train.pictures, train.labels))
+        self._train = tf.constant(train.pictures), tf.constant(train.labels)
         self.trainer = Trainer(options, strategy, self._build, self.step)
         self.generator, self.discriminator = self.trainer.networks.values()
 
@@ -51,10 +51,7 @@ class DCGAN:
         """Updates the discriminator, then the generator, on one batch of each."""
         batch, seed = self.trainer.batch, self.trainer.seed
         latents = batch, self.options.latent_size
-        chosen = tf.random.stateless_uniform(
-            [batch], seed(0), maxval=len(self._labels), dtype=tf.int32
-        )
-        real, labels = tf.gather(self._digits, chosen), tf.gather(self._labels, chosen)
+        real, labels = digits.draw_rows(self._train, batch, seed(0))
         latent = tf.random.stateless_normal(latents, seed(1))
         disc_loss, gradients = self.discriminator_gradients(real, latent, labels)
         self.trainer.apply("discriminator", gradients, disc_loss)

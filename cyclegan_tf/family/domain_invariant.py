@@ -61,12 +61,8 @@ class DomainInvariantClassifier:
         section 5.2.2).
         """
         batch, seed = self.trainer.batch, self.trainer.seed
-        rows, others = (
-            tf.random.stateless_uniform([batch], seed(i), 0, len(images), tf.int32)
-            for i, images in enumerate((self._source, self._target))
-        )
-        source, labels = tf.gather(self._source, rows), tf.gather(self._labels, rows)
-        target = tf.gather(self._target, others)
+        source, labels = digits.draw_rows([self._source, self._labels], batch, seed(0))
+        (target,) = digits.draw_rows([self._target], batch, seed(1))
         done = tf.cast(self.trainer.optimizers["encoder"].iterations, tf.float32)
         weight = self.options.lambda_domain * ramp(done / self.options.num_steps)
         losses, gradients = self.gradients(source, labels, target, weight)
@@ -135,10 +131,8 @@ class DomainInvariantClassifier:
           target: Features of the other domain, [number, num_features].
         """
         half = len(source) // 2
-        train, test = (
-            np.stack([source[part], target[part]], axis=1).reshape(-1, source.shape[1])
-            for part in (slice(half), slice(half, 2 * half))
-        )
+        both = np.stack([source, target], axis=1)[: 2 * half]
+        train, test = both.reshape(2, 2 * half, -1)
         mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
         train, test = (train - mean) / deviation, (test - mean) / deviation
         domains = np.tile([0.0, 1.0], half)
@@ -157,10 +151,7 @@ class DomainInvariantClassifier:
         places = centred @ axes[:2].T
         labels = np.concatenate([test.labels[:_SHOWN] for test in self._tests])
         domains = np.repeat([0, 1], len(labels) // 2)
-        return {
-            "domains": _plot(places, domains)[np.newaxis],
-            "digits": _plot(places, labels)[np.newaxis],
-        }
+        return {"domains": _plot(places, domains), "digits": _plot(places, labels)}
 
 
 def ramp(progress: tf.Tensor) -> tf.Tensor:
@@ -169,10 +160,10 @@ def ramp(progress: tf.Tensor) -> tf.Tensor:
 
 
 def _plot(places: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Plots points, one colour per kind, uint8 [256, 256, 3]."""
+    """Plots points, one colour per kind, uint8 [1, 256, 256, 3]."""
     figure = Figure(figsize=(2.56, 2.56), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
     axes.scatter(*places.T, s=2, c=[f"C{kind}" for kind in kinds])
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return np.asarray(canvas.buffer_rgba())[np.newaxis, ..., :3]

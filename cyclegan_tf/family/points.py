@@ -136,8 +136,7 @@ def centres(kind: str) -> np.ndarray:
     if kind == "ring":
         angles = 2 * np.pi * np.arange(8) / 8
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    side = np.linspace(-4, 4, 5)
-    return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
+    return _grid(4.0, 5)
 
 
 def draw(kind: str, number: int, seed: tf.Tensor) -> tf.Tensor:
@@ -183,7 +182,12 @@ def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
 
 def places(kind: str) -> np.ndarray:
     """The points of a field, row by row from below, float32 [64 * 64, 2]."""
-    side = np.linspace(-_EDGE[kind], _EDGE[kind], _SIDE, dtype=np.float32)
+    return _grid(_EDGE[kind], _SIDE)
+
+
+def _grid(edge: float, number: int) -> np.ndarray:
+    """Places number * number points from -edge to edge, row by row from below."""
+    side = np.linspace(-edge, edge, number, dtype=np.float32)
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 

@@ -35,8 +35,7 @@ class SemiSupervisedGAN:
         self.options = options
         train, self._test = digits.load("train"), digits.load("test")
         chosen = digits.choose_labelled(train.labels, options.num_labels, options.seed)
-        self._labelled = tf.constant(train.images[chosen])
-        self._labels = tf.constant(train.labels[chosen])
+        self._labelled = [tf.constant(x[chosen]) for x in (train.images, train.labels)]
         self._unlabelled = tf.constant(np.delete(train.images, chosen, axis=0))
         self.trainer = Trainer(options, strategy, self._build, self.step)
         self.classifier, self.generator = self.trainer.networks.values()
@@ -56,9 +55,9 @@ class SemiSupervisedGAN:
     def step(self) -> dict[str, tf.Tensor]:
         """Updates the classifier and then the generator."""
         batch, seed = self.trainer.batch, self.trainer.seed
-        known, labels = _some([self._labelled, self._labels], batch, seed(0))
-        (real,) = _some([self._unlabelled], batch, seed(1))
-        (matched,) = _some([self._unlabelled], batch, seed(2))
+        known, labels = digits.draw_rows(self._labelled, batch, seed(0))
+        (real,) = digits.draw_rows([self._unlabelled], batch, seed(1))
+        (matched,) = digits.draw_rows([self._unlabelled], batch, seed(2))
         known = digits.augment(known, self.options.moves, seed(10))
         known, real, matched = (
             self._noisy(to_float(images), seed(3 + i))
@@ -143,7 +142,7 @@ class SemiSupervisedGAN:
         latent = tf.random.stateless_normal(shape, (0, 0))
         generated = to_uint8(self.generator(latent, training=False)).numpy()
         return {
-            "labelled": _sheet(self._labelled.numpy()),
+            "labelled": _sheet(self._labelled[0].numpy()),
             "generated": _sheet(generated),
             "wrongly classified": _sheet(
                 self._test.images[self.predict() != self._test.labels]
@@ -156,9 +155,3 @@ def _sheet(images: np.ndarray) -> np.ndarray:
     shown = np.zeros([_SHOWN**2, *images.shape[1:]], np.uint8)
     shown[: len(images)] = images[: len(shown)]
     return digits.sheet(shown, _SHOWN)
-
-
-def _some(tensors: list[tf.Tensor], number: int, seed: tf.Tensor) -> list[tf.Tensor]:
-    """Draws the same rows of each tensor, with replacement."""
-    rows = tf.random.stateless_uniform([number], seed, 0, len(tensors[0]), tf.int32)
-    return [tf.gather(tensor, rows) for tensor in tensors]

@@ -29,10 +29,10 @@ def small(name: str, **fields):
     return dataclasses.replace(preset(name), **{**SMALL, "batch_size": 6, **fields})
 
 
-def assert_same_gradients(made, loss, tape, network):
-    assert float(made[0]) == pytest.approx(float(loss), abs=1e-8)
+def assert_same_gradients(result, loss, tape, network):
+    assert float(result[0]) == pytest.approx(float(loss), abs=1e-8)
     expected = tape.gradient(loss, network.trainable_variables)
-    for ours, theirs in zip(made[1], expected, strict=True):
+    for ours, theirs in zip(result[1], expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
 
 
@@ -57,10 +57,10 @@ def test_dcgan_gradients_equal_those_of_the_equations(norm):
             fake = g(latent, training=True)
             d_real, d_fake = d(real, training=True), d(fake, training=True)
             disc_loss, gen_loss = value_function(d_real, d_fake)
-        made = model.discriminator_gradients(real, latent, None)
-        assert_same_gradients(made, disc_loss, tape, d)
-        made = model.generator_gradients(latent, None)
-        assert_same_gradients(made, gen_loss, tape, g)
+        result = model.discriminator_gradients(real, latent, None)
+        assert_same_gradients(result, disc_loss, tape, d)
+        result = model.generator_gradients(latent, None)
+        assert_same_gradients(result, gen_loss, tape, g)
 
 
 def test_conditional_gradients_equal_those_of_the_equations():
@@ -78,10 +78,10 @@ def test_conditional_gradients_equal_those_of_the_equations():
                 d(tf.concat([x, maps], 3), training=True) for x in (real, fake)
             )
             disc_loss, gen_loss = value_function(d_real, d_fake)
-        made = model.discriminator_gradients(real, latent, labels)
-        assert_same_gradients(made, disc_loss, tape, d)
-        made = model.generator_gradients(latent, labels)
-        assert_same_gradients(made, gen_loss, tape, g)
+        result = model.discriminator_gradients(real, latent, labels)
+        assert_same_gradients(result, disc_loss, tape, d)
+        result = model.generator_gradients(latent, labels)
+        assert_same_gradients(result, gen_loss, tape, g)
 
 
 def test_controllable_gradients_equal_those_of_the_equations(tmp_path):
@@ -100,8 +100,8 @@ def test_controllable_gradients_equal_those_of_the_equations(tmp_path):
         log_p = tf.nn.log_softmax(logits).numpy()[range(6), range(6)]
         return -log_p.mean(), ((seen.numpy() - first) ** 2).mean()
 
-    asked, features = expected(table.numpy())
-    assert float(losses["asked_loss"]) == pytest.approx(asked, rel=1e-5)
+    score, features = expected(table.numpy())
+    assert float(losses["asked_loss"]) == pytest.approx(score, rel=1e-5)
     assert float(losses["features_loss"]) == pytest.approx(features, rel=1e-4)
     with tf.GradientTape() as tape:
         z = tf.constant(table.numpy())
@@ -152,8 +152,8 @@ def test_norm_of_two_replicas_uses_the_whole_batch():
         )
     )
     run = tf.function(lambda x: two.run(lambda y: split(y, training=True), args=(x,)))
-    made = np.concatenate([x.numpy() for x in run(parts).values])
-    np.testing.assert_allclose(made, whole(latent, training=True), atol=1e-6)
+    result = np.concatenate([x.numpy() for x in run(parts).values])
+    np.testing.assert_allclose(result, whole(latent, training=True), atol=1e-6)
     for ours, theirs in zip(split.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -227,7 +227,7 @@ def test_batch_that_replicas_cannot_share_is_refused():
 def test_frechet_distance_compares_the_judges_features(tmp_path):
     model = DCGAN(small("digits_dcgan", run_dir=str(tmp_path)))
     numbers, (line,) = model.numbers()
-    train, test, made = (
+    train, test, result = (
         model.judge.examine(pictures)[2].astype(np.float64)
         for pictures in (
             digits.load("train").pictures,
@@ -242,7 +242,9 @@ def test_frechet_distance_compares_the_judges_features(tmp_path):
         roots = np.sqrt(np.linalg.eigvals(a @ b).astype(complex)).real
         return apart @ apart + np.trace(a) + np.trace(b) - 2 * roots.sum()
 
-    assert numbers["frechet_distance"] == pytest.approx(distance(made, train), rel=1e-2)
+    assert numbers["frechet_distance"] == pytest.approx(
+        distance(result, train), rel=1e-2
+    )
     expected = distance(test, train)
     assert numbers["frechet_distance_of_real"] == pytest.approx(expected, rel=1e-2)
     assert f"{model.judge.accuracy:.1%}" in line
@@ -250,13 +252,13 @@ def test_frechet_distance_compares_the_judges_features(tmp_path):
 
 def test_conditional_draws_equally_many_digits_per_label_and_judges_them(tmp_path):
     model = ConditionalGAN(small("digits_conditional", run_dir=str(tmp_path)))
-    made, labels = model.sample(30)
+    result, labels = model.sample(30)
     np.testing.assert_array_equal(labels, np.repeat(np.arange(10), 3))
     latent = tf.random.stateless_normal([30, 5], (0, 0))
     expected = model.generate(latent, tf.constant(labels))
-    np.testing.assert_allclose(made, expected, atol=1e-6)
-    made, labels = model.sample(dcgan._MEASURED)
-    right = (model.judge.examine(made)[0] == labels).mean()
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    result, labels = model.sample(dcgan._MEASURED)
+    right = (model.judge.examine(result)[0] == labels).mean()
     assert model.numbers()[0]["as_asked"] == pytest.approx(right)
 
 
@@ -267,7 +269,7 @@ def test_controllable_numbers_by_hand(tmp_path):
     moves = np.arange(24.0).reshape(6, 4)
     after = np.array([0, 1, 7, 3, 5, 5]), moves * [1, -1, 1, 1]
     answers = iter([before, after])
-    judge = types.SimpleNamespace(examine=lambda made: next(answers), accuracy=0.5)
+    judge = types.SimpleNamespace(examine=lambda result: next(answers), accuracy=0.5)
     model.second_judge = judge
     found, _ = model.numbers()
     # Others before: 7, 9 and 5 (of 4); the first two became 1 and 3.

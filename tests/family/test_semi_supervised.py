@@ -49,8 +49,9 @@ def test_number_of_labels_that_classes_cannot_share_is_refused(number):
 
 def test_digits_without_labels_are_the_others():
     model = SemiSupervisedGAN(small())
-    assert len(model._labelled) == 20 and len(model._unlabelled) == 80
-    known = {image.tobytes() for image in model._labelled.numpy()}
+    labelled, _ = model._labelled
+    assert len(labelled) == 20 and len(model._unlabelled) == 80
+    known = {image.tobytes() for image in labelled.numpy()}
     assert not known & {image.tobytes() for image in model._unlabelled.numpy()}
 
 

@@ -86,9 +86,8 @@ def draw(number: int, seed: tuple[int, ...], domain: str = "plain") -> Digits:
     fonts = random.integers(len(FONTS), size=number)
     factors = random.uniform(-1, 1, (number, len(FACTORS))).astype(np.float32)
     renderer = RendererAgg(SIZE, SIZE, 72)
-    inks = np.stack(
-        [_ink(renderer, *row) for row in zip(labels, fonts, factors, strict=True)]
-    )
+    rows = zip(labels, fonts, factors, strict=True)
+    inks = np.stack([_ink(renderer, *row) for row in rows])
     if domain == "textured":
         inks = _textured(random, inks)
     noise = random.uniform(0, _MAX_NOISE, (number, 1, 1))
@@ -143,6 +142,12 @@ def _textured(random, inks: np.ndarray) -> np.ndarray:
     )
     waves = np.sin(frequency * (np.cos(angle) * x + np.sin(angle) * y) + phase)
     return np.maximum(inks, np.clip(level + depth * waves, 0, 1))
+
+
+def draw_rows(tensors, number: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Draws the same `number` rows of each tensor, with replacement."""
+    rows = tf.random.stateless_uniform([number], seed, 0, len(tensors[0]), tf.int32)
+    return [tf.gather(tensor, rows) for tensor in tensors]
 
 
 def choose_labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:

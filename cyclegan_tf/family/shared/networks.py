@@ -9,9 +9,6 @@ from cyclegan_tf.core.layers import (
     instance_normalization,
 )
 
-# The moving averages must follow the batches within a thousand steps.
-_MOMENTUM = 0.99
-
 
 def perceptron(
     num_inputs: int, num_outputs: int, num_units: int, num_layers: int, name: str
@@ -23,26 +20,19 @@ def perceptron(
     """
     x = inputs = keras.Input((num_inputs,))
     for i in range(1, num_layers + 1):
-        x = keras.layers.Dense(
-            num_units,
-            activation="relu",
-            kernel_initializer=keras.initializers.HeNormal(),
-            name=f"dense_{i}",
-        )(x)
+        dense = {"activation": "relu", "kernel_initializer": "he_normal"}
+        x = keras.layers.Dense(num_units, **dense, name=f"dense_{i}")(x)
     outputs = keras.layers.Dense(num_outputs, name="outputs")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
-def generator(
-    num_inputs: int, num_filters: int, norm: str, name: str = "generator"
-) -> keras.Model:
+def generator(num_inputs: int, num_filters: int, norm: str) -> keras.Model:
     """DCGAN's generator (arXiv 1511.06434, section 3): 7x7, doubled twice, tanh.
 
     Args:
       num_inputs: Size of a latent, and of its one-hot label if there is one.
       num_filters: Channels at 14x14; twice as many at 7x7.
       norm: `batch` (after each layer but the last, in place of the bias) or `none`.
-      name: Name of the model.
 
     Returns:
       A model from [batch, num_inputs] to [batch, 28, 28, 1] in [-1, 1].
@@ -60,7 +50,7 @@ def generator(
     x = keras.layers.ReLU(name="relu_2")(_normed(x, norm, "norm_2"))
     x = TransposedConvolution2D(1, 4, use_bias=True, name="up_2")(x)
     x = keras.layers.Activation("tanh", name="tanh")(x)
-    return keras.Model(inputs, x, name=name)
+    return keras.Model(inputs, x, name="generator")
 
 
 def discriminator(channels: int, num_filters: int, norm: str) -> keras.Model:
@@ -113,17 +103,13 @@ def features(
             strides=2,
             padding="same",
             use_bias=norm == "none",
-            kernel_initializer=keras.initializers.HeNormal(),
+            kernel_initializer="he_normal",
             name=f"down_{i}",
         )(x)
         x = keras.layers.LeakyReLU(0.2, name=f"relu_{i}")(_normed(x, norm, f"norm_{i}"))
     x = keras.layers.Flatten(name="flatten")(x)
-    x = keras.layers.Dense(
-        num_features,
-        activation=activation,
-        kernel_initializer=keras.initializers.HeNormal(),
-        name="dense",
-    )(x)
+    dense = {"activation": activation, "kernel_initializer": "he_normal"}
+    x = keras.layers.Dense(num_features, **dense, name="dense")(x)
     return keras.Model(inputs, x, name=name)
 
 
@@ -134,6 +120,7 @@ def _normed(x, norm: str, name: str):
         return instance_normalization(name)(x)
     # Replicas share the statistics of the whole batch, and so their moving averages.
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    # With this momentum the averages follow within a thousand steps.
     return keras.layers.BatchNormalization(
-        momentum=_MOMENTUM, epsilon=1e-5, synchronized=several, name=name
+        momentum=0.99, epsilon=1e-5, synchronized=several, name=name
     )(x)

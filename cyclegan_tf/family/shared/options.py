@@ -187,8 +187,8 @@ class Pix2Pix(FamilyOptions):
         refuse("lambda_l1", no_loss, "must be above 0 if `lambda_gan` is 0")
 
 
-_GANS_ON_DIGITS = DCGAN, Conditional, Controllable, SemiSupervised, DomainInvariant
-_KINDS = Config, Points, *_GANS_ON_DIGITS, Pix2Pix
+_ON_DIGITS = DCGAN, Conditional, Controllable, SemiSupervised, DomainInvariant
+_KINDS = Config, Points, *_ON_DIGITS, Pix2Pix
 OPTIONS = {kind.model: kind for kind in _KINDS}
 
 # GANs on digits: small enough for two cores.

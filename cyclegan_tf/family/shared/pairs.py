@@ -17,7 +17,7 @@ from cyclegan_tf.data.dataset_record import Sizes, size_of
 from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.data.reader import Domain
 from cyclegan_tf.family.shared.options import Pix2Pix
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, some_of
 
 # The official data sets have one of these parts, or both.
 _TEST_PARTS = ("test", "val")
@@ -133,8 +133,8 @@ def _apart(root: pathlib.Path, part: str) -> _Files:
     for ours, theirs, folder in ((a, b, folder_b), (b, a, folder_a)):
         alone = [path for stem, path in ours.items() if stem not in theirs]
         if alone:
-            more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
-            raise UserError(f"{alone[0]} has no picture of its name in {folder}{more}.")
+            names = some_of(map(str, alone), 1)
+            raise UserError(f"No picture in {folder} has the name of {names}.")
     return {str(path): (path, b[stem]) for stem, path in a.items()}
 
 
