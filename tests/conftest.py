@@ -110,12 +110,11 @@ def few_shapes(monkeypatch):
 
 @pytest.fixture
 def few_digits(monkeypatch):
-    """Few digits, and judges that have seen little."""
+    """Few digits, and judges after few steps."""
     monkeypatch.setattr("cyclegan_tf.family.shared.digits.NUM_TRAIN", 100)
     monkeypatch.setattr("cyclegan_tf.family.shared.digits.NUM_TEST", 70)
-    monkeypatch.setattr("cyclegan_tf.family.shared.judge.NUM_STEPS", 3)
+    monkeypatch.setattr("cyclegan_tf.family.shared.digits.JUDGE_STEPS", 3)
     monkeypatch.setattr("cyclegan_tf.family.dcgan._MEASURED", 300)
-    monkeypatch.setattr("cyclegan_tf.family.conditional._MEASURED", 30)
     digits.load.cache_clear()
     yield
     digits.load.cache_clear()

@@ -15,19 +15,14 @@ import tensorflow as tf
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.family.shared import digits, networks
-from cyclegan_tf.family.shared import judge as judging
 from cyclegan_tf.family.shared.options import Controllable
 
 # Paths in a picture, and digits along each.
-_SHOWN, _STATIONS = 10, 9
+_NUM_PATHS, _PATH_LENGTH = 10, 9
 
 
 class ControllableGAN:
     """Latents of a trained generator, and the step that moves them.
-
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
 
     Attributes:
       generator: Gets the weights of `options.generator_run`; never trained.
@@ -46,13 +41,12 @@ class ControllableGAN:
             )
             self._start = self._latents("start")
         saved = {"generator": self.generator, "start": self._start}
-        build = functools.partial(self._build, self._start)
-        self.trainer = Trainer(options, strategy, build, self.step, also=saved)
+        self.trainer = Trainer(options, strategy, self._build, self.step, also=saved)
         (self.latents,) = self.trainer.networks.values()
 
-    def _build(self, start: keras.Model) -> dict:
+    def _build(self) -> dict:
         latents = self._latents("latents")
-        latents.set_weights(start.get_weights())
+        latents.set_weights(self._start.get_weights())
         return {"latents": latents}
 
     def _latents(self, name: str) -> keras.Model:
@@ -71,25 +65,17 @@ class ControllableGAN:
         self.judge, self.second_judge  # noqa: B018
 
     @functools.cached_property
-    def judge(self) -> judging.Judge:
+    def judge(self) -> digits.Judge:
         """The judge whose gradients move the latents."""
-        return self._judge(0)
+        return digits.judge_of(self.options.run_dir)
 
     @functools.cached_property
-    def second_judge(self) -> judging.Judge:
+    def second_judge(self) -> digits.Judge:
         """The judge that measures the result; it gives no gradients."""
-        return self._judge(1)
-
-    def _judge(self, seed: int) -> judging.Judge:
-        run_dir = self.options.run_dir
-        return judging.prepared(networks.judge(), run_dir, digits.load, seed)
+        return digits.judge_of(self.options.run_dir, seed=1)
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Updates the latents of this replica.
-
-        Returns:
-          `asked_loss` and `features_loss`.
-        """
+        """Updates the latents of this replica."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         which = tf.range(self.trainer.batch) + replica * self.trainer.batch
         losses, gradients = self.gradients(which)
@@ -99,18 +85,18 @@ class ControllableGAN:
     def gradients(self, which: tf.Tensor):
         """The losses for some latents, and the gradients of all latents.
 
-        Latent i has to show digit i modulo 10. `asked_loss` is -log p(digit), and
-        `features_loss` how far the judge's other features are from where they began.
+        Latent i must show digit i modulo 10. `asked_loss` is -log p(digit), and
+        `features_loss` the mean squared change of the judge's other features.
 
         Args:
-          which: Integers [number].
+          which: Indices of latents [number].
         """
         with tf.GradientTape() as tape:
-            logits, features = self._seen(self.latents(which))
+            logits, features = self._judged(self.latents(which))
             asked = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 which % digits.NUM_CLASSES, logits
             )
-            before = tf.stop_gradient(self._seen(self._start(which))[1])
+            before = tf.stop_gradient(self._judged(self._start(which))[1])
             losses = {
                 "asked_loss": tf.reduce_mean(asked),
                 "features_loss": tf.reduce_mean(tf.square(features - before)),
@@ -120,27 +106,27 @@ class ControllableGAN:
         gradients = tape.gradient(loss, self.latents.trainable_variables)
         return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    def _seen(self, latent):
-        """The judge's outputs for the digits of latents: logits, and other features."""
-        made = self.generator(latent, training=False)
-        logits, features, _ = self.judge.network(made, training=False)
+    def _judged(self, latent):
+        """The judge's logits and other features for the digits of latents."""
+        generated = self.generator(latent, training=False)
+        logits, features, _ = self.judge.network(generated, training=False)
         return logits, features
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The share of digits that became the requested one, and the other changes.
+        """The share of digits that became the requested one, and other changes.
 
-        Of those that showed another digit before, in the second judge's eyes. Features
-        are those of `digits.FACTORS`, each from -1 to 1.
+        Only digits count that showed another digit before. The second judge measures
+        digits and features, the `digits.FACTORS`, each from -1 to 1.
         """
         which = np.arange(self.options.batch_size)
-        asked, judge = which % digits.NUM_CLASSES, self.second_judge
+        requested, judge = which % digits.NUM_CLASSES, self.second_judge
         before, after = (
-            judge.ask(self.generator(latents(which), training=False).numpy())
+            judge.examine(self.generator(latents(which), training=False).numpy())
             for latents in (self._start, self.latents)
         )
-        others = before[0] != asked
+        others = before[0] != requested
         number = max(1, others.sum())
-        changed = float(((after[0] == asked) & others).sum() / number)
+        changed = float(((after[0] == requested) & others).sum() / number)
         moved = np.abs(after[1] - before[1])[others].sum(axis=0) / number
         line = (
             f"{changed:.1%} of {number} digits became the requested one, other "
@@ -148,19 +134,18 @@ class ControllableGAN:
             f"{judge.accuracy:.1%} accuracy)"
         )
         names = [f"moved_{name}" for name in digits.FACTORS]
-        features = dict(zip(names, map(float, moved), strict=True))
         return {
             "changed": changed,
             "moved": float(moved.mean()),
-            **features,
+            **dict(zip(names, map(float, moved), strict=True)),
             "judge_accuracy": judge.accuracy,
         }, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
         """A row per requested digit, 0 to 9, from the first latent to the last."""
-        which = np.arange(min(_SHOWN, self.options.batch_size))
+        which = np.arange(min(_NUM_PATHS, self.options.batch_size))
         start, end = self._start(which)[:, None], self.latents(which)[:, None]
-        share = np.linspace(0, 1, _STATIONS, dtype=np.float32)[:, None]
+        share = np.linspace(0, 1, _PATH_LENGTH, dtype=np.float32)[:, None]
         path = tf.reshape(start + share * (end - start), [-1, start.shape[-1]])
-        made = to_uint8(self.generator(path, training=False)).numpy()
-        return {"paths": digits.sheet(made, _STATIONS)}
+        generated = to_uint8(self.generator(path, training=False)).numpy()
+        return {"paths": digits.sheet(generated, _PATH_LENGTH)}

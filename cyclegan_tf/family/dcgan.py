@@ -1,8 +1,9 @@
-"""DCGAN (arXiv 1511.06434): a convolutional GAN of digits, with batch norm.
+"""DCGAN (arXiv 1511.06434), and the conditional GAN (arXiv 1411.1784), on digits.
 
 The generator doubles 7x7 pixels twice, the discriminator halves 28x28 twice. Each
 block is convolution, norm, activation, without a bias before a norm. Batch norm uses
-the batch in training, and moving averages afterwards.
+the batch in training, and moving averages afterwards. The conditional GAN gives a label
+to both networks, so a digit must look real and match its label.
 """
 
 import functools
@@ -17,23 +18,15 @@ from cyclegan_tf.core.losses import (
 )
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.data.images import to_uint8
-from cyclegan_tf.evaluation.distances import Moments, frechet_distance
 from cyclegan_tf.family.shared import digits, networks
-from cyclegan_tf.family.shared import judge as judging
 from cyclegan_tf.family.shared.options import DCGAN as Options
 
-# Digits to measure, and the batch size of the generator for them.
-_MEASURED, _AT_ONCE = 2_000, 500
-_SHOWN = 8  # Rows and columns of a sheet.
+# Digits to measure, and in a row of a sheet.
+_MEASURED, _SHOWN = 2_000, 8
 
 
 class DCGAN:
-    """A generator and a discriminator of digits, and the step that trains them.
-
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
-    """
+    """A generator and a discriminator of digits, and the step that trains them."""
 
     curves = {"Losses": ("gen_loss", "disc_loss")}
 
@@ -41,7 +34,8 @@ class DCGAN:
         self, options: Options, strategy: tf.distribute.Strategy | None = None
     ):
         self.options = options
-        self._digits = tf.constant(digits.load("train").pictures)
+        train = digits.load("train")
+        self._train = tf.constant(train.pictures), tf.constant(train.labels)
         self.trainer = Trainer(options, strategy, self._build, self.step)
         self.generator, self.discriminator = self.trainer.networks.values()
 
@@ -54,105 +48,127 @@ class DCGAN:
         }
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Updates the discriminator, then the generator, on one batch of each.
-
-        Returns:
-          `gen_loss` and `disc_loss`.
-        """
+        """Updates the discriminator, then the generator, on one batch of each."""
         batch, seed = self.trainer.batch, self.trainer.seed
-        chosen = tf.random.stateless_uniform(
-            [batch], seed(0), maxval=len(self._digits), dtype=tf.int32
-        )
-        real = tf.gather(self._digits, chosen)
-        latent = tf.random.stateless_normal([batch, self.options.latent_size], seed(1))
-        disc_loss, gradients = self.discriminator_gradients(real, latent)
+        latents = batch, self.options.latent_size
+        real, labels = digits.draw_rows(self._train, batch, seed(0))
+        latent = tf.random.stateless_normal(latents, seed(1))
+        disc_loss, gradients = self.discriminator_gradients(real, latent, labels)
         self.trainer.apply("discriminator", gradients, disc_loss)
-        latent = tf.random.stateless_normal([batch, self.options.latent_size], seed(2))
-        gen_loss, gradients = self.generator_gradients(latent)
+        latent = tf.random.stateless_normal(latents, seed(2))
+        gen_loss, gradients = self.generator_gradients(latent, labels)
         self.trainer.apply("generator", gradients, gen_loss)
         return {"gen_loss": gen_loss, "disc_loss": disc_loss}
 
-    def discriminator_gradients(self, real: tf.Tensor, latent: tf.Tensor):
+    def discriminator_gradients(self, real, latent, labels):
         """The discriminator's loss and its gradients.
 
         Args:
           real: Digits, float [batch, 28, 28, 1] in [-1, 1].
-          latent: As many latents, float [batch, latent_size].
+          latent: Float [batch, latent_size].
+          labels: Integers [batch], of real and generated digits; DCGAN ignores them.
         """
-        fake = self.generator(latent, training=True)
+        fake = self.generate(latent, labels, training=True)
         with tf.GradientTape() as tape:
             # Two calls: in one batch the norms would mix real and fake.
-            disc_real = self.discriminator(real, training=True)
-            disc_fake = self.discriminator(fake, training=True)
+            disc_real = self.discriminate(real, labels)
+            disc_fake = self.discriminate(fake, labels)
             loss = discriminator_loss(binary_cross_entropy, disc_real, disc_fake)
         return loss, tape.gradient(loss, self.discriminator.trainable_variables)
 
-    def generator_gradients(self, latent: tf.Tensor):
-        """The generator's non-saturating loss and its gradients.
-
-        Args:
-          latent: Latents, float [batch, latent_size].
-        """
+    def generator_gradients(self, latent, labels):
+        """The generator's non-saturating loss and its gradients; arguments as above."""
         with tf.GradientTape() as tape:
-            disc_fake = self.discriminator(
-                self.generator(latent, training=True), training=True
-            )
-            loss = generator_loss(binary_cross_entropy, disc_fake)
+            fake = self.generate(latent, labels, training=True)
+            loss = generator_loss(binary_cross_entropy, self.discriminate(fake, labels))
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
-    def sample(self, number: int) -> np.ndarray:
-        """Generates digits in [-1, 1], with the moving averages of batch norm.
+    def generate(self, latent, labels, training: bool = False) -> tf.Tensor:
+        """Generates digits, float [batch, 28, 28, 1] in [-1, 1].
 
         Args:
-          number: How many; always of the same latents.
+          latent: Float [batch, latent_size].
+          labels: Integers [batch], 0 to 9; DCGAN ignores them.
+          training: Whether norms use the batch's statistics.
         """
+        return self.generator(latent, training=training)
+
+    def discriminate(self, images, labels) -> tf.Tensor:
+        """The discriminator's logits [batch, 1] in training."""
+        return self.discriminator(images, training=True)
+
+    def sample(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Generates digits in [-1, 1] from fixed latents.
+
+        Returns:
+          The digits, and their labels in ascending order, equally many of each.
+        """
+        labels = np.arange(number) * digits.NUM_CLASSES // number
         latent = tf.random.stateless_normal([number, self.options.latent_size], (0, 0))
-        parts = [latent[i : i + _AT_ONCE] for i in range(0, number, _AT_ONCE)]
-        made = [self.generator(part, training=False).numpy() for part in parts]
-        return np.concatenate(made)
+        parts = zip(digits.in_parts(latent), digits.in_parts(labels), strict=True)
+        return np.concatenate([self.generate(*part) for part in parts]), labels
 
     @functools.cached_property
-    def judge(self) -> judging.Judge:
-        """The judge of digits, a classifier; its weights are stored in the run."""
-        run_dir = self.options.run_dir
-        return judging.prepared(networks.judge(), run_dir, digits.load)
+    def judge(self) -> digits.Judge:
+        """The judge of digits; the run stores its weights."""
+        return digits.judge_of(self.options.run_dir)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The Frechet distance between 2,000 digits and the training digits.
-
-        In the judge's features; that of the 2,000 test digits is what can be reached.
-        """
-        found, reached = self._distance(self.sample(_MEASURED)), self._reached
-        accuracy = self.judge.accuracy
+        """The Frechet distance between 2,000 digits and the training digits."""
+        distance = self.judge.frechet_distance(self.sample(_MEASURED)[0])
+        of_real, accuracy = self.judge.distance_of_real, self.judge.accuracy
         line = (
-            f"Frechet distance {found:.1f}, of real digits {reached:.1f} (a judge "
+            f"Frechet distance {distance:.1f}, of real digits {of_real:.1f} (a judge "
             f"with {accuracy:.1%} accuracy)"
         )
         return {
-            "frechet_distance": found,
-            "frechet_distance_of_real": reached,
+            "frechet_distance": distance,
+            "frechet_distance_of_real": of_real,
             "judge_accuracy": accuracy,
         }, [line]
-
-    def _distance(self, pictures: np.ndarray) -> float:
-        return frechet_distance(self._moments(pictures), self._real)
-
-    @functools.cached_property
-    def _real(self) -> Moments:
-        return self._moments(digits.load("train").pictures)
-
-    @functools.cached_property
-    def _reached(self) -> float:
-        return self._distance(digits.load("test").pictures)
-
-    def _moments(self, pictures: np.ndarray) -> Moments:
-        moments = Moments()
-        moments.add(self.judge.ask(pictures)[2])
-        return moments
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Sheets of real and of generated digits."""
         real = digits.load("test").images[: _SHOWN**2]
-        made = to_uint8(self.sample(_SHOWN**2)).numpy()
-        sheets = {"real": real, "generated": made}
+        generated = to_uint8(self.sample(_SHOWN**2)[0]).numpy()
+        sheets = {"real": real, "generated": generated}
         return {title: digits.sheet(x, _SHOWN) for title, x in sheets.items()}
+
+
+class ConditionalGAN(DCGAN):
+    """DCGAN with labels; see `DCGAN`."""
+
+    def _build(self) -> dict:
+        options, classes = self.options, digits.NUM_CLASSES
+        size = options.num_filters, "batch"
+        return {
+            "generator": networks.generator(options.latent_size + classes, *size),
+            "discriminator": networks.discriminator(1 + classes, *size),
+        }
+
+    def generate(self, latent, labels, training: bool = False) -> tf.Tensor:
+        """Generates the digits of labels; the label follows the latent, one-hot."""
+        one_hot = tf.one_hot(labels, digits.NUM_CLASSES, dtype=latent.dtype)
+        return self.generator(tf.concat([latent, one_hot], axis=1), training=training)
+
+    def discriminate(self, images, labels) -> tf.Tensor:
+        """The logits for images with a further channel per class: 1 for the label."""
+        maps = tf.one_hot(labels, digits.NUM_CLASSES, dtype=images.dtype)[:, None, None]
+        maps = tf.broadcast_to(maps, [*images.shape[:3], digits.NUM_CLASSES])
+        return self.discriminator(tf.concat([images, maps], axis=-1), training=True)
+
+    def numbers(self) -> tuple[dict[str, float], list[str]]:
+        """The share of 2,000 digits that the judge assigns to their label."""
+        generated, labels = self.sample(_MEASURED)
+        right = float((self.judge.examine(generated)[0] == labels).mean())
+        accuracy = self.judge.accuracy
+        line = (
+            f"{right:.1%} show the requested digit (a judge with {accuracy:.1%} "
+            "accuracy; chance 10%)"
+        )
+        return {"as_asked": right, "judge_accuracy": accuracy}, [line]
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """A sheet of generated digits, one row per label."""
+        generated = to_uint8(self.sample(_SHOWN * digits.NUM_CLASSES)[0]).numpy()
+        return {"generated": digits.sheet(generated, _SHOWN)}

@@ -3,8 +3,8 @@
 An encoder feeds two classifiers. The digit classifier learns from labels in the domain
 `plain`. The domain classifier learns to separate `plain` from `textured`, and the
 encoder learns to fool it, so that the digit classifier also works on textured digits.
-It is a GAN on features, and needs what GANs on pictures need: swapped labels instead of
-a reversed gradient, and a gradient penalty (R1) for the domain classifier. Without them
+This is a GAN on features. Like GANs on pictures it needs swapped labels instead of a
+reversed gradient, and a gradient penalty (R1) for the domain classifier. Without them
 its logits grow without bound.
 """
 
@@ -26,19 +26,12 @@ _SHOWN = 500
 
 
 class DomainInvariantClassifier:
-    """An encoder, a digit classifier and a domain classifier, and their step.
-
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
-    """
+    """An encoder, a digit classifier and a domain classifier, and their step."""
 
     curves = {"Digits": ("class_loss",), "Domains": ("domain_loss",)}
 
     def __init__(
-        self,
-        options: DomainInvariant,
-        strategy: tf.distribute.Strategy | None = None,
+        self, options: DomainInvariant, strategy: tf.distribute.Strategy | None = None
     ):
         self.options = options
         source, target = (digits.load("train", domain) for domain in digits.DOMAINS)
@@ -62,21 +55,14 @@ class DomainInvariantClassifier:
         }
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Updates all three networks at once.
+        """Updates all three networks at once; returns `class_loss` and `domain_loss`.
 
-        Digits are drawn inside, from the seed and the step. The weight of fooling the
-        domain classifier grows from 0 (arXiv 1409.7495, section 5.2.2).
-
-        Returns:
-          `class_loss` and `domain_loss`.
+        The weight of fooling the domain classifier grows from 0 (arXiv 1409.7495,
+        section 5.2.2).
         """
         batch, seed = self.trainer.batch, self.trainer.seed
-        rows, others = (
-            tf.random.stateless_uniform([batch], seed(i), 0, len(images), tf.int32)
-            for i, images in enumerate((self._source, self._target))
-        )
-        source, labels = tf.gather(self._source, rows), tf.gather(self._labels, rows)
-        target = tf.gather(self._target, others)
+        source, labels = digits.draw_rows([self._source, self._labels], batch, seed(0))
+        (target,) = digits.draw_rows([self._target], batch, seed(1))
         done = tf.cast(self.trainer.optimizers["encoder"].iterations, tf.float32)
         weight = self.options.lambda_domain * ramp(done / self.options.num_steps)
         losses, gradients = self.gradients(source, labels, target, weight)
@@ -85,20 +71,16 @@ class DomainInvariantClassifier:
         return losses
 
     def gradients(self, source, labels, target, weight):
-        """The losses, and the gradients of each network.
+        """The losses, and the gradients by the networks' names.
 
-        The encoder has the digit classifier's loss, and `weight` times that of domains
-        with their labels swapped; the domain classifier has these as they are.
+        The encoder minimizes the digit classifier's loss, and `weight` times the domain
+        loss with swapped labels; the domain classifier minimizes the domain loss.
 
         Args:
           source: Digits with labels, float [batch, 28, 28, 1].
-          labels: Theirs, int32 [batch].
-          target: Digits of the other domain, likewise.
-          weight: Of fooling the domain classifier, a scalar.
-
-        Returns:
-          `class_loss`, a cross entropy, and `domain_loss`, one that is halved; and the
-          gradients by the networks' names.
+          labels: Their labels, int32 [batch].
+          target: Digits of the other domain, float [batch, 28, 28, 1].
+          weight: Weight of fooling the domain classifier, a scalar.
         """
         with tf.GradientTape(persistent=True) as tape:
             images = tf.concat([source, target], axis=0)
@@ -111,16 +93,12 @@ class DomainInvariantClassifier:
             domain_loss = discriminator_loss(binary_cross_entropy, plain, textured)
             fooling_loss = discriminator_loss(binary_cross_entropy, textured, plain)
             loss = class_loss + weight * fooling_loss
-            steep = gradient_penalty(self.domain, tf.stop_gradient(encoded))
-            domain_total = domain_loss + self.options.lambda_r1 * steep
-        down = {
-            "encoder": (loss, self.encoder),
-            "classifier": (class_loss, self.classifier),
-            "domain": (domain_total, self.domain),
-        }
+            penalty = gradient_penalty(self.domain, tf.stop_gradient(encoded))
+            domain_total = domain_loss + self.options.lambda_r1 * penalty
+        totals = {"encoder": loss, "classifier": class_loss, "domain": domain_total}
         gradients = {
-            name: tape.gradient(value, network.trainable_variables)
-            for name, (value, network) in down.items()
+            name: tape.gradient(total, self.trainer.networks[name].trainable_variables)
+            for name, total in totals.items()
         }
         return {"class_loss": class_loss, "domain_loss": domain_loss}, gradients
 
@@ -129,59 +107,51 @@ class DomainInvariantClassifier:
         return [self.encoder(test.pictures).numpy() for test in self._tests]
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """Accuracies on test digits of both domains, and of a probe for the domain."""
+        """The accuracy on test digits of each domain, and of a probe for the domain."""
         encoded = self.encoded()
         source, target = (
             float((self.classifier(each).numpy().argmax(axis=1) == test.labels).mean())
             for each, test in zip(encoded, self._tests, strict=True)
         )
-        found = {"source": source, "target": target, "probe": self.probed(*encoded)}
+        probe = self.probe_accuracy(*encoded)
         line = (
             f"{source:.1%} accuracy on plain and {target:.1%} on textured test digits; "
-            f"a probe for the domain has {found['probe']:.1%}"
+            f"a probe for the domain has {probe:.1%}"
         )
-        return found, [line]
+        return {"source": source, "target": target, "probe": probe}, [line]
 
-    def probed(self, source: np.ndarray, target: np.ndarray) -> float:
-        """The accuracy of a new classifier of the domain from the features.
+    def probe_accuracy(self, source: np.ndarray, target: np.ndarray) -> float:
+        """Trains a new domain classifier on features; its accuracy, 0.5 by chance.
 
-        It begins with the same weights each time, learns of the first halves and is
-        asked of the second ones.
+        It starts with the same weights each time, trains on the first half of the
+        features and predicts the domains of the second half.
 
         Args:
-          source: Features, [number, num_features].
-          target: As many.
-
-        Returns:
-          A share; 0.5 if it can't tell.
+          source: Features of one domain, [number, num_features].
+          target: Features of the other domain, [number, num_features].
         """
         half = len(source) // 2
-        known, asked = (
-            np.stack([source[part], target[part]], axis=1).reshape(-1, source.shape[1])
-            for part in (slice(half), slice(half, 2 * half))
-        )
-        mean, deviation = known.mean(axis=0), known.std(axis=0) + 1e-6
-        known, asked = (known - mean) / deviation, (asked - mean) / deviation
+        both = np.stack([source, target], axis=1)[: 2 * half]
+        train, test = both.reshape(2, 2 * half, -1)
+        mean, deviation = train.mean(axis=0), train.std(axis=0) + 1e-6
+        train, test = (train - mean) / deviation, (test - mean) / deviation
         domains = np.tile([0.0, 1.0], half)
         self._probe.set_weights(self._probe_start)
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         self._probe.compile(keras.optimizers.Adam(1e-3), loss)
-        self._probe.fit(known, domains, 100, epochs=50, shuffle=False, verbose=0)
-        said = self._probe.predict(asked, batch_size=500, verbose=0)[:, 0] > 0
-        return float((said == domains).mean())
+        self._probe.fit(train, domains, 100, epochs=50, shuffle=False, verbose=0)
+        predicted = self._probe.predict(test, batch_size=500, verbose=0)[:, 0] > 0
+        return float((predicted == domains).mean())
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Two principal components of features, by domain and by digit, uint8."""
+        """Plots two principal components of features, by domain and by digit."""
         encoded = np.concatenate([each[:_SHOWN] for each in self.encoded()])
         centred = encoded - encoded.mean(axis=0)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
         places = centred @ axes[:2].T
         labels = np.concatenate([test.labels[:_SHOWN] for test in self._tests])
         domains = np.repeat([0, 1], len(labels) // 2)
-        return {
-            "domains": _plot(places, domains)[np.newaxis],
-            "digits": _plot(places, labels)[np.newaxis],
-        }
+        return {"domains": _plot(places, domains), "digits": _plot(places, labels)}
 
 
 def ramp(progress: tf.Tensor) -> tf.Tensor:
@@ -190,10 +160,10 @@ def ramp(progress: tf.Tensor) -> tf.Tensor:
 
 
 def _plot(places: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Plots points, one colour per kind, uint8 [256, 256, 3]."""
+    """Plots points, one colour per kind, uint8 [1, 256, 256, 3]."""
     figure = Figure(figsize=(2.56, 2.56), dpi=100)
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False, xticks=[], yticks=[])
     axes.scatter(*places.T, s=2, c=[f"C{kind}" for kind in kinds])
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return np.asarray(canvas.buffer_rgba())[np.newaxis, ..., :3]

@@ -1,12 +1,12 @@
 """pix2pix (Isola et al. 2017, arXiv 1611.07004): translation from pairs.
 
-A U-Net translates pictures of A; a PatchGAN sees a picture of A together with one of B
-and tells whether that is the true one. Each pair also says how far, pixel by pixel, the
-translation is off.
+A U-Net translates pictures of A. A PatchGAN sees a picture of A beside one of B, and
+separates true pairs from translations. The L1 loss compares each translation with its
+truth, pixel by pixel.
 
-Departures from the paper: no dropout, which it has in place of noise and finds to
-change the outputs little (section 3.1), so that a step is a function of its batch; and
-the norms are instance norms, as batch norms are at the paper's batch of 1.
+Departures from the paper: no dropout, so that a step is a function of its batch (the
+paper uses it as noise and finds little effect, section 3.1); and instance norm, which
+equals the paper's batch norm at its batch size of 1.
 """
 
 from collections.abc import Iterator
@@ -33,14 +33,10 @@ _SHOWN, _AT_ONCE = 8, 16
 class Pix2PixGAN:
     """A generator, a discriminator of pairs, and the step that trains them.
 
-    In names, A is the side that is translated and B the other, whatever the direction.
-
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
+    In names, A is the input and B its translation, for both directions.
 
     Raises:
-      UserError: the pairs can't be loaded, or a batch not shared by the replicas.
+      UserError: the pairs can't be loaded.
     """
 
     def __init__(
@@ -67,7 +63,7 @@ class Pix2PixGAN:
         }
 
     def batches(self, start: int, num_steps: int) -> Iterator[tuple]:
-        """The arguments of the steps `start` to `num_steps`; see shared/pairs.py."""
+        """The arguments of the steps from `start` to before `num_steps`."""
         train, strategy = self.data.train, self.trainer.strategy
         return paired.batches(train, self.options, strategy, start, num_steps)
 
@@ -83,8 +79,8 @@ class Pix2PixGAN:
           real_b: Their true translations.
 
         Returns:
-          `gen_loss` and its `l1_loss`, without weight; `gan_loss`, without weight, and
-          `disc_loss` unless `lambda_gan` is 0.
+          `gen_loss` and its unweighted `l1_loss`; also the unweighted `gan_loss` and
+          `disc_loss`, unless `lambda_gan` is 0.
         """
         losses = {}
         if self.options.lambda_gan:
@@ -109,7 +105,7 @@ class Pix2PixGAN:
         """The generator's losses by name and its gradients.
 
         lambda_gan * -log D(a, G(a)) + lambda_l1 * |b - G(a)|, means over all elements
-        (equations 3 and 4, with the logarithm that does not saturate).
+        (equations 3 and 4, with the non-saturating loss).
         """
         options, losses = self.options, {}
         with tf.GradientTape() as tape:
@@ -127,16 +123,15 @@ class Pix2PixGAN:
         """Inputs, outputs and truths of test pairs, uint8 [number, size, size, 3]."""
         pairs = np.stack([self.data.test.read(i) for i in indices])
         inputs, truths = pairs[..., :3], pairs[..., 3:]
-        made = self.generator(images.to_float(inputs), training=False)
-        return inputs, images.to_uint8(made).numpy(), truths
+        outputs = self.generator(images.to_float(inputs), training=False)
+        return inputs, images.to_uint8(outputs).numpy(), truths
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
         """Compares the translations of all test pictures with the truth.
 
-        `error` is the mean absolute difference in levels of 255, `error_of_input` that
-        of the untouched input. `sharpness` is the mean difference of neighbouring
-        pixels over that of the truth: below 1 where a picture is blurred, and above
-        where there are edges or noise that the truth has not.
+        `error` is the mean absolute difference in levels of 255, `error_of_input` the
+        same for the input. `sharpness` is the mean difference of neighbouring pixels
+        over that of the truth: below 1 for blur, above 1 for additional edges or noise.
         """
         number, sums = len(self.data.test), np.zeros(4)
         for start in range(0, number, _AT_ONCE):
@@ -148,20 +143,19 @@ class Pix2PixGAN:
             sums += len(inputs) * np.array(
                 [*map(np.mean, apart), _steepness(outputs), _steepness(truths)]
             )
-        error, error_of_input, ours, true = sums / number
+        error, error_of_input, edges, true_edges = map(float, sums / number)
         # A truth of a single colour has no edges.
-        sharpness = float(ours / true) if true else 1.0
-        found = {
-            "error": float(error),
-            "error_of_input": float(error_of_input),
-            "sharpness": sharpness,
-        }
+        sharpness = edges / true_edges if true_edges else 1.0
         source = "" if self.data.has_test else " (of training pictures)"
         line = (
             f"error to the truth {error:.1f} levels, of doing nothing "
             f"{error_of_input:.1f}; {sharpness:.0%} as sharp as the truth{source}"
         )
-        return found, [line]
+        return {
+            "error": error,
+            "error_of_input": error_of_input,
+            "sharpness": sharpness,
+        }, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Test pictures, their translations and the truth, one row per pair."""

@@ -2,7 +2,7 @@
 
 A generator maps normal latents to points. A discriminator separates them from points of
 a known mixture of Gaussians, on a ring or a grid. Everything is visible: samples, the
-discriminator's output over the plane, and the modes that are found.
+discriminator's output over the plane, and the modes that the generator found.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,12 @@ from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.family.shared.networks import perceptron
 from cyclegan_tf.family.shared.options import Points
 
-# Numbers of points in pictures, and in measurements.
+# Points in a picture, and in a measurement.
 _SHOWN, _MEASURED = 1_000, 10_000
 
 
 class PointsGAN:
-    """A generator and a discriminator of points, and the step that trains them.
-
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
-    """
+    """A generator and a discriminator of points, and the step that trains them."""
 
     curves = {"Losses": ("gen_loss", "disc_loss")}
 
@@ -54,11 +49,7 @@ class PointsGAN:
     def step(self) -> dict[str, tf.Tensor]:
         """Updates the discriminator `critic_steps` times, then the generator.
 
-        Points and latents are drawn inside, from the seed and the step (arXiv
-        1406.2661, algorithm 1; arXiv 1704.00028, algorithm 1).
-
-        Returns:
-          `gen_loss` and the last `disc_loss`.
+        This is algorithm 1 of both papers.
         """
         options, batch, seed = self.options, self.trainer.batch, self.trainer.seed
         latents = batch, options.latent_size
@@ -81,8 +72,8 @@ class PointsGAN:
 
         Args:
           real: Points, float [batch, 2].
-          latent: As many latents, float [batch, latent_size].
-          place: Integer tensor [2], the seed of where `wgan_gp` looks at the slope.
+          latent: Float [batch, latent_size].
+          place: Integer tensor [2], the seed of the points of the gradient penalty.
         """
         fake = self.generator(latent, training=True)
         with tf.GradientTape() as tape:
@@ -95,13 +86,7 @@ class PointsGAN:
         return loss, tape.gradient(loss, self.discriminator.trainable_variables)
 
     def generator_gradients(self, latent):
-        """The generator's loss and its gradients.
-
-        The plain GAN's is the one that does not saturate: -log D(G(z)).
-
-        Args:
-          latent: Latents, float [batch, latent_size].
-        """
+        """The generator's loss, -log D(G(z)) in the plain GAN, and its gradients."""
         with tf.GradientTape() as tape:
             fake = self.generator(latent, training=True)
             disc_fake = self.discriminator(fake, training=True)
@@ -114,7 +99,7 @@ class PointsGAN:
         return self.generator(tf.random.stateless_normal(shape, (0, 0))).numpy()
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """Compares 10,000 generated points with the Gaussians; see `statistics`."""
+        """The `statistics` of 10,000 generated points."""
         found = statistics(self.sample(_MEASURED), self.options.points)
         modes = len(centres(self.options.points))
         line = (
@@ -125,7 +110,7 @@ class PointsGAN:
         return found, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Plots of samples with real points, and the discriminator's field, uint8."""
+        """Plots samples over real points, and over the discriminator's output."""
         kind, fake = self.options.points, self.sample(_SHOWN)
         real = draw(kind, _SHOWN, (0, 1)).numpy()
         logits = self.discriminator(places(kind)).numpy()
@@ -138,39 +123,29 @@ class PointsGAN:
 # Standard deviation of each Gaussian, in both directions.
 DEVIATION = {"ring": 0.05, "grid": 0.1}
 
-# A mode counts as found with this share of its expected points.
-FOUND = 0.2
-
 # Pictures show the plane from -edge to edge; a field has 64 x 64 values.
 _EDGE, _SIDE = {"ring": 1.5, "grid": 5.0}, 64
 
 
 def centres(kind: str) -> np.ndarray:
-    """The means of the Gaussians, which are equally likely.
+    """The means of the Gaussians, which are equally likely, float32 [number, 2].
 
     Args:
       kind: `ring` (8 on the unit circle) or `grid` (5x5 in [-4, 4]).
-
-    Returns:
-      float32 [number, 2].
     """
     if kind == "ring":
         angles = 2 * np.pi * np.arange(8) / 8
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    side = np.linspace(-4, 4, 5)
-    return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype(np.float32)
+    return _grid(4.0, 5)
 
 
 def draw(kind: str, number: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws points.
+    """Draws points from the Gaussians, float32 [number, 2].
 
     Args:
-      kind: As for `centres`.
-      number: How many.
-      seed: Integer tensor [2]; the same seed draws the same points.
-
-    Returns:
-      float32 [number, 2].
+      kind: `ring` or `grid`.
+      number: Number of points.
+      seed: Integer tensor [2].
     """
     which, noise = tf.unstack(tf.random.split(seed, 2))
     means = centres(kind)
@@ -180,19 +155,15 @@ def draw(kind: str, number: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
-    """Compares points with the Gaussians.
-
-    Args:
-      points: [number, 2].
-      kind: As for `centres`.
+    """Compares points [number, 2] with the Gaussians.
 
     Returns:
-      `modes`: how many have at least a fifth of their share of points within three
-      deviations. `within`: the share of points within three deviations of a centre,
-      1 - exp(-4.5) = 0.989 for the Gaussians. `kl_generated_real` and
-      `kl_real_generated`: divergences in nats between the shares of the cells, the
-      points nearest to each centre, and equal ones; each cell is given one point more,
-      so that an empty one counts, and not without end.
+      `modes`: the number of modes with at least a fifth of their expected points within
+      three standard deviations. `within`: the share of points within three standard
+      deviations of a centre, 1 - exp(-4.5) = 0.989 for the Gaussians.
+      `kl_generated_real` and `kl_real_generated`: divergences in nats between the
+      shares of points nearest to each centre and equal shares. Each centre gets one
+      point more, so that a divergence is finite if one has none.
     """
     means = centres(kind)
     distances = np.linalg.norm(points[:, None] - means, axis=-1)
@@ -202,7 +173,7 @@ def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
     shares = np.bincount(nearest, minlength=number) + 1.0
     shares /= shares.sum()
     return {
-        "modes": float((found >= FOUND * len(points) / number).sum()),
+        "modes": float((found >= 0.2 * len(points) / number).sum()),
         "within": float(close.mean()),
         "kl_generated_real": float((shares * np.log(shares * number)).sum()),
         "kl_real_generated": float(-np.log(shares * number).mean()),
@@ -210,8 +181,13 @@ def statistics(points: np.ndarray, kind: str) -> dict[str, float]:
 
 
 def places(kind: str) -> np.ndarray:
-    """The grid of a field, row by row from below, float32 [64 * 64, 2]."""
-    side = np.linspace(-_EDGE[kind], _EDGE[kind], _SIDE, dtype=np.float32)
+    """The points of a field, row by row from below, float32 [64 * 64, 2]."""
+    return _grid(_EDGE[kind], _SIDE)
+
+
+def _grid(edge: float, number: int) -> np.ndarray:
+    """Places number * number points from -edge to edge, row by row from below."""
+    side = np.linspace(-edge, edge, number, dtype=np.float32)
     return np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
 
 
@@ -221,8 +197,8 @@ def picture(
     """Plots points, over a field if there is one, uint8 [256, 256, 3].
 
     Args:
-      kind: As for `centres`.
-      clouds: Points [number, 2] by matplotlib's name of a colour.
+      kind: `ring` or `grid`.
+      clouds: Points [number, 2] by their colour, a name of matplotlib.
       field: Values at `places(kind)`; bright is high.
     """
     figure = Figure(figsize=(2.56, 2.56), dpi=100)

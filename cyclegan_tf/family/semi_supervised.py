@@ -1,7 +1,7 @@
 """A classifier trained on few labels with a GAN (arXiv 1606.03498, section 5).
 
-Beside the ten digits the classifier knows an eleventh class, what a generator made. So
-it learns of digits without labels too: whatever they are, they are not generated.
+The classifier has an eleventh class beside the ten digits: generated pictures. So it
+also learns from digits without labels, since these are not generated.
 """
 
 import keras
@@ -14,19 +14,14 @@ from cyclegan_tf.data.images import to_float, to_uint8
 from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared.options import SemiSupervised
 
-# Rows and columns of a sheet; batch size of the classifier for tests.
-_SHOWN, _AT_ONCE = 8, 500
+_SHOWN = 8  # Rows and columns of a sheet.
 
 
 class SemiSupervisedGAN:
     """A classifier and a generator of digits, and the step that trains them.
 
-    Args:
-      options: What to build and how to train it.
-      strategy: A tf.distribute strategy; the current one if None.
-
     Raises:
-      UserError: there are not as many labels of each class, or not so many digits.
+      UserError: the classes can't share `num_labels` evenly, or have too few digits.
     """
 
     curves = {
@@ -35,15 +30,12 @@ class SemiSupervisedGAN:
     }
 
     def __init__(
-        self,
-        options: SemiSupervised,
-        strategy: tf.distribute.Strategy | None = None,
+        self, options: SemiSupervised, strategy: tf.distribute.Strategy | None = None
     ):
         self.options = options
         train, self._test = digits.load("train"), digits.load("test")
-        chosen = digits.labelled(train.labels, options.num_labels, options.seed)
-        self._labelled = tf.constant(train.images[chosen])
-        self._labels = tf.constant(train.labels[chosen])
+        chosen = digits.choose_labelled(train.labels, options.num_labels, options.seed)
+        self._labelled = [tf.constant(x[chosen]) for x in (train.images, train.labels)]
         self._unlabelled = tf.constant(np.delete(train.images, chosen, axis=0))
         self.trainer = Trainer(options, strategy, self._build, self.step)
         self.classifier, self.generator = self.trainer.networks.values()
@@ -61,18 +53,12 @@ class SemiSupervisedGAN:
         }
 
     def step(self) -> dict[str, tf.Tensor]:
-        """Updates the classifier and then the generator.
-
-        Digits, latents and noise are drawn inside, from the seed and the step.
-
-        Returns:
-          `labelled_loss`, `unlabelled_loss` and `gen_loss`.
-        """
+        """Updates the classifier and then the generator."""
         batch, seed = self.trainer.batch, self.trainer.seed
-        known, labels = _some([self._labelled, self._labels], batch, seed(0))
-        (real,) = _some([self._unlabelled], batch, seed(1))
-        (matched,) = _some([self._unlabelled], batch, seed(2))
-        known = digits.moved(known, self.options.moves, seed(10))
+        known, labels = digits.draw_rows(self._labelled, batch, seed(0))
+        (real,) = digits.draw_rows([self._unlabelled], batch, seed(1))
+        (matched,) = digits.draw_rows([self._unlabelled], batch, seed(2))
+        known = digits.augment(known, self.options.moves, seed(10))
         known, real, matched = (
             self._noisy(to_float(images), seed(3 + i))
             for i, images in enumerate((known, real, matched))
@@ -96,14 +82,14 @@ class SemiSupervisedGAN:
 
         Args:
           known: Digits with labels, float [batch, 28, 28, 1], with noise.
-          labels: Theirs, int32 [batch].
-          real: Digits without labels, likewise.
-          latent: Latents, float [batch, latent_size].
+          labels: Their labels, int32 [batch].
+          real: Digits without labels, float [batch, 28, 28, 1], with noise.
+          latent: Float [batch, latent_size].
           place: Integer tensor [2], the seed of the noise on generated digits.
 
         Returns:
-          `labelled_loss`, the cross entropy of the labels among the ten, and
-          `unlabelled_loss`, that of real and generated, halved; and the gradients.
+          `labelled_loss`, the cross entropy of the ten digits, and `unlabelled_loss`,
+          half the cross entropy of real and generated; and the gradients.
         """
         fake = self._noisy(self.generator(latent, training=True), place)
         with tf.GradientTape() as tape:
@@ -123,64 +109,49 @@ class SemiSupervisedGAN:
         return losses, tape.gradient(loss, self.classifier.trainable_variables)
 
     def generator_gradients(self, real, latent, place):
-        """The generator's loss, feature matching (section 3.1), and its gradients.
+        """The squared distance of the mean features (section 3.1), and its gradients.
 
-        Args:
-          real: Digits without labels, float [batch, 28, 28, 1], with noise.
-          latent: Latents, float [batch, latent_size].
-          place: Integer tensor [2], the seed of the noise on generated digits.
-
-        Returns:
-          The squared distance of the mean features, a scalar, and the gradients.
+        Arguments as in `classifier_gradients`.
         """
-        wanted = tf.reduce_mean(self.classifier(real, training=True)[0], axis=0)
+        mean_real = tf.reduce_mean(self.classifier(real, training=True)[0], axis=0)
         with tf.GradientTape() as tape:
             fake = self._noisy(self.generator(latent, training=True), place)
-            made = tf.reduce_mean(self.classifier(fake, training=True)[0], axis=0)
-            loss = tf.reduce_sum(tf.square(made - wanted))
+            mean_fake = tf.reduce_mean(self.classifier(fake, training=True)[0], axis=0)
+            loss = tf.reduce_sum(tf.square(mean_fake - mean_real))
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def _noisy(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        shape, dtype = images.shape, images.dtype
-        return images + self.options.noise * tf.random.stateless_normal(
-            shape, seed, dtype=dtype
-        )
+        noise = tf.random.stateless_normal(images.shape, seed, dtype=images.dtype)
+        return images + self.options.noise * noise
 
-    def said(self) -> np.ndarray:
-        """The classifier's digits for the test pictures, integers [number]."""
-        pictures = self._test.pictures
-        parts = [pictures[i : i + _AT_ONCE] for i in range(0, len(pictures), _AT_ONCE)]
-        logits = [self.classifier(part, training=False)[1].numpy() for part in parts]
+    def predict(self) -> np.ndarray:
+        """Classifies the test digits, integers [number]."""
+        parts = digits.in_parts(self._test.pictures)
+        logits = [self.classifier(part, training=False)[1] for part in parts]
         return np.concatenate(logits).argmax(axis=1)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
         """The accuracy on test digits."""
-        right = float((self.said() == self._test.labels).mean())
+        right = float((self.predict() == self._test.labels).mean())
         line = f"{right:.1%} accuracy on {len(self._test.labels):,} test digits"
         return {"right": right}, [line]
 
     def pictures(self) -> dict[str, np.ndarray]:
         """Sheets of labelled, generated and wrongly classified digits."""
         shape = _SHOWN**2, self.options.latent_size
-        made = self.generator(tf.random.stateless_normal(shape, (0, 0)), training=False)
-        wrong = self._test.images[self.said() != self._test.labels]
-        shown = {
-            "labelled": self._labelled.numpy(),
-            "generated": to_uint8(made).numpy(),
-            "wrongly classified": wrong,
+        latent = tf.random.stateless_normal(shape, (0, 0))
+        generated = to_uint8(self.generator(latent, training=False)).numpy()
+        return {
+            "labelled": _sheet(self._labelled[0].numpy()),
+            "generated": _sheet(generated),
+            "wrongly classified": _sheet(
+                self._test.images[self.predict() != self._test.labels]
+            ),
         }
-        return {title: _sheet(images) for title, images in shown.items()}
 
 
 def _sheet(images: np.ndarray) -> np.ndarray:
     """A sheet of the first digits, filled up with black."""
-    number = _SHOWN**2
-    missing = max(0, number - len(images))
-    padded = np.pad(images[:number], ((0, missing), (0, 0), (0, 0), (0, 0)))
-    return digits.sheet(padded, _SHOWN)
-
-
-def _some(tensors: list[tf.Tensor], number: int, seed: tf.Tensor) -> list[tf.Tensor]:
-    """The same rows of each tensor, drawn with replacement."""
-    rows = tf.random.stateless_uniform([number], seed, 0, len(tensors[0]), tf.int32)
-    return [tf.gather(tensor, rows) for tensor in tensors]
+    shown = np.zeros([_SHOWN**2, *images.shape[1:]], np.uint8)
+    shown[: len(images)] = images[: len(shown)]
+    return digits.sheet(shown, _SHOWN)

@@ -14,9 +14,8 @@ from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.data import dataset_record
-from cyclegan_tf.family.conditional import ConditionalGAN
 from cyclegan_tf.family.controllable import ControllableGAN
-from cyclegan_tf.family.dcgan import DCGAN
+from cyclegan_tf.family.dcgan import DCGAN, ConditionalGAN
 from cyclegan_tf.family.domain_invariant import DomainInvariantClassifier
 from cyclegan_tf.family.pix2pix import Pix2PixGAN
 from cyclegan_tf.family.points import PointsGAN

@@ -1,4 +1,4 @@
-"""DCGAN, the conditional and the controllable one: gradients, runs and refusals."""
+"""DCGAN, the conditional and the controllable GAN: gradients, runs, refusals."""
 
 import dataclasses
 import types
@@ -9,12 +9,10 @@ import tensorflow as tf
 from helpers.precision import floats
 from helpers.runs import assert_goes_on_to_the_bit
 
-from cyclegan_tf.family import conditional, dcgan
-from cyclegan_tf.family.conditional import ConditionalGAN
+from cyclegan_tf.family import dcgan
 from cyclegan_tf.family.controllable import ControllableGAN
-from cyclegan_tf.family.dcgan import DCGAN
-from cyclegan_tf.family.shared import digits
-from cyclegan_tf.family.shared import networks as networks
+from cyclegan_tf.family.dcgan import DCGAN, ConditionalGAN
+from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.training.presets import preset
 from cyclegan_tf.training.train import train
@@ -31,10 +29,10 @@ def small(name: str, **fields):
     return dataclasses.replace(preset(name), **{**SMALL, "batch_size": 6, **fields})
 
 
-def assert_same_gradients(made, loss, tape, network):
-    assert float(made[0]) == pytest.approx(float(loss), abs=1e-8)
+def assert_same_gradients(result, loss, tape, network):
+    assert float(result[0]) == pytest.approx(float(loss), abs=1e-8)
     expected = tape.gradient(loss, network.trainable_variables)
-    for ours, theirs in zip(made[1], expected, strict=True):
+    for ours, theirs in zip(result[1], expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
 
 
@@ -59,9 +57,10 @@ def test_dcgan_gradients_equal_those_of_the_equations(norm):
             fake = g(latent, training=True)
             d_real, d_fake = d(real, training=True), d(fake, training=True)
             disc_loss, gen_loss = value_function(d_real, d_fake)
-        made = model.discriminator_gradients(real, latent)
-        assert_same_gradients(made, disc_loss, tape, d)
-        assert_same_gradients(model.generator_gradients(latent), gen_loss, tape, g)
+        result = model.discriminator_gradients(real, latent, None)
+        assert_same_gradients(result, disc_loss, tape, d)
+        result = model.generator_gradients(latent, None)
+        assert_same_gradients(result, gen_loss, tape, g)
 
 
 def test_conditional_gradients_equal_those_of_the_equations():
@@ -79,13 +78,13 @@ def test_conditional_gradients_equal_those_of_the_equations():
                 d(tf.concat([x, maps], 3), training=True) for x in (real, fake)
             )
             disc_loss, gen_loss = value_function(d_real, d_fake)
-        made = model.discriminator_gradients(real, latent, labels)
-        assert_same_gradients(made, disc_loss, tape, d)
-        made = model.generator_gradients(latent, labels)
-        assert_same_gradients(made, gen_loss, tape, g)
+        result = model.discriminator_gradients(real, latent, labels)
+        assert_same_gradients(result, disc_loss, tape, d)
+        result = model.generator_gradients(latent, labels)
+        assert_same_gradients(result, gen_loss, tape, g)
 
 
-def test_controllable_gradients_are_those_of_the_score_and_the_features(tmp_path):
+def test_controllable_gradients_equal_those_of_the_equations(tmp_path):
     run_dir = str(tmp_path)
     model = ControllableGAN(small("digits_controllable", run_dir=run_dir))
     model.prepare()
@@ -101,8 +100,8 @@ def test_controllable_gradients_are_those_of_the_score_and_the_features(tmp_path
         log_p = tf.nn.log_softmax(logits).numpy()[range(6), range(6)]
         return -log_p.mean(), ((seen.numpy() - first) ** 2).mean()
 
-    asked, features = expected(table.numpy())
-    assert float(losses["asked_loss"]) == pytest.approx(asked, rel=1e-5)
+    score, features = expected(table.numpy())
+    assert float(losses["asked_loss"]) == pytest.approx(score, rel=1e-5)
     assert float(losses["features_loss"]) == pytest.approx(features, rel=1e-4)
     with tf.GradientTape() as tape:
         z = tf.constant(table.numpy())
@@ -125,7 +124,7 @@ def test_norm_stands_between_layer_and_activation_without_a_bias():
     assert plain.get_layer("dense").use_bias and plain.get_layer("up_1").use_bias
 
 
-def test_norm_takes_batches_in_training_and_the_population_when_used():
+def test_norm_uses_the_batch_in_training_and_moving_averages_afterwards():
     norm = networks.generator(5, 2, "batch").get_layer("norm_1")
     random = np.random.default_rng(0)
     mean, variance = np.zeros(4), np.ones(4)
@@ -140,7 +139,7 @@ def test_norm_takes_batches_in_training_and_the_population_when_used():
     np.testing.assert_allclose(norm(x, training=False), expected, rtol=2e-3, atol=1e-3)
 
 
-def test_norm_of_two_replicas_is_that_of_the_whole_batch():
+def test_norm_of_two_replicas_uses_the_whole_batch():
     latent = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with two.scope():
@@ -153,8 +152,8 @@ def test_norm_of_two_replicas_is_that_of_the_whole_batch():
         )
     )
     run = tf.function(lambda x: two.run(lambda y: split(y, training=True), args=(x,)))
-    made = np.concatenate([x.numpy() for x in run(parts).values])
-    np.testing.assert_allclose(made, whole(latent, training=True), atol=1e-6)
+    result = np.concatenate([x.numpy() for x in run(parts).values])
+    np.testing.assert_allclose(result, whole(latent, training=True), atol=1e-6)
     for ours, theirs in zip(split.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -175,8 +174,8 @@ def test_norm_of_two_replicas_is_that_of_the_whole_batch():
 def test_run_goes_on_to_the_bit(name, strategy, tmp_path):
     options = small(name, strategy=strategy, show_every_steps=3)
     log = assert_goes_on_to_the_bit(options, tmp_path, 2, GAN)
-    told = "frechet_distance" if name == "digits_dcgan" else "as_asked"
-    assert [r["step"] for r in log if told in r] == [0, 3, 4]
+    number = "frechet_distance" if name == "digits_dcgan" else "as_asked"
+    assert [r["step"] for r in log if number in r] == [0, 3, 4]
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -225,15 +224,15 @@ def test_batch_that_replicas_cannot_share_is_refused():
         DCGAN(small("digits_dcgan", batch_size=3), two)
 
 
-def test_frechet_distance_is_of_the_judges_features(tmp_path):
+def test_frechet_distance_compares_the_judges_features(tmp_path):
     model = DCGAN(small("digits_dcgan", run_dir=str(tmp_path)))
     numbers, (line,) = model.numbers()
-    train, test, made = (
-        model.judge.ask(pictures)[2].astype(np.float64)
+    train, test, result = (
+        model.judge.examine(pictures)[2].astype(np.float64)
         for pictures in (
             digits.load("train").pictures,
             digits.load("test").pictures,
-            model.sample(dcgan._MEASURED),
+            model.sample(dcgan._MEASURED)[0],
         )
     )
 
@@ -243,32 +242,34 @@ def test_frechet_distance_is_of_the_judges_features(tmp_path):
         roots = np.sqrt(np.linalg.eigvals(a @ b).astype(complex)).real
         return apart @ apart + np.trace(a) + np.trace(b) - 2 * roots.sum()
 
-    assert numbers["frechet_distance"] == pytest.approx(distance(made, train), rel=1e-2)
+    assert numbers["frechet_distance"] == pytest.approx(
+        distance(result, train), rel=1e-2
+    )
     expected = distance(test, train)
     assert numbers["frechet_distance_of_real"] == pytest.approx(expected, rel=1e-2)
     assert f"{model.judge.accuracy:.1%}" in line
 
 
-def test_conditional_digits_are_as_many_of_each_label_and_judged_by_it(tmp_path):
+def test_conditional_draws_equally_many_digits_per_label_and_judges_them(tmp_path):
     model = ConditionalGAN(small("digits_conditional", run_dir=str(tmp_path)))
-    made, labels = model.sample(3)
+    result, labels = model.sample(30)
     np.testing.assert_array_equal(labels, np.repeat(np.arange(10), 3))
     latent = tf.random.stateless_normal([30, 5], (0, 0))
     expected = model.generate(latent, tf.constant(labels))
-    np.testing.assert_allclose(made, expected, atol=1e-6)
-    made, labels = model.sample(conditional._MEASURED)
-    right = (model.judge.ask(made)[0] == labels).mean()
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+    result, labels = model.sample(dcgan._MEASURED)
+    right = (model.judge.examine(result)[0] == labels).mean()
     assert model.numbers()[0]["as_asked"] == pytest.approx(right)
 
 
 def test_controllable_numbers_by_hand(tmp_path):
-    """Digits 0 to 5 are asked for; the judge stands in for one that has learned."""
+    """Digits 0 to 5 are requested; a stub replaces the trained judge."""
     model = ControllableGAN(small("digits_controllable", run_dir=str(tmp_path)))
     before = np.array([0, 7, 2, 9, 5, 5]), np.zeros((6, 4))
     moves = np.arange(24.0).reshape(6, 4)
     after = np.array([0, 1, 7, 3, 5, 5]), moves * [1, -1, 1, 1]
     answers = iter([before, after])
-    judge = types.SimpleNamespace(ask=lambda made: next(answers), accuracy=0.5)
+    judge = types.SimpleNamespace(examine=lambda result: next(answers), accuracy=0.5)
     model.second_judge = judge
     found, _ = model.numbers()
     # Others before: 7, 9 and 5 (of 4); the first two became 1 and 3.

@@ -73,19 +73,19 @@ def test_gradients_equal_those_of_the_equations(weight):
             weights = model.trainer.networks[name].trainable_variables
             expected = tape.gradient(loss, weights)
             for ours, theirs in zip(gradients[name], expected, strict=True):
-                # The last bias has no slope to pay for.
+                # The penalty does not depend on the last bias.
                 theirs = tf.zeros_like(ours) if theirs is None else theirs
                 np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
 
 
-def test_weight_of_fooling_grows_from_none_to_all():
+def test_weight_of_fooling_grows_from_0_to_1():
     found = [float(ramp(tf.constant(x))) for x in (0.0, 0.1, 1.0)]
     assert found[0] == 0 and found[2] == pytest.approx(1, abs=1e-4)
     assert found[1] == pytest.approx((1 - np.exp(-1)) / (1 + np.exp(-1)), rel=1e-5)
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_fooling_weighs_as_much_as_the_training_has_come_along(monkeypatch):
+def test_weight_of_fooling_follows_the_progress_of_the_training(monkeypatch):
     model = DomainInvariantClassifier(small(num_steps=8, lambda_domain=2.0))
     weights, gradients = [], model.gradients
 
@@ -100,28 +100,28 @@ def test_fooling_weighs_as_much_as_the_training_has_come_along(monkeypatch):
 
 
 @pytest.mark.slow
-def test_probe_tells_domains_apart_only_if_features_do():
+def test_probe_separates_domains_only_if_their_features_differ():
     model = DomainInvariantClassifier(small())
     random = np.random.default_rng(0)
     same, other = random.normal(size=(2, 400, 6)).astype(np.float32)
-    assert abs(model.probed(same, other) - 0.5) < 0.1
-    assert model.probed(same, other + 2.0) > 0.95
-    # Of one mean, but not alike.
-    assert model.probed(same, 4 * other) > 0.85
+    assert abs(model.probe_accuracy(same, other) - 0.5) < 0.1
+    assert model.probe_accuracy(same, other + 2.0) > 0.95
+    # The same mean, but another spread.
+    assert model.probe_accuracy(same, 4 * other) > 0.85
 
 
-def test_numbers_are_the_shares_of_test_digits_told_right(monkeypatch):
-    monkeypatch.setattr(DomainInvariantClassifier, "probed", lambda *_: 0.75)
+def test_numbers_are_accuracies_on_test_digits(monkeypatch):
+    monkeypatch.setattr(DomainInvariantClassifier, "probe_accuracy", lambda *_: 0.75)
     model = DomainInvariantClassifier(small())
     found, _ = model.numbers()
     for name, domain in zip(("source", "target"), digits.DOMAINS, strict=True):
         test = digits.load("test", domain)
-        said = model.classifier(model.encoder(test.pictures)).numpy().argmax(axis=1)
-        assert found[name] == pytest.approx((said == test.labels).mean())
+        classes = model.classifier(model.encoder(test.pictures)).numpy().argmax(axis=1)
+        assert found[name] == pytest.approx((classes == test.labels).mean())
     assert found["probe"] == 0.75
 
 
-def test_no_digit_is_of_both_domains():
+def test_no_digit_is_in_both_domains():
     source, target = (digits.load("train", domain) for domain in digits.DOMAINS)
     assert (source.labels != target.labels).any()
     assert np.abs(source.factors - target.factors).min(axis=1).max() > 0.1
@@ -132,9 +132,9 @@ def test_no_digit_is_of_both_domains():
     "strategy", ["single", pytest.param("cpu:2", marks=pytest.mark.slow)]
 )
 def test_run_goes_on_to_the_bit(strategy, tmp_path, monkeypatch):
-    # A probe is a training of its own.
+    # The probe would train for long.
     model = DomainInvariantClassifier
-    monkeypatch.setattr(model, "probed", lambda self, a, b: float(np.mean(a)))
+    monkeypatch.setattr(model, "probe_accuracy", lambda self, a, b: float(np.mean(a)))
     options = small(strategy=strategy, show_every_steps=4)
     log = assert_goes_on_to_the_bit(options, tmp_path, 2, GROUPS)
     numbers = [r for r in log if "target" in r]

@@ -1,4 +1,4 @@
-"""Drawn digits: their statistics, and that a seed decides all about them."""
+"""Drawn digits: statistics and seed. The judge: its training and its file."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def drawn():
     return {domain: digits.draw(1_000, (5,), domain) for domain in digits.DOMAINS}
 
 
-def test_digits_are_of_all_classes_alike_and_of_every_factor(drawn):
+def test_classes_are_equally_many_and_factors_uniform(drawn):
     found = drawn["plain"]
     assert found.images.shape == (1_000, 28, 28, 1)
     assert found.images.dtype == np.uint8
@@ -22,7 +22,7 @@ def test_digits_are_of_all_classes_alike_and_of_every_factor(drawn):
     assert np.abs(np.corrcoef(found.factors.T)[np.triu_indices(4, 1)]).max() < 0.1
 
 
-def test_factors_are_seen_in_the_pictures(drawn):
+def test_factors_change_the_pictures(drawn):
     found = drawn["plain"]
     ink = (found.images[..., 0] > 127).astype(float)
     rows, columns = np.mgrid[:28, :28] + 0.5
@@ -50,7 +50,7 @@ def test_digits_stay_inside_and_are_bright_on_black_or_texture(drawn):
     assert textured[:, :4].std() > 20
 
 
-def test_same_seed_draws_the_same_and_a_sheet_lays_them_out(drawn):
+def test_same_seed_draws_the_same_digits_and_a_sheet_shows_them(drawn):
     again = digits.draw(1_000, (5,), "textured")
     np.testing.assert_array_equal(again.images, drawn["textured"].images)
     np.testing.assert_array_equal(again.labels, drawn["textured"].labels)
@@ -62,3 +62,49 @@ def test_same_seed_draws_the_same_and_a_sheet_lays_them_out(drawn):
     sheet = digits.sheet(found.images[:6], 3)
     assert sheet.shape == (1, 56, 84, 3)
     np.testing.assert_array_equal(sheet[0, 28:, 28:56, 1], found.images[4, ..., 0])
+
+
+# --- The judge
+
+
+def weights_are_equal(one, other) -> bool:
+    pairs = zip(one.network.get_weights(), other.network.get_weights(), strict=True)
+    return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+
+
+@pytest.mark.stack
+def test_judge_learns_and_the_run_stores_it(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "cyclegan_tf")
+    monkeypatch.setattr(digits, "JUDGE_STEPS", 150)
+    monkeypatch.setattr(digits, "_JUDGE_BATCH", 16)
+    parts = {"train": digits.draw(600, (8,)), "test": digits.draw(300, (9,))}
+    monkeypatch.setattr(digits, "load", parts.get)
+    judge = digits.judge_of(tmp_path)
+    assert judge.accuracy > 0.75
+    test = parts["test"]
+    classes, factors, features = judge.examine(test.pictures)
+    assert (classes == test.labels).mean() == judge.accuracy
+    assert features.shape == (300, 64)
+    error = np.abs(factors - test.factors).mean(axis=0)
+    assert (error < np.abs(test.factors).mean(axis=0)).all()
+    assert "Training a judge" in caplog.text
+    caplog.clear()
+    again = digits.judge_of(tmp_path)
+    assert caplog.text == ""
+    assert weights_are_equal(again, judge) and again.accuracy == judge.accuracy
+
+
+@pytest.mark.stack
+def test_seed_decides_the_judge_and_a_damaged_file_is_written_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(digits, "JUDGE_STEPS", 2)
+    few = {"train": digits.draw(100, (8,)), "test": digits.draw(20, (9,))}
+    monkeypatch.setattr(digits, "load", few.get)
+    one, other = digits.judge_of(tmp_path), digits.judge_of(tmp_path, seed=1)
+    path = tmp_path / "judge_0.npz"
+    assert not np.allclose(one.network.get_weights()[0], other.network.get_weights()[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    assert weights_are_equal(digits.judge_of(tmp_path), one)
+    assert len(path.read_bytes()) == len(whole)

@@ -1,4 +1,4 @@
-"""Pairs: what folders are read as, the order and the crops of training, mistakes."""
+"""Pairs: folders, the order and the crops of training, mistakes."""
 
 import shutil
 
@@ -18,7 +18,7 @@ SMALL = {"image_size": 8, "load_size": 12, "num_downs": 3, "discriminator_layers
 
 @pytest.fixture
 def options(tmp_path):
-    """Makes options of the folder of the test, with some fields replaced."""
+    """Makes options for the test's folder, with some fields replaced."""
 
     def make(**fields) -> Pix2Pix:
         return Pix2Pix(**{"dataset": str(tmp_path), **SMALL, **fields})
@@ -27,8 +27,10 @@ def options(tmp_path):
 
 
 def write(root, part: str, number: int, ending: str = ".png") -> None:
-    """Pairs of `picture(i)` and `picture(100 + i)`: beside one another; or, if the
-    part's name ends in AB, in two folders, of which B may have another ending."""
+    """Writes pairs of `picture(i)` and `picture(100 + i)`, beside one another.
+
+    If the part's name ends in AB it writes two folders; `ending` is that of B's files.
+    """
     if part.endswith("AB"):
         for side, first, kind in (("A", 0, ".png"), ("B", 100, ending)):
             folder = root / part.replace("AB", side)
@@ -52,9 +54,9 @@ def expected(number: int, size: int, first: int = 0) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("layout", ["", "AB"])
-def test_both_layouts_are_read_alike(layout, tmp_path, options, monkeypatch):
+def test_both_layouts_give_the_same_pairs(layout, tmp_path, options, monkeypatch):
     write(tmp_path, f"train{layout}", 4)
-    # Training pairs stand in for test pairs.
+    # Training pairs replace missing test pairs.
     data = paired.load(options())
     np.testing.assert_array_equal(read_all(data.test), expected(4, 8))
     assert not data.has_test
@@ -108,7 +110,7 @@ def test_stripes_anywhere_are_on_the_same_animals():
 
 
 def numbered(index: int) -> np.ndarray:
-    """A pair whose every pixel tells number, place and side."""
+    """A pair with its number, place and side in each pixel."""
     rows, columns = np.mgrid[:12, :12]
     a = np.stack([np.full((12, 12), index), rows, columns], axis=-1)
     return np.concatenate([a, a + 100], axis=-1).astype(np.uint8)
@@ -160,7 +162,7 @@ def test_batches_are_functions_of_seed_and_step(options):
     assert not np.array_equal(other, whole)
 
 
-# --- Mistakes: pairs by part, what a path is replaced by, what is told
+# --- Mistakes: pairs by part, replaced paths, and the message
 
 MISTAKES = (
     ({}, {}, "^ROOT has no training pictures: neither train/ .* trainA/ and trainB/"),
@@ -168,29 +170,29 @@ MISTAKES = (
     (
         {"trainAB": 1},
         {"trainB": None},
-        r"^ROOT/trainA/0.png has no .* in ROOT/trainB\.$",
+        r"in ROOT/trainB has .* ROOT/trainA/0.png\.$",
     ),
     (
         {"trainAB": 1},
         {"trainA/0.png": None},
-        r"^ROOT/trainB/0.png has no .* in ROOT/trainA\.$",
+        r"in ROOT/trainA has .* ROOT/trainB/0.png\.$",
     ),
     ({"trainAB": 0}, {}, r"^ROOT/trainA has no picture \(JPEG"),
     (
         {"trainAB": 1, "testAB": 1},
         {"testB": None},
-        r"^ROOT/testA/0.png has no .* in ROOT/testB\.$",
+        r"in ROOT/testB has .* ROOT/testA/0.png\.$",
     ),
     ({"train": 1, "trainAB": 1}, {}, "^ROOT has both train/ .* and trainA/"),
     (
         {"trainAB": 3},
         {"trainB/1.png": None, "trainB/2.png": None},
-        r"^ROOT/trainA/1.png has no picture of its name in ROOT/trainB, nor have 1 mor",
+        r"in ROOT/trainB has .* ROOT/trainA/1.png and 1 more\.$",
     ),
     (
         {"trainAB": 2},
         {"trainB/extra.png": picture(9)},
-        r"^ROOT/trainB/extra.png has no picture of its name in ROOT/trainA\.$",
+        r"in ROOT/trainA has .* ROOT/trainB/extra.png\.$",
     ),
     (
         {"trainAB": 2},
@@ -215,8 +217,8 @@ MISTAKES = (
 )
 
 
-def test_mistake_is_told_in_one_line(tmp_path, options):
-    for i, (parts, spoilt, told) in enumerate(MISTAKES):
+def test_mistake_is_reported_in_one_line(tmp_path, options):
+    for i, (parts, spoilt, message) in enumerate(MISTAKES):
         root = tmp_path / str(i)
         root.mkdir()
         for part, number in parts.items():
@@ -230,8 +232,8 @@ def test_mistake_is_told_in_one_line(tmp_path, options):
                 (root / name).write_bytes(content)
             else:
                 content.save(root / name)
-        told = told.replace("ROOT", str(root))
-        with pytest.raises(UserError, match=told) as caught:
+        message = message.replace("ROOT", str(root))
+        with pytest.raises(UserError, match=message) as caught:
             paired.load(options(dataset=str(root)))
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="nowhere': no such folder, and none of shapes"):

@@ -64,8 +64,8 @@ def test_gradients_equal_those_of_the_equations(lambda_gan, in_double):
     assert set(losses) == set(expected) - ({"gan_loss"} if not lambda_gan else set())
     for name, loss in losses.items():
         assert float(loss) == pytest.approx(float(expected[name]), abs=1e-8), name
-    made, disc_gradients = model.discriminator_gradients(a, b)
-    assert float(made) == pytest.approx(float(disc_loss), abs=1e-8)
+    result, disc_gradients = model.discriminator_gradients(a, b)
+    assert float(result) == pytest.approx(float(disc_loss), abs=1e-8)
     for gradients, loss, network in (
         (gen_gradients, gen_loss, g),
         (disc_gradients, disc_loss, d),
@@ -77,7 +77,7 @@ def test_gradients_equal_those_of_the_equations(lambda_gan, in_double):
 
 
 @pytest.mark.parametrize("lambda_gan", [1.0, 0.0])
-def test_l1_alone_leaves_the_discriminator_as_it_is(lambda_gan, random_images):
+def test_l1_alone_does_not_update_the_discriminator(lambda_gan, random_images):
     model = Pix2PixGAN(Pix2Pix(**SMALL, lambda_gan=lambda_gan))
     networks = model.generator, model.discriminator
     before = [[w.numpy() for w in n.trainable_variables] for n in networks]
@@ -99,7 +99,7 @@ def test_l1_alone_leaves_the_discriminator_as_it_is(lambda_gan, random_images):
 
 @pytest.fixture
 def model_of(tmp_path):
-    """A model of a folder whose generator is some function of a picture."""
+    """Makes models whose generator is a function of a picture."""
 
     def make(function, **fields) -> Pix2PixGAN:
         model = Pix2PixGAN(Pix2Pix(**{**SMALL, **fields}))
@@ -131,7 +131,7 @@ def test_numbers_by_hand(model_of):
     assert model_of(lambda x: 0 * x).numbers()[0]["sharpness"] == 0
 
 
-def test_numbers_of_many_pictures_are_of_all(model_of, monkeypatch):
+def test_numbers_do_not_depend_on_the_batch_size(model_of, monkeypatch):
     whole = model_of(lambda x: -x).numbers()[0]
     monkeypatch.setattr("cyclegan_tf.family.pix2pix._AT_ONCE", 2)
     assert model_of(lambda x: -x).numbers()[0] == pytest.approx(whole)
@@ -147,7 +147,9 @@ def test_pictures_are_input_output_and_truth(model_of):
     np.testing.assert_array_equal(shown["truth"], pairs[..., 3:])
 
 
-def test_truth_of_one_colour_and_no_test_pictures(model_of, tmp_path):
+def test_numbers_for_a_truth_of_one_colour_and_without_test_pictures(
+    model_of, tmp_path
+):
     for side in "AB":
         (tmp_path / f"train{side}").mkdir()
     picture(0).save(tmp_path / "trainA/x.png")
@@ -178,7 +180,7 @@ def test_run_goes_on_to_the_bit(strategy, tmp_path):
 
 
 @pytest.mark.slow
-def test_script_draws_what_runs_make_of_pairs(tmp_path):
+def test_script_shows_translations_of_two_runs(tmp_path):
     for name in ("shapes", "shapes_anywhere"):
         fields = {**SMALL, "dataset": name, "num_steps": 1, "strategy": "single"}
         train(Pix2Pix(run_dir=str(tmp_path / name), **fields))
@@ -194,19 +196,19 @@ def test_loss_that_is_not_finite_names_the_pairs(tmp_path):
     options = Pix2Pix(**SMALL, learning_rate=1e38, run_dir=str(tmp_path / "run"))
     # The discriminator, updated first, judges the generator.
     number = r"shapes 0 number \d"
-    told = f"gen_loss is (nan|inf) at step 1, of {number}, {number}[.]"
-    with pytest.raises(NonFiniteLossError, match=told):
+    message = f"gen_loss is (nan|inf) at step 1, of {number}, {number}[.]"
+    with pytest.raises(NonFiniteLossError, match=message):
         train(options)
 
 
 def test_plan_names_networks_and_steps():
-    told = describe(Pix2Pix(**SMALL)).splitlines()
-    assert told[1] == '  "model": "pix2pix",'
+    plan = describe(Pix2Pix(**SMALL)).splitlines()
+    assert plan[1] == '  "model": "pix2pix",'
     # Convolutions of 4x4 with these inputs and outputs; biases where no norm follows.
     down = 16 * (3 * 3 + 3 * 6 + 6 * 12) + 3 + 12
     up = 16 * (12 * 6 + 12 * 3 + 6 * 3) + 3
     disc = 16 * (6 * 3 + 3 * 6 + 6 * 1) + 3 + 1
-    assert told[-3:] == [
+    assert plan[-3:] == [
         f"generator: {down + up:,} parameters",
         f"discriminator: {disc:,} parameters",
         "steps: 6",
@@ -214,7 +216,7 @@ def test_plan_names_networks_and_steps():
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"image_size": 72}, "`image_size` .*64"),
         ({"load_size": 60}, "`load_size` .*`image_size`"),
@@ -222,6 +224,6 @@ def test_plan_names_networks_and_steps():
         ({"lambda_l1": 0.0, "lambda_gan": 0.0}, "`lambda_l1`"),
     ],
 )
-def test_bad_option_is_refused(fields, told):
-    with pytest.raises(UserError, match=told):
+def test_bad_option_is_refused(fields, message):
+    with pytest.raises(UserError, match=message):
         Pix2Pix(**fields)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.mark.parametrize(("kind", "modes"), [("ring", 8), ("grid", 25)])
-def test_drawn_points_are_of_all_modes_alike(kind, modes):
+def test_points_are_drawn_equally_from_all_modes(kind, modes):
     drawn = points.draw(kind, 100_000, (3, 4)).numpy()
     found = points.statistics(drawn, kind)
     assert found["modes"] == modes
@@ -56,8 +56,8 @@ def test_drawn_points_are_of_all_modes_alike(kind, modes):
 def test_statistics_by_hand():
     means = points.centres("ring")
     # Four points at one centre, three at the next, one far outside nearest to it.
-    made = np.concatenate([means[[0] * 4], means[[1] * 3], 9 * means[[1]]])
-    found = points.statistics(made, "ring")
+    result = np.concatenate([means[[0] * 4], means[[1] * 3], 9 * means[[1]]])
+    found = points.statistics(result, "ring")
     shares = np.array([5, 5, 1, 1, 1, 1, 1, 1]) / 16
     assert found["modes"] == 2
     assert found["within"] == 7 / 8
@@ -76,7 +76,7 @@ def in_double():
         yield
 
 
-def test_perceptron_has_the_hidden_layers_that_it_is_asked_for():
+def test_perceptron_has_the_requested_hidden_layers():
     network = perceptron(2, 1, 3, 2, "network")
     shapes = [tuple(weight.shape) for weight in network.weights]
     assert shapes == [(2, 3), (3,), (3, 3), (3,), (3, 1), (1,)]
@@ -98,7 +98,7 @@ def test_penalty_equals_finite_differences(in_double):
     real, fake = tf.constant(real), tf.constant(fake)
     penalty = interpolation_penalty(critic, real, fake, seed)
     assert float(penalty) == pytest.approx(expected, rel=1e-6)
-    # And what a weight does to it.
+    # Its gradient for a weight, likewise.
     weight = critic.trainable_variables[0]
     with tf.GradientTape() as tape:
         penalty = interpolation_penalty(critic, real, fake, seed)
@@ -139,13 +139,13 @@ def test_gradients_equal_those_of_the_equations(name, in_double):
             disc_loss = -tf.reduce_mean(tf.math.log(p_real) + tf.math.log(1 - p_fake))
             disc_loss /= 2
             gen_loss = -tf.reduce_mean(tf.math.log(p_fake))
-    for made, loss, network in (
+    for result, loss, network in (
         (model.discriminator_gradients(real, latent, place), disc_loss, d),
         (model.generator_gradients(latent), gen_loss, g),
     ):
-        assert float(made[0]) == pytest.approx(float(loss), abs=1e-8)
+        assert float(result[0]) == pytest.approx(float(loss), abs=1e-8)
         expected = tape.gradient(loss, network.trainable_variables)
-        for ours, theirs in zip(made[1], expected, strict=True):
+        for ours, theirs in zip(result[1], expected, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8)
 
 
@@ -174,17 +174,17 @@ def test_bare_loop_of_the_page_equals_the_command(tmp_path):
     page = (ROOT / "cyclegan_tf/family/README.md").read_text()
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert code.count("num_steps, batch = 10_000, 256\n") == 1
-    made = {}
-    exec(code.replace("10_000", "9"), made)
+    result = {}
+    exec(code.replace("10_000", "9"), result)
     train(preset("points", run_dir=str(tmp_path), num_steps=9))
     saved = tf.train.load_checkpoint(newest_checkpoint(tmp_path))
-    for network in (made["generator"], made["discriminator"]):
+    for network in (result["generator"], result["discriminator"]):
         for name, variable in named_weights(network).items():
             stored = f"{network.name}/{name}/.ATTRIBUTES/VARIABLE_VALUE"
             np.testing.assert_array_equal(variable, saved.get_tensor(stored), stored)
 
 
-def test_rate_is_constant_and_then_falls_for_both_networks_alike():
+def test_learning_rates_of_both_networks_are_constant_and_then_fall():
     options = Points(num_steps=8, critic_steps=5, adversarial_loss="wgan_gp")
     model = PointsGAN(options)
     generator, critic = (
@@ -198,9 +198,9 @@ def test_rate_is_constant_and_then_falls_for_both_networks_alike():
 
 def test_commands_for_a_cyclegan_refuse_the_run(tmp_path):
     train(preset("points", run_dir=str(tmp_path / "run"), **{**SMALL, "num_steps": 1}))
-    told = "is a run of the model `points`; this needs a CycleGAN.$"
-    with pytest.raises(UserError, match=told):
+    message = "is a run of the model `points`; this needs a CycleGAN.$"
+    with pytest.raises(UserError, match=message):
         load_config(tmp_path / "run")
-    told = r"another configuration \(model: points there, cyclegan requested\)"
-    with pytest.raises(UserError, match=told):
+    message = r"another configuration \(model: points there, cyclegan requested\)"
+    with pytest.raises(UserError, match=message):
         train(preset("tiny", run_dir=str(tmp_path / "run")))

@@ -32,34 +32,35 @@ def small(**fields):
     return dataclasses.replace(preset("digits_semi_supervised"), **{**SMALL, **fields})
 
 
-def test_labels_are_as_many_of_each_class_and_chosen_by_the_seed():
+def test_seed_chooses_equally_many_labels_per_class():
     labels = digits.load("train").labels
-    chosen = digits.labelled(labels, 20, 3)
+    chosen = digits.choose_labelled(labels, 20, 3)
     assert (np.bincount(labels[chosen]) == 2).all() and len(set(chosen)) == 20
-    np.testing.assert_array_equal(chosen, digits.labelled(labels, 20, 3))
-    assert set(chosen) != set(digits.labelled(labels, 20, 4))
+    np.testing.assert_array_equal(chosen, digits.choose_labelled(labels, 20, 3))
+    assert set(chosen) != set(digits.choose_labelled(labels, 20, 4))
 
 
 @pytest.mark.parametrize("number", [25, 110])
-def test_labels_that_classes_cannot_share_are_refused(number):
-    told = f"`num_labels` must be a multiple of 10, at most 100. Received: {number}"
-    with pytest.raises(UserError, match=told):
+def test_number_of_labels_that_classes_cannot_share_is_refused(number):
+    message = f"`num_labels` must be a multiple of 10, at most 100. Received: {number}"
+    with pytest.raises(UserError, match=message):
         SemiSupervisedGAN(small(num_labels=number))
 
 
 def test_digits_without_labels_are_the_others():
     model = SemiSupervisedGAN(small())
-    assert len(model._labelled) == 20 and len(model._unlabelled) == 80
-    known = {image.tobytes() for image in model._labelled.numpy()}
+    labelled, _ = model._labelled
+    assert len(labelled) == 20 and len(model._unlabelled) == 80
+    known = {image.tobytes() for image in labelled.numpy()}
     assert not known & {image.tobytes() for image in model._unlabelled.numpy()}
 
 
-def test_moved_digits_are_the_same_ones_elsewhere():
+def test_augmented_digits_are_rotated_scaled_and_shifted():
     image = np.zeros((200, 28, 28, 1), np.uint8)
     image[:, 10:18, 12:16] = 255
-    still = digits.moved(image, 0.0, (0, 1)).numpy()
+    still = digits.augment(image, 0.0, (0, 1)).numpy()
     np.testing.assert_array_equal(still, image)
-    moved = digits.moved(image, 1.0, (0, 1)).numpy()
+    moved = digits.augment(image, 1.0, (0, 1)).numpy()
     ink = moved.sum(axis=(1, 2, 3)) / image[0].sum()
     assert 0.6 < ink.min() < 0.8 and 1.2 < ink.max() < 1.7
     rows, columns = np.mgrid[:28, :28]
@@ -67,11 +68,11 @@ def test_moved_digits_are_the_same_ones_elsewhere():
         centre = (moved[..., 0] * axis).sum(axis=(1, 2)) / moved.sum(axis=(1, 2, 3))
         assert 1.5 < np.abs(centre - 13.5).max() < 3.5
         assert abs(centre.mean() - 13.5) < 0.3
-    assert (moved != digits.moved(image, 1.0, (0, 2)).numpy()).any()
+    assert (moved != digits.augment(image, 1.0, (0, 2)).numpy()).any()
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_step_updates_both_networks_of_the_sizes_asked_for():
+def test_step_updates_both_networks_of_the_requested_sizes():
     model = SemiSupervisedGAN(small())
     first, features = model.classifier.weights[0], model.classifier.outputs[0]
     assert first.shape[-1] == 2 and features.shape[-1] == 7
@@ -97,7 +98,7 @@ def test_gradients_equal_those_of_the_equations(weight):
             fake = generator(latent, training=True) + 0.25 * noise
 
             def probabilities(images):
-                """Of ten digits and an eleventh class, whose logit is 0."""
+                """Probabilities of ten digits and an eleventh class with logit 0."""
                 _, logits = classifier(images, training=True)
                 zero = tf.zeros([6, 1], tf.float64)
                 return tf.nn.softmax(tf.concat([logits, zero], axis=1))
@@ -137,14 +138,14 @@ def test_run_goes_on_to_the_bit(strategy, tmp_path):
     assert [r["step"] for r in log if "right" in r] == [0, 3, 4]
 
 
-def test_numbers_count_what_is_right_and_pictures_show_what_is_not():
+def test_numbers_give_the_accuracy_and_pictures_show_wrong_classes():
     model = SemiSupervisedGAN(small())
-    said = model.said()
-    right = (said == digits.load("test").labels).mean()
+    predicted = model.predict()
+    right = (predicted == digits.load("test").labels).mean()
     assert model.numbers()[0] == {"right": pytest.approx(right)}
     sheets = model.pictures()
     assert [*sheets] == ["labelled", "generated", "wrongly classified"]
-    wrong = digits.load("test").images[said != digits.load("test").labels]
+    wrong = digits.load("test").images[predicted != digits.load("test").labels]
     sheet = sheets["wrongly classified"][0]
     np.testing.assert_array_equal(sheet[:28, :28, :1], wrong[0])
     assert {sheet.shape for (sheet,) in sheets.values()} == {(224, 224, 3)}

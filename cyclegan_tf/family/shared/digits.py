@@ -1,14 +1,17 @@
-"""Drawn digits: ten classes in the fonts that matplotlib ships, from a seed.
+"""Drawn digits, and a judge: a classifier that measures generated digits.
 
-Small enough for two cores, and all that decides a picture is known: digit, font,
-rotation, size, place and noise. The ground is -1 and the digit 1, as in MNIST; in the
-domain `textured` it stands on stripes that are nearly as bright as it.
+A seed draws digits of ten classes in the fonts of matplotlib. They are small enough for
+two cores, and the class, font, rotation, size, place and noise of each are known. As in
+MNIST a digit is bright (1) and its ground dark (-1); in the domain `textured` the
+ground has stripes that are nearly as bright as the digit.
 """
 
 import dataclasses
 import functools
 import pathlib
+import zipfile
 
+import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
@@ -17,7 +20,11 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.core.adam import Adam
+from cyclegan_tf.evaluation.distances import Moments, frechet_distance
+from cyclegan_tf.family.shared.networks import features
+from cyclegan_tf.files import written_whole
+from cyclegan_tf.messages import LOG, UserError
 
 SIZE = 28
 NUM_CLASSES = 10
@@ -33,10 +40,13 @@ FONTS = (
     *("cmr10", "cmss10", "cmtt10"),
 )
 
-# What else differs from digit to digit, each from -1 to 1.
+# The other differences between digits, each from -1 to 1.
 FACTORS = ("rotation", "height", "right", "up")
 _MAX_ROTATION, _HEIGHT, _HEIGHT_RANGE, _MAX_SHIFT = 15.0, 17.0, 3.0, 2.0
-_MAX_NOISE = 12.0  # Levels of 255, a standard deviation.
+_MAX_NOISE = 12.0  # Standard deviation, in levels of 255.
+
+JUDGE_STEPS, _JUDGE_BATCH, _JUDGE_RATE = 1_000, 128, 1e-3
+_PART = 500  # Rows that a network gets at once outside of training.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +55,8 @@ class Digits:
 
     Attributes:
       images: uint8 [number, 28, 28, 1].
-      labels: int32 [number], 0 to 9; as many of each.
-      factors: float32 [number, 4], `FACTORS` of each, in [-1, 1].
+      labels: int32 [number], 0 to 9, equally many of each.
+      factors: float32 [number, 4], the `FACTORS` of each, in [-1, 1].
     """
 
     images: np.ndarray
@@ -61,32 +71,23 @@ class Digits:
 
 @functools.cache
 def load(part: str, domain: str = "plain") -> Digits:
-    """Always the same digits, whatever the seed of a run.
+    """Loads 10,000 digits (`part` is `train`) or 2,000 (`test`), the same in all runs.
 
-    Args:
-      part: `train` (10,000) or `test` (2,000).
-      domain: `plain`, or `textured`; no digit of one is a digit of the other.
+    No digit is in both domains, `plain` and `textured`.
     """
     number = {"train": NUM_TRAIN, "test": NUM_TEST}[part]
     return draw(number, (("train", "test").index(part), DOMAINS.index(domain)), domain)
 
 
 def draw(number: int, seed: tuple[int, ...], domain: str = "plain") -> Digits:
-    """Draws digits.
-
-    Args:
-      number: How many.
-      seed: Decides all about them.
-      domain: `plain` or `textured`.
-    """
+    """Draws digits from a seed."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(number) % NUM_CLASSES).astype(np.int32)
     fonts = random.integers(len(FONTS), size=number)
     factors = random.uniform(-1, 1, (number, len(FACTORS))).astype(np.float32)
     renderer = RendererAgg(SIZE, SIZE, 72)
-    inks = np.stack(
-        [_ink(renderer, *row) for row in zip(labels, fonts, factors, strict=True)]
-    )
+    rows = zip(labels, fonts, factors, strict=True)
+    inks = np.stack([_ink(renderer, *row) for row in rows])
     if domain == "textured":
         inks = _textured(random, inks)
     noise = random.uniform(0, _MAX_NOISE, (number, 1, 1))
@@ -96,10 +97,10 @@ def draw(number: int, seed: tuple[int, ...], domain: str = "plain") -> Digits:
 
 
 def sheet(images: np.ndarray, columns: int) -> np.ndarray:
-    """Lays out digits row by row, uint8 [1, rows * 28, columns * 28, 3].
+    """Lays out digits row by row: a picture uint8 [1, rows * 28, columns * 28, 3].
 
     Args:
-      images: uint8 [number, 28, 28, 1], a multiple of `columns`.
+      images: uint8 [number, 28, 28, 1]; `number` is a multiple of `columns`.
       columns: Digits in a row.
     """
     rows = images.reshape(-1, columns, SIZE, SIZE).transpose(0, 2, 1, 3)
@@ -107,7 +108,7 @@ def sheet(images: np.ndarray, columns: int) -> np.ndarray:
 
 
 def _ink(renderer: RendererAgg, label: int, font: int, factors) -> np.ndarray:
-    """How much of each pixel a digit covers, float64 [28, 28]."""
+    """The share of each pixel that a digit covers, float64 [28, 28]."""
     rotation, height, right, up = factors
     path, centre, tall = _outline(str(label), FONTS[font])
     place = Affine2D().translate(*-centre)
@@ -131,7 +132,7 @@ def _outline(text: str, font: str) -> tuple[TextPath, np.ndarray, float]:
 
 
 def _textured(random, inks: np.ndarray) -> np.ndarray:
-    """Digits on stripes of any direction, width and brightness, nearly as bright."""
+    """Puts digits on stripes of random direction, width and brightness."""
     number = len(inks)
     y, x = np.mgrid[:SIZE, :SIZE]
     angle, phase = random.uniform(0, 2 * np.pi, (2, number, 1, 1))
@@ -143,16 +144,22 @@ def _textured(random, inks: np.ndarray) -> np.ndarray:
     return np.maximum(inks, np.clip(level + depth * waves, 0, 1))
 
 
-def labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Indices of the labelled digits: equally many per class, chosen by a seed.
+def draw_rows(tensors, number: int, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Draws the same `number` rows of each tensor, with replacement."""
+    rows = tf.random.stateless_uniform([number], seed, 0, len(tensors[0]), tf.int32)
+    return [tf.gather(tensor, rows) for tensor in tensors]
+
+
+def choose_labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Chooses the digits with a label, equally many per class; returns their indices.
 
     Args:
-      labels: Of all, integers.
-      number: Number of labelled digits.
-      seed: Of the choice.
+      labels: The labels of all digits.
+      number: Number of digits with a label.
+      seed: Seed of the choice.
 
     Raises:
-      UserError: `number` is no multiple of the classes, or there are not so many.
+      UserError: `number` is no multiple of the classes, or a class has too few digits.
     """
     each = number // NUM_CLASSES
     fewest = np.bincount(labels, minlength=NUM_CLASSES).min()
@@ -168,20 +175,17 @@ def labelled(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     )
 
 
-def moved(images: tf.Tensor, most: float, seed: tf.Tensor) -> tf.Tensor:
-    """Images turned, scaled and shifted at random, each in its own way.
+def augment(images: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
+    """Rotates, scales and shifts each image at random; fills up with black.
 
     Args:
       images: [batch, height, width, channels].
-      most: Of 15 degrees, of a fifth, and of 2 pixels.
+      strength: 1 for up to 15 degrees, a fifth of the size, and 2 pixels.
       seed: Integer tensor [2].
-
-    Returns:
-      Likewise; what comes in from outside is black.
     """
     number, height, width, _ = images.shape
     turn, scale, right, up = tf.unstack(
-        most * tf.random.stateless_uniform([4, number], seed, -1, 1)
+        strength * tf.random.stateless_uniform([4, number], seed, -1, 1)
     )
     angle, scale = turn * np.pi / 12, 1 + 0.2 * scale
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
@@ -200,3 +204,110 @@ def moved(images: tf.Tensor, most: float, seed: tf.Tensor) -> tf.Tensor:
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
+
+
+# --- The judge
+
+
+def in_parts(rows) -> list[np.ndarray]:
+    """Splits rows into parts that a network can take at once."""
+    return np.split(np.asarray(rows), range(_PART, len(rows), _PART))
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A classifier of digits. Report its accuracy beside each number from it.
+
+    Attributes:
+      network: A model from digits to logits, factors and features.
+    """
+
+    network: keras.Model
+
+    def examine(self, pictures: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Classes [number], factors and features of digits in [-1, 1]."""
+        parts = [self.network(part, training=False) for part in in_parts(pictures)]
+        logits, factors, found = map(np.concatenate, zip(*parts, strict=True))
+        return logits.argmax(axis=1), factors, found
+
+    @functools.cached_property
+    def accuracy(self) -> float:
+        """The accuracy on the test digits."""
+        test = load("test")
+        return float((self.examine(test.pictures)[0] == test.labels).mean())
+
+    def frechet_distance(self, pictures: np.ndarray) -> float:
+        """The Frechet distance of features between pictures and training digits."""
+        return frechet_distance(self._moments(pictures), self._moments_of_real)
+
+    @functools.cached_property
+    def distance_of_real(self) -> float:
+        """The Frechet distance of the test digits: the best possible one."""
+        return self.frechet_distance(load("test").pictures)
+
+    @functools.cached_property
+    def _moments_of_real(self) -> Moments:
+        return self._moments(load("train").pictures)
+
+    def _moments(self, pictures: np.ndarray) -> Moments:
+        moments = Moments()
+        moments.add(self.examine(pictures)[2])
+        return moments
+
+
+def judge_of(run_dir: str, seed: int = 0) -> Judge:
+    """Loads the judge of a run; trains and saves it if it is missing.
+
+    Args:
+      run_dir: The run directory, with `judge_SEED.npz`.
+      seed: Seed of the weights and of the order of the digits. On one machine the same
+        seed trains the same judge.
+    """
+    base = features(32, 64)
+    logits = keras.layers.Dense(NUM_CLASSES, name="logits")(base.output)
+    factors = keras.layers.Dense(len(FACTORS), name="factors")(base.output)
+    network = keras.Model(base.input, [logits, factors, base.output], name="judge")
+    path = pathlib.Path(run_dir) / f"judge_{seed}.npz"
+    if not _load_weights(network, path):
+        LOG.info("Training a judge. The run stores it.")
+        _fit(network, load("train"), seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, *network.get_weights())
+    return Judge(network)
+
+
+def _fit(network: keras.Model, train: Digits, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for weight in network.trainable_variables:
+        shape = tuple(weight.shape)
+        scale = np.sqrt(2 / np.prod(shape[:-1])) if len(shape) > 1 else 0.0
+        weight.assign(scale * random.normal(size=shape))
+    variables = network.trainable_variables
+    adam = Adam(variables, lambda step: _JUDGE_RATE * (1 - step / JUDGE_STEPS))
+    images, factors = tf.constant(train.pictures), tf.constant(train.factors)
+    labels = tf.constant(train.labels)
+
+    @tf.function
+    def step(chosen):
+        with tf.GradientTape() as tape:
+            logits, predicted, _ = network(tf.gather(images, chosen), training=True)
+            entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                tf.gather(labels, chosen), logits
+            )
+            error = tf.square(predicted - tf.gather(factors, chosen))
+            loss = tf.reduce_mean(entropy) + tf.reduce_mean(error)
+        adam.apply(tape.gradient(loss, variables))
+
+    for _ in range(JUDGE_STEPS):
+        step(tf.constant(random.integers(len(train.labels), size=_JUDGE_BATCH)))
+
+
+def _load_weights(network: keras.Model, path: pathlib.Path) -> bool:
+    """Loads the weights of a file; False if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            network.set_weights([stored[name] for name in stored.files])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
+    return True

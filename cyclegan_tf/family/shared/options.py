@@ -4,6 +4,7 @@ Imports no TensorFlow.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar
 
 from cyclegan_tf.base_options import (
@@ -20,11 +21,10 @@ from cyclegan_tf.base_options import (
 )
 from cyclegan_tf.config import Config
 
-_FILTERS = "channels at 14x14 pixels; twice as many at 7x7"
-_RATE = (
-    "learning rate of Adam, constant for half of the steps, then it falls linearly to 0"
-)
 _STEPS = "steps of the whole training"
+_RATE = "learning rate of Adam, constant for half of the steps, then linearly to 0"
+_FILTERS = "channels at 14x14 pixels; twice as many at 7x7"
+_size = functools.partial(networks, minimum=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class Points(FamilyOptions):
         "places of the Gaussians: 8 in a `ring`, or 25 in a 5x5 `grid`",
         choices=("ring", "grid"),
     )
-    latent_size: int = networks(2, "size of a latent", minimum=1)
-    num_units: int = networks(128, "units of a hidden layer", minimum=1)
-    num_layers: int = networks(2, "hidden layers of each network", minimum=1)
+    latent_size: int = _size(2, "size of a latent")
+    num_units: int = _size(128, "units of a hidden layer")
+    num_layers: int = _size(2, "hidden layers of each network")
     adversarial_loss: str = losses(
         "binary_cross_entropy",
         "loss of the discriminator's logits; with `wgan_gp` it is a critic",
@@ -73,8 +73,8 @@ class DCGAN(FamilyOptions):
 
     model: ClassVar[str] = "dcgan"
 
-    latent_size: int = networks(64, "size of a latent", minimum=1)
-    num_filters: int = networks(32, _FILTERS, minimum=1)
+    latent_size: int = _size(64, "size of a latent")
+    num_filters: int = _size(32, _FILTERS)
     norm: str = networks("batch", "norm after convolutions", choices=("batch", "none"))
 
 
@@ -84,8 +84,8 @@ class Conditional(FamilyOptions):
 
     model: ClassVar[str] = "conditional"
 
-    latent_size: int = networks(64, "size of a latent", minimum=1)
-    num_filters: int = networks(32, _FILTERS, minimum=1)
+    latent_size: int = _size(64, "size of a latent")
+    num_filters: int = _size(32, _FILTERS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,8 @@ class Controllable(FamilyOptions):
     model: ClassVar[str] = "controllable"
 
     generator_run: str = data("runs/digits_dcgan", "run of the trained `dcgan`")
-    latent_size: int = networks(64, "size of a latent, as in that run", minimum=1)
-    num_filters: int = networks(32, "generator filters, as in that run", minimum=1)
+    latent_size: int = _size(64, "size of a latent, as in that run")
+    num_filters: int = _size(32, "generator filters, as in that run")
     lambda_features: float = losses(10.0, "weight of changes to the other features")
 
 
@@ -107,24 +107,18 @@ class SemiSupervised(FamilyOptions):
     model: ClassVar[str] = "semi_supervised"
 
     num_labels: int = data(
-        50, "training digits with a label, as many of each class", minimum=10
+        50, "training digits with a label, equally many per class", minimum=10
     )
-    latent_size: int = networks(64, "size of a latent", minimum=1)
-    num_filters: int = networks(16, "channels of the classifier at 14x14", minimum=1)
-    num_features: int = networks(
-        128, "features before the classifier's last layer", minimum=1
-    )
-    generator_filters: int = networks(
-        16, "channels of the generator at 14x14", minimum=1
-    )
+    latent_size: int = _size(64, "size of a latent")
+    num_filters: int = _size(16, "channels of the classifier at 14x14")
+    num_features: int = _size(128, "features before the classifier's last layer")
+    generator_filters: int = _size(16, "channels of the generator at 14x14")
     noise: float = losses(0.3, "standard deviation of the classifier's input noise")
     moves: float = losses(
         1.0, "strength of the rotation, scaling and shift of labelled digits"
     )
     lambda_unlabelled: float = losses(
-        1.0,
-        "weight of the loss that separates unlabelled from generated digits; 0: labels "
-        "alone",
+        1.0, "weight of the loss on unlabelled and generated digits; 0: labels alone"
     )
 
 
@@ -134,17 +128,12 @@ class DomainInvariant(FamilyOptions):
 
     model: ClassVar[str] = "domain_invariant"
 
-    num_filters: int = networks(16, "channels of the encoder at 14x14", minimum=1)
-    num_features: int = networks(
-        64, "features, the input of all classifiers", minimum=1
-    )
-    num_units: int = networks(
-        128, "units of the domain classifier's hidden layers", minimum=1
-    )
-    num_layers: int = networks(2, "hidden layers of the domain classifier", minimum=1)
+    num_filters: int = _size(16, "channels of the encoder at 14x14")
+    num_features: int = _size(64, "features, the input of all classifiers")
+    num_units: int = _size(128, "units of the domain classifier's hidden layers")
+    num_layers: int = _size(2, "hidden layers of the domain classifier")
     lambda_domain: float = losses(
-        1.0,
-        "final weight of the loss that fools the domain classifier; 0: no such loss",
+        1.0, "final weight of fooling the domain classifier; 0: no such loss"
     )
     lambda_r1: float = losses(
         0.3, "weight of the R1 gradient penalty for the domain classifier"
@@ -174,26 +163,15 @@ class Pix2Pix(FamilyOptions):
         "a_to_b", "direction of translation", choices=("a_to_b", "b_to_a")
     )
     image_size: int = data(64, "side of a crop, in pixels", minimum=8)
-    load_size: int = data(
-        72,
-        "side of the pictures before the crop; both of a pair have the same crop and "
-        "flip",
-        minimum=8,
-    )
-    num_filters: int = networks(
-        64, "filters of the generator's first convolution", minimum=1
-    )
+    load_size: int = data(72, "side of the pictures before the crop", minimum=8)
+    num_filters: int = _size(64, "filters of the generator's first convolution")
     num_downs: int = networks(6, "downsamplings of the U-Net", minimum=3)
-    discriminator_filters: int = networks(
-        64, "filters of the discriminator's first convolution", minimum=1
+    discriminator_filters: int = _size(
+        64, "filters of the discriminator's first convolution"
     )
-    discriminator_layers: int = networks(
-        3, "stride-2 convolutions of the discriminator", minimum=1
-    )
+    discriminator_layers: int = _size(3, "stride-2 convolutions of the discriminator")
     lambda_l1: float = losses(100.0, "weight of the L1 distance to the truth")
-    lambda_gan: float = losses(
-        1.0, "weight of the adversarial loss; 0: without a discriminator"
-    )
+    lambda_gan: float = losses(1.0, "weight of the adversarial loss; 0: L1 alone")
 
     def check_together(self) -> None:
         """Raises a `UserError` if values do not fit together."""
@@ -209,16 +187,8 @@ class Pix2Pix(FamilyOptions):
         refuse("lambda_l1", no_loss, "must be above 0 if `lambda_gan` is 0")
 
 
-_KINDS = (
-    Config,
-    Points,
-    DCGAN,
-    Conditional,
-    Controllable,
-    SemiSupervised,
-    DomainInvariant,
-    Pix2Pix,
-)
+_ON_DIGITS = DCGAN, Conditional, Controllable, SemiSupervised, DomainInvariant
+_KINDS = Config, Points, *_ON_DIGITS, Pix2Pix
 OPTIONS = {kind.model: kind for kind in _KINDS}
 
 # GANs on digits: small enough for two cores.
@@ -238,7 +208,7 @@ FAMILY_PRESETS = {
     "points": Preset(
         config=Points(),
         record="The plain GAN on a ring of 8 Gaussians. 1 minute on 2 CPU cores; all 8 "
-        "modes, 97.5% of samples within 3 sigma, 98.9% of the real ones.",
+        "modes, 97.5% of samples within 3 sigma.",
     ),
     "points_grid": Preset(
         config=Points(points="grid", num_layers=3),
@@ -259,8 +229,7 @@ FAMILY_PRESETS = {
     "digits_dcgan": Preset(
         config=DCGAN(**_DIGITS, num_steps=4_000),
         record="Digits from convolutions and batch norm. 3 minutes on one CPU core; "
-        "Frechet distance 11.5, without the norm 16.5, of real digits 0.5; after 1,000 "
-        "steps 14.5 and 199.",
+        "Frechet distance 11.5, without the norm 16.5.",
         baseline={"norm": "none"},
     ),
     "digits_conditional": Preset(
@@ -276,9 +245,8 @@ FAMILY_PRESETS = {
             learning_rate=5e-2,
             show_every_steps=100,
         ),
-        record="Moves latents of digits_dcgan to a requested digit. After that one. 2 "
-        "minutes on one CPU core; 88.6% change, other features move by 0.25 of 2; "
-        "without their weight 95.1% and 0.38.",
+        record="Moves latents of digits_dcgan to a requested digit; train that first. "
+        "2 minutes on one CPU core; 88.6% change, other features move by 0.25 of 2.",
         baseline={"lambda_features": 0.0},
         needs="digits_dcgan",
     ),
@@ -293,15 +261,13 @@ FAMILY_PRESETS = {
     "digits_domain_invariant": Preset(
         config=DomainInvariant(num_steps=4_000, batch_size=64),
         record="Digits of a domain without labels. 2 to 6 minutes on one shared CPU "
-        "core; 94.3% accuracy, from plain digits alone 60.6%; a probe finds the domain "
-        "with 74% accuracy, otherwise 93%.",
+        "core; 94.3% accuracy, from plain digits alone 60.6%.",
         baseline={"lambda_domain": 0.0},
     ),
     "shapes_pix2pix": Preset(
         config=Pix2Pix(**_SMALL_PIX2PIX),
         record="Paints stripes on drawn animals, from pairs; the feet show where. 1.4 "
-        "minutes on one CPU core; error to the truth 5.9 levels of 255, of doing "
-        "nothing 29.0; L1 alone is as good.",
+        "minutes on one CPU core; error to the truth 5.9 levels of 255.",
         baseline={"lambda_gan": 0.0},
     ),
     "shapes_pix2pix_anywhere": Preset(

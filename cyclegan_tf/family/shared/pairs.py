@@ -17,7 +17,7 @@ from cyclegan_tf.data.dataset_record import Sizes, size_of
 from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.data.reader import Domain
 from cyclegan_tf.family.shared.options import Pix2Pix
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, some_of
 
 # The official data sets have one of these parts, or both.
 _TEST_PARTS = ("test", "val")
@@ -27,9 +27,9 @@ _Files = dict[str, tuple[pathlib.Path, ...]]
 
 @dataclasses.dataclass(frozen=True)
 class PairedData:
-    """Pairs, uint8 [size, size, 6] in the order of the direction.
+    """Pairs, uint8 [size, size, 6], the input first.
 
-    Training pairs have `load_size`, test pairs `image_size`; training pairs replace
+    Training pairs have `load_size`, test pairs `image_size`. Training pairs replace
     missing test pairs. `sizes` is the data set's record, empty for drawn data.
     """
 
@@ -43,8 +43,7 @@ def load(options: Pix2Pix) -> PairedData:
     """Loads the pairs of `options.dataset`, and reads each once.
 
     Raises:
-      UserError: a folder is missing or empty, a picture can't be read, or pictures do
-        not form pairs.
+      UserError: the folder has no pairs, a picture can't be read, or lacks its partner.
     """
     if options.dataset in shapes.DATASETS:
         train = _draw(options, 0, shapes.NUM_TRAIN, options.load_size)
@@ -66,14 +65,10 @@ def batches(
     start_step: int,
     num_steps: int,
 ) -> Iterator[tuple]:
-    """The batches of the steps from `start_step`, from 0, to before `num_steps`.
+    """Yields (input, truth) for the steps from `start_step` to before `num_steps`.
 
-    Each epoch goes through the pairs in a new order. Both pictures of a pair get the
-    same crop and flip.
-
-    Returns:
-      An iterator over (input, truth), float32 [batch_size / replicas, image_size,
-      image_size, 3] in [-1, 1]; see `pipeline.batches_of`.
+    Both are float32 [batch_size / replicas, image_size, image_size, 3] in [-1, 1]. Each
+    epoch has a new order. Both pictures of a pair get the same crop and flip.
     """
     sample = pipeline.sampler([train], options, len(train), flip=True, channels=6)
 
@@ -87,7 +82,7 @@ def batches(
 
 
 def names_of_step(train: Domain, options: Pix2Pix, step: int) -> list[str]:
-    """Names of the pairs of a step, from 0."""
+    """Names of the pairs of a step, counted from 0."""
     return pipeline.names_at([train], options, len(train), step)
 
 
@@ -104,7 +99,7 @@ def _draw(options: Pix2Pix, part: int, number: int, size: int) -> Domain:
 
 
 def _files(dataset: str) -> tuple[_Files, _Files]:
-    """The files of training pairs, and of test pairs if there are any."""
+    """The files of training pairs and of test pairs."""
     root = datasets.find_folder(dataset, list(shapes.DATASETS))
     aligned = (root / "train").is_dir()
     apart = [side for side in ("trainA", "trainB") if (root / side).is_dir()]
@@ -126,20 +121,20 @@ def _files(dataset: str) -> tuple[_Files, _Files]:
 
 
 def _aligned(root: pathlib.Path, part: str) -> _Files:
-    """Files with A on the left and B on the right."""
+    """Files with A on the left and B on the right, by name."""
     found = pictures_below(root / part, report=True)
     return {str(path): (path,) for path in found.values()}
 
 
 def _apart(root: pathlib.Path, part: str) -> _Files:
-    """Files of A and of B with the same name, whatever their endings."""
+    """Files of A and of B with the same name; their endings may differ."""
     folder_a, folder_b = (root / f"{part}{side}" for side in "AB")
     a, b = _by_stem(folder_a), _by_stem(folder_b)
     for ours, theirs, folder in ((a, b, folder_b), (b, a, folder_a)):
         alone = [path for stem, path in ours.items() if stem not in theirs]
         if alone:
-            more = f", nor have {len(alone) - 1} more" if len(alone) > 1 else ""
-            raise UserError(f"{alone[0]} has no picture of its name in {folder}{more}.")
+            names = some_of(map(str, alone), 1)
+            raise UserError(f"No picture in {folder} has the name of {names}.")
     return {str(path): (path, b[stem]) for stem, path in a.items()}
 
 
@@ -161,7 +156,7 @@ def _sizes(options: Pix2Pix, files: _Files) -> dict[str, int | None]:
 
 
 def _read(files: _Files, size: int, options: Pix2Pix) -> Domain:
-    """Reads pairs and resizes them to squares; one that can't be read is an error."""
+    """Reads pairs, resized to squares."""
 
     def load_pair(name: str, paths: tuple[pathlib.Path, ...]) -> np.ndarray:
         a, b = (images.resize(side, size) for side in _sides(paths))
