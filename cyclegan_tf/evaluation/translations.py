@@ -98,10 +98,12 @@ def translate_test_pictures(
     translators: Mapping[str, Translator],
     number: int = 0,
     directions: Sequence[str] = ("A2B", "B2A"),
+    identity: bool = True,
 ) -> list[Translations]:
     """Translates the first `number` test pictures, or all, and translates them back.
 
-    A cycle needs the translators of both directions.
+    A cycle needs the translators of both directions. `identity` also translates
+    pictures of the target.
     """
     x, y, true_y, true_x = (
         None if domain is None else first_pictures(domain, number or None)
@@ -112,6 +114,7 @@ def translate_test_pictures(
     for direction in directions:
         inputs, targets, truth, opposite = sides[direction]
         both = translators[direction], translators.get(opposite)
+        targets = targets if identity else None
         found.append(translate_pictures(direction, inputs, *both, targets, truth))
     return found
 
