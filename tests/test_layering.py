@@ -45,7 +45,7 @@ OURS = {
 
 
 # The readers of PyTorch's files know none of our networks, and stand below them.
-READS_FILES = {"pytorch.files", "pytorch.pickles"}
+READS_FILES = {"pytorch.files", "pytorch.pickles", "pytorch.other_programs"}
 
 
 def folder(module: str) -> str:

@@ -22,6 +22,7 @@ from cyclegan_tf.training.run_directory import (
     LOG_FILE,
     check_run,
     load_config,
+    load_options,
     read_checkpoint,
 )
 
@@ -32,7 +33,7 @@ SUMMARY = (
 )
 
 FLAGS = {
-    "run_dir": ("", "a run of train.py: both directions, on its test pictures"),
+    "run_dir": ("", "a run of train.py, on its test pictures, in all its directions"),
     "checkpoint": ("latest", "latest, best (see --keep_best) or a step of the run"),
     "model": (
         "",
@@ -114,8 +115,9 @@ def run(values: flags.FlagValues) -> None:
     log = []
     if values.run_dir and not values.model:
         log = read_log(pathlib.Path(values.run_dir) / LOG_FILE)
-        loss = load_config(values.run_dir).adversarial_loss
-        problems += failure_modes.discriminator_won(log, loss)
+        if load_options(values.run_dir).model == Config.model:
+            loss = load_config(values.run_dir).adversarial_loss
+            problems += failure_modes.discriminator_won(log, loss)
     about |= {name: values[name].value for name in ("seed", "checkpoint", "reference")}
     # Another model's numbers must not replace those of a training.
     place = values.output or ("." if values.model else values.run_dir) or "."
@@ -185,18 +187,22 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
     from cyclegan_tf.evaluation.evaluator import make_evaluator
     from cyclegan_tf.training.checkpoints import networks_in
 
-    config = load_config(values.run_dir)
-    check_features(config, values.features)
-    if values.data_dir:
-        config = dataclasses.replace(config, data_dir=values.data_dir)
+    names = load.translator_names(values.run_dir)
+    options = load_options(values.run_dir)
+    is_paired = options.model == "pix2pix"
+    if not is_paired:
+        options = load_config(values.run_dir)
+        check_features(options, values.features)
+        if values.data_dir:
+            options = dataclasses.replace(options, data_dir=values.data_dir)
 
     def read(checkpoint: str) -> tuple[str, dict]:
-        # An imported run may have one direction only.
-        names = networks_in(checkpoint)
+        # An imported run of a CycleGAN may have one direction only.
+        stored = names.values() if is_paired else networks_in(checkpoint)
         return checkpoint, {
             direction: load.of_run(values.run_dir, name, checkpoint)
-            for direction, name in DIRECTIONS.items()
-            if name in names
+            for direction, name in names.items()
+            if name in stored
         }
 
     checkpoint, generators = read_checkpoint(values.run_dir, read, values.checkpoint)
@@ -207,14 +213,37 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
         generators[values.direction] = load.of_model(path)
         directions = (values.direction,)
         about["model"] = values.model
-    data = datasets.load(config)
+    data = _load_pairs(options) if is_paired else datasets.load(options)
     if values.paired:
         data = translations.pair_test_pictures(data)
-    evaluator = make_evaluator(data, config.picture_size, *_evaluator_options(values))
+    size = options.image_size if is_paired else options.picture_size
+    evaluator = make_evaluator(data, size, *_evaluator_options(values))
     translated = translations.translate_test_pictures(
-        data, generators, values.num_pictures, directions
+        data, generators, values.num_pictures, directions, identity=not is_paired
     )
     return evaluator, translated, about
+
+
+def _load_pairs(options):
+    """The pairs of a pix2pix, as a data set with known translations."""
+    from cyclegan_tf.data.datasets import Domain, UnpairedData
+    from cyclegan_tf.family.shared import pairs
+
+    found = pairs.load(options)
+
+    def half(domain: Domain, first: bool) -> Domain:
+        part = slice(0, 3) if first else slice(3, 6)
+        return Domain(domain.names, lambda i: domain.read(i)[..., part])
+
+    # The input is the first half; X is always A.
+    a_first = options.direction == "a_to_b"
+    train_x, train_y, test_x, test_y = (
+        half(domain, is_x == a_first)
+        for domain in (found.train, found.test)
+        for is_x in (True, False)
+    )
+    missing = () if found.has_test else ("the data set",)
+    return UnpairedData(train_x, train_y, test_x, test_y, test_y, test_x, missing)
 
 
 def _prepare_folders(values: flags.FlagValues) -> tuple:

@@ -1,16 +1,14 @@
 """The `pytorch_import` command; imports TensorFlow late, so that `--help` is quick."""
 
 import os
-import pathlib
-import re
 
 from absl import flags
 
 from cyclegan_tf.commands import program
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.messages import UserError, check_choice
-from cyclegan_tf.pytorch.networks import NETWORKS, split_key
-from cyclegan_tf.pytorch.weights import files_in, import_networks
+from cyclegan_tf.pytorch.networks import NETWORKS
+from cyclegan_tf.pytorch.weights import direction_of, files_in, import_networks
 
 SUMMARY = (
     "Creates a run directory from weights of the official PyTorch code (.pth or "
@@ -28,8 +26,8 @@ FLAGS = {
     ),
     "direction": (
         "",
-        "direction of --checkpoint FILE, A2B or B2A; empty: B2A if the name ends in "
-        "G_B, else A2B",
+        "direction of --checkpoint FILE, A2B or B2A; empty: from its name, such as "
+        "netG_B2A or zebra2horse, else A2B",
     ),
     "generator_g": ("", "file of the generator from X to Y, their G_A"),
     "generator_f": ("", "file of the generator from Y to X, their G_B"),
@@ -94,8 +92,4 @@ def files_of(values: flags.FlagValues) -> dict[str, str]:
         return files_in(checkpoint, values["epoch"].value)
     if direction:
         check_choice("direction", direction, DIRECTIONS)
-    else:
-        path, key = split_key(os.path.expanduser(checkpoint))
-        if any(re.search(r"G_B$", name) for name in (pathlib.Path(path).stem, key)):
-            direction = "B2A"
-    return {DIRECTIONS[direction or "A2B"]: checkpoint}
+    return {DIRECTIONS[direction or direction_of(checkpoint)]: checkpoint}

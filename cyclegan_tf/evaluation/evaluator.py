@@ -13,7 +13,7 @@ import numpy as np
 from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.core.features import digest
 from cyclegan_tf.data.datasets import Domain, UnpairedData, resized
-from cyclegan_tf.evaluation import distances, failure_modes, metrics, similarity
+from cyclegan_tf.evaluation import distances, failure_modes, metrics
 from cyclegan_tf.evaluation.features import Extractor, fit_probe, thumbnails
 from cyclegan_tf.evaluation.translations import (
     Translations,
@@ -34,7 +34,7 @@ _SIGN = {"A2B": 1, "B2A": -1}
 
 @dataclasses.dataclass(frozen=True)
 class _Reference:
-    """Real pictures of one target domain: one half, measured, and the other half."""
+    """Measurements of the real pictures of a target, and other real pictures."""
 
     moments: distances.Moments
     features: np.ndarray
@@ -44,11 +44,10 @@ class _Reference:
 
 def halves(domain: Domain) -> tuple[Domain, Domain]:
     """Every other picture, and the rest."""
-
-    def part(start: int) -> Domain:
-        return Domain(domain.names[start::2], lambda i: domain.read(2 * i + start))
-
-    return part(0), part(1)
+    return (
+        Domain(domain.names[::2], lambda i: domain.read(2 * i)),
+        Domain(domain.names[1::2], lambda i: domain.read(2 * i + 1)),
+    )
 
 
 class Evaluator:
@@ -57,8 +56,7 @@ class Evaluator:
     Args:
       targets: By direction, real pictures of one size: the reference, and others; None
         leaves out the numbers of real pictures.
-      extractor: None leaves out distances and the probe, and the diversity is that of
-        thumbnails.
+      extractor: None leaves out distances and the probe; diversity uses thumbnails.
       source: With A2B as the only direction, real pictures of X, for the probe; None:
         no probe.
       subset_size: Pictures of each side in a subset of the kernel distance; 0: half of
@@ -66,7 +64,6 @@ class Evaluator:
       seed: Seed of the subsets.
 
     Attributes:
-      extractor: The argument.
       probe: Tells Y from X; None without an extractor, or without both domains.
       probe_accuracy: By domain, `accuracy` in [0, 1] and number of `pictures`; empty
         before `check_probe`.
@@ -86,15 +83,14 @@ class Evaluator:
         self.extractor, self.probe, self.probe_accuracy = extractor, None, {}
         self._extract = extractor or Extractor("thumbnails", thumbnails)
         self._subset_size, self._seed = subset_size, seed
-        self._columns, self._features = {}, {}
+        self._columns, self._features, self._references = {}, {}, {}
         for direction, pair in targets.items():
-            found = f"The target of {direction} has {{}} pictures in a half"
-            _check_enough(found, min(len(d) for d in pair if d), subset_size)
-        self._references = {
-            direction: self._reference(direction, *domains)
-            for direction, domains in targets.items()
-        }
-        real = {name: known.features for name, known in self._references.items()}
+            smallest = min(len(domain) for domain in pair if domain)
+            found = f"The target of {direction} has {smallest} pictures in a half"
+            _check_enough(found, smallest, subset_size)
+        for direction, (half, others) in targets.items():
+            self._references[direction] = self._reference(direction, half, others)
+        real = {d: reference.features for d, reference in self._references.items()}
         if source is not None:
             real["B2A"] = self._read_features(source, "Real pictures, source")
         if extractor and len(real) == 2:
@@ -123,7 +119,7 @@ class Evaluator:
         )
 
     def _features_of(self, pictures: np.ndarray) -> np.ndarray:
-        """Features; cached, since the page of pictures needs them again."""
+        """Features; cached, since the page of pictures uses them again."""
         key = digest([pictures])
         if key not in self._features:
             self._features[key] = self._extract(pictures)
@@ -154,7 +150,7 @@ class Evaluator:
     def evaluate(
         self, translated: Sequence[Translations]
     ) -> tuple[dict[str, dict], list[str]]:
-        """`numbers` of one or two directions, and sentences on their failures."""
+        """`numbers` of one or two directions, and a line for each failure."""
         numbers, problems = {}, []
         for pictures in translated:
             found = self.numbers(pictures)
@@ -169,26 +165,21 @@ class Evaluator:
         Returns:
           By full name (`metrics.full_name`), then by `metrics.MODELS`; None where a
           number has no meaning or was not measured.
-
-        Raises:
-          UserError: there are too few pictures, or features are not finite.
         """
         direction, number = translated.direction, len(translated.outputs)
-        _check_enough(f"{direction} has {{}} outputs", number, self._subset_size)
+        _check_enough(f"{direction} has {number} outputs", number, self._subset_size)
         others = translated.inputs, translated.targets, translated.truth
         known = [pictures for pictures in others if pictures is not None]
         key = direction, number, len(known), digest(known)
         if key not in self._columns:
-            # They stay the same in all evaluations of a training.
+            # They are the same in all evaluations of a training.
             self._columns[key] = self._other_columns(translated)
         columns = {"model": self._measure(translated), **self._columns[key]}
-        features = self.extractor.name if self.extractor else ""
-        against = f"{number}-vs-{self._references[direction].moments.count}"
-        protocols = {
-            "probe": f"{features}/{self._probe_name}" if self.probe else "",
-            "features": f"{features}/{against}",
-            "": "",
-        }
+        protocols, against = {"": ""}, self._references[direction].moments.count
+        if self.extractor:
+            protocols["features"] = f"{self.extractor.name}/{number}-vs-{against}"
+        if self.probe:
+            protocols["probe"] = f"{self.extractor.name}/{self._probe_name}"
         before = columns["doing_nothing"].get("log_odds")
         for found in columns.values():
             if before is not None and "log_odds" in found:
@@ -248,37 +239,37 @@ class Evaluator:
             found["frechet_distance"] = distances.frechet_distance(
                 moments, reference.moments
             )
-        found |= _measure_similarity(translated)
+        found |= _differences(translated)
         real_diversity = max(distances.diversity(reference.features), 1e-9)
         found["diversity"] = distances.diversity(features) / real_diversity
         return found | failure_modes.measure(translated, reference.checkerboard)
 
 
-def _measure_similarity(translated: Translations) -> dict[str, float | None]:
+def _differences(translated: Translations) -> dict[str, float]:
+    """Differences of pictures in pairs, by short name."""
     found, inputs, outputs = {}, translated.inputs, translated.outputs
-    truth, cycled = translated.truth, translated.cycled
+    for name, ours, theirs in (
+        ("paired", outputs, translated.truth),
+        ("cycle", translated.cycled, inputs),
+    ):
+        if ours is not None and theirs is not None:
+            found[f"{name}_error"] = distances.error(ours, theirs).mean()
+            found[f"{name}_psnr"] = distances.psnr(ours, theirs).mean()
+            found[f"{name}_ssim"] = distances.ssim(ours, theirs).mean()
     if translated.same is not None:
-        errors = similarity.error(translated.same, translated.targets)
+        errors = distances.error(translated.same, translated.targets)
         found["identity_error"] = errors.mean()
-    if truth is not None:
-        found["paired_error"] = similarity.error(outputs, truth).mean()
-        found["paired_psnr"] = similarity.psnr(outputs, truth).mean()
-        found["paired_ssim"] = similarity.ssim(outputs, truth).mean()
-        errors = similarity.errors_inside_outside(outputs, inputs, truth).T
+    if translated.truth is not None:
+        errors = distances.errors_inside_outside(outputs, inputs, translated.truth).T
         for name, values in zip(("error_inside", "error_outside"), errors, strict=True):
             if not np.isnan(values).all():
                 found[name] = np.nanmean(values)
     if inputs is not None:
-        found["structure"] = similarity.structure(inputs, outputs).mean()
-    if cycled is not None:
-        found["cycle_error"] = similarity.error(cycled, inputs).mean()
-        found["cycle_psnr"] = similarity.psnr(cycled, inputs).mean()
-        found["cycle_ssim"] = similarity.ssim(cycled, inputs).mean()
+        found["structure"] = distances.structure(inputs, outputs).mean()
     return {name: float(number) for name, number in found.items()}
 
 
-def _check_enough(pictures: str, number: int, subset_size: int = 0) -> None:
-    found = pictures.format(number)
+def _check_enough(found: str, number: int, subset_size: int = 0) -> None:
     if number < subset_size:
         raise UserError(
             f"{found}, fewer than the subset size {subset_size}. Give a smaller "
@@ -301,17 +292,8 @@ def make_evaluator(
 ) -> Evaluator:
     """An evaluator of both directions of a data set, with a tested probe.
 
-    Args:
-      data: Training pictures and test pictures.
-      image_size: Side of the pictures.
-      extractor: See `Evaluator`.
-      subset_size: See `Evaluator`.
-      seed: See `Evaluator`.
-      reference: Distances are measured to one `half` of the training pictures, to all
-        of them (`train`), or to all test pictures (`test`), like published FIDs.
-
-    Raises:
-      UserError: there are too few pictures.
+    The reference is one `half` of the training pictures, all of them (`train`), or all
+    test pictures (`test`), like published FIDs. `Evaluator` describes the others.
     """
     if data.without_pictures:
         missing = " and ".join(data.without_pictures)
@@ -344,7 +326,7 @@ def make_folder_evaluator(
     """
     y, x = halves(resized(real, size)), (None, None)
     if inputs is not None:
-        _check_enough("`input` has {} pictures", len(inputs))
+        _check_enough(f"`input` has {len(inputs)} pictures", len(inputs))
         x = halves(resized(inputs, size))
     target = y if reference == "half" else (resized(real, size), None)
     evaluator = Evaluator({"A2B": target}, extractor, x[0], subset_size, seed)
@@ -357,7 +339,7 @@ def paired_errors(model: CycleGAN, data: UnpairedData) -> dict[str, float] | Non
 
     Returns:
       `x_to_y` and `y_to_x` for the generators, `doing_nothing_x_to_y` and
-      `doing_nothing_y_to_x` for the inputs. None if the truth is unknown.
+      `doing_nothing_y_to_x` for the inputs; None if the truth is unknown.
     """
     if data.true_y is None or data.true_x is None:
         return None
@@ -368,8 +350,8 @@ def paired_errors(model: CycleGAN, data: UnpairedData) -> dict[str, float] | Non
     ):
         inputs, true = first_pictures(source), first_pictures(truth)
         outputs = translate_pictures(direction, inputs, translators[direction]).outputs
-        errors[name] = float(similarity.error(outputs, true).mean())
-        errors[f"doing_nothing_{name}"] = float(similarity.error(inputs, true).mean())
+        errors[name] = float(distances.error(outputs, true).mean())
+        errors[f"doing_nothing_{name}"] = float(distances.error(inputs, true).mean())
     return errors
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cyclegan_tf.core.cyclegan import CycleGAN
 from cyclegan_tf.data.datasets import UnpairedData
-from cyclegan_tf.evaluation import distances, similarity
+from cyclegan_tf.evaluation import distances
 from cyclegan_tf.evaluation.features import thumbnails
 from cyclegan_tf.evaluation.translations import (
     Translations,
@@ -57,10 +57,7 @@ FAILURE_MODES = {
 
 
 def problems(numbers: Mapping[str, float | None], direction: str) -> list[str]:
-    """Describes the failures that the numbers of a direction reveal.
-
-    The numbers have the names of `FAILURE_MODES`; None if not measured.
-    """
+    """Describes the failures that the numbers of a direction reveal; None: unknown."""
     return [
         f"{direction} {message.format(numbers[name])}"
         for name, (is_failure, message) in FAILURE_MODES.items()
@@ -100,8 +97,8 @@ def measure(
     """
     found, inputs, outputs = {}, translated.inputs, translated.outputs
     if inputs is not None:
-        found["changed"] = similarity.error(outputs, inputs).mean()
-        found["colour_correlation"] = similarity.correlation(outputs, inputs).mean()
+        found["changed"] = distances.error(outputs, inputs).mean()
+        found["colour_correlation"] = distances.correlation(outputs, inputs).mean()
     if min(outputs.shape[1:3]) >= _MIN_SIDE:
         found["checkerboard"] = checkerboard(outputs) / max(real_checkerboard, 1e-9)
     if translated.cycled_blurred is not None:
@@ -115,10 +112,10 @@ def hidden(real: np.ndarray, cycled: np.ndarray, cycled_blurred: np.ndarray) -> 
     The unit is the error of the same blur on the real picture. A cycle that uses only
     visible content gets 1 or less. A cycle that reads its picture from the lowest bits
     of the fake, as CycleGANs can (Chu, Zhmoginov and Sandler, arXiv 1712.02950), gets
-    more. The arguments are inputs, and fakes translated back.
+    more.
     """
-    added = similarity.error(cycled_blurred, real) - similarity.error(cycled, real)
-    unit = similarity.error(slightly_blurred(real), real).mean()
+    added = distances.error(cycled_blurred, real) - distances.error(cycled, real)
+    unit = distances.error(slightly_blurred(real), real).mean()
     return float(added.mean() / max(unit, 0.1))
 
 
@@ -133,7 +130,7 @@ def checkerboard(pictures: np.ndarray) -> float:
     window = np.outer(np.hanning(height), np.hanning(width))
     power = np.zeros((height, width))
     for picture in pictures:
-        grey = similarity.luminance(picture[:height, :width])
+        grey = distances.luminance(picture[:height, :width])
         power += np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2 / len(pictures)
     places = [(f * height // 4, g * width // 4) for f in range(3) for g in range(3)]
     return max(_peak(power, row, column) for row, column in places[1:])

@@ -1,7 +1,6 @@
 """Features of pictures, which distances compare, and a linear probe of two domains.
 
-A distance means nothing without its protocol. So the name of an `Extractor` contains
-the network, a digest of its weights, and the resize.
+A distance means nothing without its protocol, so an `Extractor` has a full name.
 """
 
 import dataclasses
@@ -22,23 +21,17 @@ _BATCH = 16
 
 @dataclasses.dataclass(frozen=True)
 class Extractor:
-    """Computes features of pictures.
+    """Computes features [number, dimension] of uint8 [number, height, width, 3].
 
-    Attributes:
-      name: Network, digest of its weights, and resize, such as
-        `efficientnet_lite2-1a2b3c4d-260px-bicubic`.
-      compute: From uint8 [number, height, width, 3] to [number, dimension].
+    The name contains the network, a digest of its weights, and the resize, such as
+    `efficientnet_lite2-1a2b3c4d-260px-bicubic`.
     """
 
     name: str
     compute: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """All features, [number, dimension], computed in batches.
-
-        Raises:
-          UserError: a feature is not finite.
-        """
+        """All features, computed in batches; a `UserError` if one is not finite."""
         starts = range(0, len(pictures), _BATCH)
         found = np.concatenate([self.compute(pictures[i : i + _BATCH]) for i in starts])
         if not np.isfinite(found).all():
@@ -50,7 +43,7 @@ class Extractor:
 
 
 def network_extractor(name: str, weights: str = "") -> Extractor:
-    """Means of the last layer of a pretrained network; see `networks.features`."""
+    """Means of the last layer of a pretrained network; see `core/features.py`."""
     network = pretrained.features(name, weights)
     side = network.side
 
@@ -88,11 +81,8 @@ def find_extractor(
     Args:
       name: A key of `EXTRACTORS`.
       weights: File of its weights; empty: installed or downloaded ones.
-      needed: Whether missing weights are an error.
+      needed: Whether missing weights are a `UserError`.
       flag: The flag for this file, for the message.
-
-    Raises:
-      UserError: the weights are needed and not available.
     """
     try:
         return EXTRACTORS[name](weights), ""
@@ -113,11 +103,7 @@ PENALTY = 0.1
 class Probe:
     """Logistic regression on standardised features: is a picture from X or from Y?
 
-    Attributes:
-      mean: Mean of the features in training, float64 [dimension].
-      deviation: Their standard deviation; 1 for constant features.
-      weights: float64 [dimension].
-      bias: The log-odds of domain Y at the mean.
+    All arrays are float64 [dimension]. The deviation of constant features is 1.
     """
 
     mean: np.ndarray

@@ -22,7 +22,7 @@ from PIL import Image
 
 from cyclegan_tf.core.features import digest
 from cyclegan_tf.core.state import mismatches
-from cyclegan_tf.messages import UserError, check_choice
+from cyclegan_tf.messages import UserError, check_choice, reason
 from cyclegan_tf.pytorch import files
 
 _SIDE = 299
@@ -107,9 +107,8 @@ def load(
       mode: Resizing and scaling of pictures, a key of `MODES`.
 
     Returns:
-      Name and function of an `Extractor`. The name is `fid-DIGEST-MODE`; both files
-      have the same digest. The function maps uint8 [number, height, width, 3] to
-      float32 [number, 2048].
+      Name and function of an `Extractor`: `fid-DIGEST-MODE`, with the same digest for
+      both files; and from uint8 [number, height, width, 3] to float32 [number, 2048].
 
     Raises:
       UserError: the file is missing, damaged, or of another network.
@@ -136,8 +135,7 @@ def load(
 def clean(pictures: np.ndarray) -> np.ndarray:
     """Input like clean-fid: Pillow's bicubic filter on floats, then (x - 128) / 128.
 
-    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
-    [-1, 127 / 128].
+    The result is float32 [number, 299, 299, 3] in [-1, 127 / 128].
     """
     size, resized = (_SIDE, _SIDE), np.empty((len(pictures), _SIDE, _SIDE, 3), "f4")
     for i, channel in np.ndindex(len(pictures), 3):
@@ -149,8 +147,7 @@ def clean(pictures: np.ndarray) -> np.ndarray:
 def legacy_pytorch(pictures: np.ndarray) -> tf.Tensor:
     """Input like pytorch-fid: bilinear without antialias, then 2 x / 255 - 1.
 
-    Takes uint8 [number, height, width, 3]; returns float32 [number, 299, 299, 3] in
-    [-1, 1].
+    The result is float32 [number, 299, 299, 3] in [-1, 1].
     """
     return tf.image.resize(pictures, (_SIDE, _SIDE), "bilinear") / 127.5 - 1.0
 
@@ -164,10 +161,8 @@ MODES: dict[str, Callable] = {"clean": clean, "legacy_pytorch": legacy_pytorch}
 def network() -> keras.Model:
     """The network up to its last pooling, with random weights.
 
-    Each of its 94 convolutions includes a batch norm, and has its state dict's name.
-
-    Returns:
-      A model from float32 [batch, 299, 299, 3] in [-1, 1] to [batch, 2048].
+    It maps float32 [batch, 299, 299, 3] in [-1, 1] to [batch, 2048]. Each of its 94
+    convolutions includes a batch norm, and has its state dict's name.
     """
     inputs = x = keras.Input((_SIDE, _SIDE, 3))
     for name, settings in _STEM.items():
@@ -231,9 +226,10 @@ def _read_graph(path: pathlib.Path, names: Iterable[str]) -> dict[str, files.Ten
     """The weights in Google's graph, with names and axes of a state dict."""
     try:
         graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no TensorFlow graph"
-        raise UserError(f"{path} can't be read: {reason}.") from error
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {reason(error)}.") from error
+    except DecodeError as error:
+        raise UserError(f"{path} is no TensorFlow graph.") from error
     constants = {
         node.name: node.attr["value"].tensor
         for node in graph.node

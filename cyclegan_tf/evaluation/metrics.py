@@ -22,7 +22,7 @@ class Metric:
       text: Its name in the table.
       better: `higher`, `lower`, or empty where neither is better.
       format: Formats a value.
-      protocol: What the full name must also contain: `probe`, `features` or nothing.
+      protocol: The full name also contains this: `probe`, `features` or nothing.
     """
 
     text: str
@@ -75,9 +75,9 @@ def short_name(name: str) -> str:
 
 
 def value_of(metric: str, numbers: Mapping[str, float]) -> float | None:
-    """The number that `keep_best` names; None if it was not measured.
+    """The number for `keep_best`, such as `structure` or `A2B/structure`.
 
-    A name alone means the mean of both directions; `A2B/` or `B2A/` in front, one.
+    Without a direction it is the mean of both; None if it was not measured.
     """
     found = [
         value
@@ -98,17 +98,13 @@ def needs_features(metric: str) -> bool:
 
 
 def last_five(records: Sequence[Mapping]) -> tuple[dict, dict]:
-    """Summarizes the evaluations of a training: the last five, and the best.
+    """Summarizes the evaluations in a training's log: the last five, and the best.
 
     One evaluation of a GAN says little: the next may differ by a fifth.
 
-    Args:
-      records: The log, in order, with `step` and numbers by full name.
-
     Returns:
-      For each number of the last evaluation, `mean`, `deviation` and `count` over the
-      last five; and `value` and `step` of the best, for numbers with a better
-      direction.
+      By full name, `mean`, `deviation` and `count` over the last five; and `value` and
+      `step` of the best, for numbers with a better direction.
     """
     evaluations = [r for r in records if any(map(_is_number, r))]
     spread, best = {}, {}

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import images
-from cyclegan_tf.evaluation import metrics, similarity
+from cyclegan_tf.evaluation import distances, metrics
 from cyclegan_tf.evaluation.evaluator import Evaluator
 from cyclegan_tf.evaluation.translations import Translations
 from cyclegan_tf.files import written_whole
@@ -30,19 +30,16 @@ def write(
     about: Mapping,
     records: Sequence[Mapping] = (),
 ) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes `evaluation.json` and `evaluation.png`.
+    """Writes `evaluation.json` and `evaluation.png`, and returns their paths.
 
     Args:
       folder: The folder of both files.
-      evaluator: The evaluator that measured.
+      evaluator: The evaluator.
       translated: The pictures that it measured.
-      numbers: A result of `Evaluator.evaluate`.
-      problems: Its other result.
+      numbers: The first result of `Evaluator.evaluate`.
+      problems: The second result.
       about: More keys of the JSON file.
       records: The log of a training, for its last five evaluations.
-
-    Returns:
-      Paths of both files.
     """
     spread, best = metrics.last_five(records)
     record = {
@@ -107,11 +104,8 @@ def write_page(
     rows = []
     for pictures in translated:
         order, texts = _ranked(evaluator, pictures)
-        for word, place in (
-            ("best", order[-1]),
-            ("median", order[len(order) // 2]),
-            ("worst", order[0]),
-        ):
+        places = order[-1], order[len(order) // 2], order[0]
+        for word, place in zip(("best", "median", "worst"), places, strict=True):
             label = f"{pictures.direction} {word}\n{texts[place]}"
             rows.append((label, _columns(pictures, place)))
     number = max(len(columns) for _, columns in rows)
@@ -123,10 +117,8 @@ def write_page(
         for axis, (title, picture) in zip(line, columns.items(), strict=False):
             axis.imshow(picture, interpolation="nearest")
             axis.set_title(title, fontsize=9)
-        line[0].text(
-            -0.08, 0.5, label, transform=line[0].transAxes, ha="right", va="center",
-            fontsize=9,
-        )  # fmt: skip
+        place = {"transform": line[0].transAxes, "ha": "right", "va": "center"}
+        line[0].text(-0.08, 0.5, label, fontsize=9, **place)
     path = folder / PAGE_FILE
     with written_whole(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
@@ -154,10 +146,15 @@ def _ranked(
 ) -> tuple[np.ndarray, list[str]]:
     """Places from the worst to the best, and a text for each picture."""
     if pictures.truth is not None:
-        errors = similarity.error(pictures.outputs, pictures.truth)
-        return np.argsort(-errors, kind="stable"), [f"error {e:.1f}" for e in errors]
-    if evaluator.probe is not None:
-        odds = evaluator.log_odds(pictures.direction, pictures.outputs)
-        return np.argsort(odds, kind="stable"), [f"log-odds {v:.1f}" for v in odds]
-    apart = evaluator.distances_to_mean(pictures)
-    return np.argsort(-apart, kind="stable"), [f"distance {d:.1f}" for d in apart]
+        name, values, sign = (
+            "error",
+            distances.error(pictures.outputs, pictures.truth),
+            -1,
+        )
+    elif evaluator.probe is not None:
+        values = evaluator.log_odds(pictures.direction, pictures.outputs)
+        name, sign = "log-odds", 1
+    else:
+        name, values, sign = "distance", evaluator.distances_to_mean(pictures), -1
+    order = np.argsort(sign * values, kind="stable")
+    return order, [f"{name} {value:.1f}" for value in values]

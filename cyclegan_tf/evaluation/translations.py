@@ -1,5 +1,6 @@
 """Pictures to evaluate: test pictures or folders, and their translations."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -18,7 +19,7 @@ from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.messages import UserError, progress_bar
 
 _BATCH = 8
-_ROWS = 4  # Of a grid.
+_GRID_ROWS = 4
 _MAX_SIDE = 256
 _TRACED = weakref.WeakKeyDictionary()
 
@@ -87,8 +88,8 @@ def _graphs(model: CycleGAN) -> dict[str, Callable[[tf.Tensor], tf.Tensor]]:
 
             return tf.function(translated, input_signature=signature, autograph=False)
 
-        shown = model.shown_generators
-        _TRACED[model] = {k: traced(shown[name]) for k, name in DIRECTIONS.items()}
+        generators = model.shown_generators
+        _TRACED[model] = {k: traced(generators[n]) for k, n in DIRECTIONS.items()}
     return _TRACED[model]
 
 
@@ -97,26 +98,24 @@ def translate_test_pictures(
     translators: Mapping[str, Translator],
     number: int = 0,
     directions: Sequence[str] = ("A2B", "B2A"),
+    identity: bool = True,
 ) -> list[Translations]:
-    """Translates test pictures, and translates them back.
+    """Translates the first `number` test pictures, or all, and translates them back.
 
-    Args:
-      data: Test pictures, and true translations if known.
-      translators: By direction, one or both; a cycle needs both.
-      number: Translates the first so many of each domain; 0 for all.
-      directions: The directions to translate.
+    A cycle needs the translators of both directions. `identity` also translates
+    pictures of the target.
     """
-
-    def some(domain: Domain | None) -> np.ndarray | None:
-        return None if domain is None else first_pictures(domain, number or None)
-
-    x, y = some(data.test_x), some(data.test_y)
-    sides = {"A2B": (x, y, data.true_y, "B2A"), "B2A": (y, x, data.true_x, "A2B")}
+    x, y, true_y, true_x = (
+        None if domain is None else first_pictures(domain, number or None)
+        for domain in (data.test_x, data.test_y, data.true_y, data.true_x)
+    )
+    sides = {"A2B": (x, y, true_y, "B2A"), "B2A": (y, x, true_x, "A2B")}
     found = []
     for direction in directions:
         inputs, targets, truth, opposite = sides[direction]
         both = translators[direction], translators.get(opposite)
-        found.append(translate_pictures(direction, inputs, *both, targets, some(truth)))
+        targets = targets if identity else None
+        found.append(translate_pictures(direction, inputs, *both, targets, truth))
     return found
 
 
@@ -130,16 +129,11 @@ def translate_pictures(
 ) -> Translations:
     """Translates pictures, and translates them back if `back` is given.
 
-    The arguments are attributes of `Translations`, and translators of both directions.
+    `targets` and `truth` are those of `Translations`.
     """
     passes = len(inputs) * (3 if back else 1) + (0 if targets is None else len(targets))
-    bar = progress_bar(
-        total=passes,
-        desc=f"Translating {direction}",
-        unit="picture",
-        leave=False,
-        delay=2,
-    )
+    name = f"Translating {direction}"
+    bar = progress_bar(total=passes, desc=name, unit="picture", leave=False, delay=2)
 
     def run(translator: Translator, pictures: np.ndarray) -> np.ndarray:
         parts = []
@@ -186,20 +180,16 @@ def grid_pictures(model: CycleGAN, data: UnpairedData) -> dict[str, np.ndarray]:
     """
     x_to_y, y_to_x = _graphs(model).values()
     columns = {}
-    rows = min(_ROWS, len(data.test_x), len(data.test_y))
+    rows = min(_GRID_ROWS, len(data.test_x), len(data.test_y))
     for x, y, forward, back, domain in (
         ("x", "y", x_to_y, y_to_x, data.test_x),
         ("y", "x", y_to_x, x_to_y, data.test_y),
     ):
-        pictures, parts = first_pictures(domain, rows), []
-        for start in range(0, rows, _BATCH):
-            real = images.to_float(pictures[start : start + _BATCH])
-            fake = forward(real)
-            batch = real, fake, back(fake), back(real)
-            parts.append([images.to_uint8(image).numpy() for image in batch])
-        titles = f"real_{x}", f"fake_{y}", f"cycled_{x}", f"same_{x}"
-        for title, column in zip(titles, zip(*parts, strict=True), strict=True):
-            columns[title] = np.concatenate(column)
+        real = images.to_float(first_pictures(domain, rows))
+        fake = forward(real)
+        column = {f"real_{x}": real, f"fake_{y}": fake}
+        column |= {f"cycled_{x}": back(fake), f"same_{x}": back(real)}
+        columns |= {t: images.to_uint8(image).numpy() for t, image in column.items()}
     return columns
 
 
@@ -216,7 +206,7 @@ def read_folder(folder: str, flag: str) -> Domain:
     """Pictures below a folder, named by their path without suffix, in their own sizes.
 
     Raises:
-      UserError: the folder is missing or has no picture, or two have the same name.
+      UserError: the folder is missing or empty, or two pictures have the same name.
     """
     root = pathlib.Path(os.path.expanduser(folder))
     if not root.is_dir():
@@ -225,9 +215,9 @@ def read_folder(folder: str, flag: str) -> Domain:
     if not paths:
         raise no_picture(root)
     names = [str(path.relative_to(root).with_suffix("")) for path in paths]
-    twice = {name for name in names if names.count(name) > 1}
+    twice = sorted(n for n, count in collections.Counter(names).items() if count > 1)
     if twice:
-        raise UserError(f"{root} has two pictures called {sorted(twice)[0]}.")
+        raise UserError(f"{root} has two pictures called {twice[0]}.")
 
     def read(i: int) -> np.ndarray:
         try:

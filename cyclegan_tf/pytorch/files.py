@@ -24,8 +24,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cyclegan_tf.messages import UserError
-from cyclegan_tf.pytorch import pickles
+from cyclegan_tf.messages import UserError, reason
+from cyclegan_tf.pytorch import other_programs, pickles
 from cyclegan_tf.pytorch.pickles import FileError, View, is_possible
 
 # The pickles of the official networks take less than 50 kB.
@@ -42,7 +42,7 @@ _LEGACY_PROTOCOL = 1001
 # PyTorch aligns the storages in a zip to this many bytes.
 _ALIGNMENT = 64
 
-# What `zipfile` and `safetensors` raise.
+# Errors of `zipfile` and `safetensors`.
 _DAMAGES = (
     EOFError,
     NotImplementedError,
@@ -74,25 +74,26 @@ def read(path: str | os.PathLike) -> dict[str, Tensor]:
         be inside other dictionaries.
 
     Returns:
-      Tensors by name; dots join the keys of nested dictionaries. Other values are left
-      out.
+      Tensors by name; dots join the keys of nested dictionaries. Plain data beside them
+      is left out.
 
     Raises:
-      UserError: the file is missing or damaged, or holds more than tensors in
-        dictionaries.
+      UserError: the file is missing, damaged or of another program.
     """
     path = pathlib.Path(path)
     with _one_line_errors(path):
+        if os.path.exists(f"{path}.index"):
+            raise FileError(other_programs.TENSORFLOW)
         with open(path, "rb") as file:
-            start = file.read(9)
+            start = file.read(512)
         # This test comes first: the length before the brace may look like the others.
-        if start[8:] == b"{":
+        if start[8:9] == b"{":
             return _read_safetensors(path)
         if start.startswith(b"PK"):
             return _tensors(path, *_read_zip(path))
         if start.startswith(b"\x80"):
             return _tensors(path, *_read_legacy(path))
-        raise FileError("is neither a PyTorch nor a safetensors file")
+        raise FileError(other_programs.describe_file(path, start))
 
 
 @contextlib.contextmanager
@@ -102,8 +103,7 @@ def _one_line_errors(path: pathlib.Path) -> Iterator[None]:
     except FileError as error:
         raise UserError(f"{path} {error}.") from error
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} can't be read: {reason}.") from error
+        raise UserError(f"{path} can't be read: {reason(error)}.") from error
     except _DAMAGES as error:
         raise UserError(f"{path} is damaged.") from error
 
@@ -136,10 +136,10 @@ def _read_zip(path: pathlib.Path) -> tuple[object, dict[str, _Block]]:
     with _BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
         file.limit = _MAX_PICKLE
         entries = {entry.orig_filename: entry for entry in archive.infolist()}
-        _check_entries(entries, archive, path.stat().st_size)
         pickled = [name for name in entries if name.endswith("/data.pkl")]
         if len(pickled) != 1:
-            raise FileError("is a zip, but not of PyTorch: it has no data.pkl")
+            raise FileError(other_programs.describe_zip(entries))
+        _check_entries(entries, archive, path.stat().st_size)
         folder = pickled[0].removesuffix("data.pkl")
         order = entries.get(f"{folder}byteorder")
         if order and archive.read(order) != b"little":
@@ -161,6 +161,8 @@ def _check_entries(entries: dict, archive: zipfile.ZipFile, size: int) -> None:
         raise FileError("has two entries of one name")
     for entry in entries.values():
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            if any(name.endswith("/constants.pkl") for name in entries):
+                raise FileError(other_programs.TORCHSCRIPT)
             raise FileError("is compressed or encrypted, which PyTorch never does")
         if entry.file_size != entry.compress_size:
             raise FileError("is damaged")
@@ -181,7 +183,7 @@ def _read_legacy(path: pathlib.Path) -> tuple[object, dict[str, _Block]]:
     with open(path, "rb") as file:
         stream = io.BytesIO(file.read(_MAX_PICKLE))
         if pickles.loads(stream)[0] != _LEGACY_MAGIC:
-            raise FileError("is a pickle, but not of PyTorch")
+            raise FileError("is a pickle, but not of torch.save: it holds no tensors")
         version, machine = (pickles.loads(stream)[0] for _ in range(2))
         if version != _LEGACY_PROTOCOL or not isinstance(machine, dict):
             raise FileError("is of an unknown version of PyTorch")

@@ -19,6 +19,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.core.state import Shapes, mismatches, shown
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch import files
+from cyclegan_tf.pytorch.other_programs import describe_networks
 
 # By official file name: D_A judges the output of G_A, which is domain B, our Y.
 NETWORKS = {
@@ -41,6 +42,14 @@ MIN_HALVINGS = 5
 _MAX_DEPTH = 100
 
 
+# Fields of a `Config`; a pixel discriminator has no depth.
+_DEPTH_FIELDS = {
+    "resnet": "num_blocks",
+    "unet": "num_downs",
+    "patchgan": "discriminator_layers",
+}
+
+
 class MismatchError(ValueError):
     """A state dict does not fit an official network."""
 
@@ -54,7 +63,7 @@ class Architecture:
       num_filters: Filters of the first convolution.
       depth: Residual blocks, halvings or stride-2 convolutions; 0 for `pixel`.
       channels: Channels of the images.
-      dropout: Whether a ResNet was built with dropout, which changes names only.
+      dropout: Whether a ResNet has dropout, which changes names only.
     """
 
     kind: str
@@ -73,9 +82,8 @@ class Architecture:
         is_generator = self.role == "generator"
         filters = "num_filters" if is_generator else "discriminator_filters"
         fields = {self.role: self.kind, filters: self.num_filters}
-        depths = {"resnet": "num_blocks", "unet": "num_downs"}
-        if self.kind != "pixel":
-            fields[depths.get(self.kind, "discriminator_layers")] = self.depth
+        if self.kind in _DEPTH_FIELDS:
+            fields[_DEPTH_FIELDS[self.kind]] = self.depth
         return fields
 
     def describe(self) -> str:
@@ -89,11 +97,13 @@ class Architecture:
 
 def config_architecture(config: Config, name: str) -> Architecture:
     """The architecture of one of the four networks of a run."""
-    if name.startswith("discriminator"):
-        depth = config.discriminator_layers if config.discriminator == "patchgan" else 0
-        return Architecture(config.discriminator, config.discriminator_filters, depth)
-    depth = config.num_blocks if config.generator == "resnet" else config.num_downs
-    return Architecture(config.generator, config.num_filters, depth)
+    role = name.partition("_")[0]
+    kind = getattr(config, role)
+    filters = (
+        config.num_filters if role == "generator" else config.discriminator_filters
+    )
+    depth = getattr(config, _DEPTH_FIELDS[kind]) if kind in _DEPTH_FIELDS else 0
+    return Architecture(kind, filters, depth)
 
 
 # --- Names and shapes
@@ -188,8 +198,7 @@ def to_keras(
 ) -> dict[str, np.ndarray]:
     """Converts an official state dict, without the biases that a norm cancels.
 
-    Returns:
-      float32 arrays by our names, such as `first_conv_kernel`.
+    The result has float32 arrays by our names, such as `first_conv_kernel`.
     """
     weights = {}
     for c in _CONVOLUTIONS[architecture.kind](architecture):
@@ -206,8 +215,7 @@ def to_pytorch(
 ) -> dict[str, np.ndarray]:
     """Converts our weights; biases that a norm cancels become zeros.
 
-    Returns:
-      float32 arrays by the official names, in the official order.
+    The result has float32 arrays by the official names, in the official order.
     """
     state_dict = {}
     for c in _CONVOLUTIONS[architecture.kind](architecture):
@@ -226,11 +234,8 @@ def to_pytorch(
 def find_networks(shapes: Shapes) -> dict[str, str]:
     """Finds the official networks among the tensors of a file.
 
-    Args:
-      shapes: Shapes by name; names may have any prefix, such as `module.`.
-
-    Returns:
-      The kind of each network by its prefix, which is empty or ends with a dot.
+    The result has the kind of each network by the prefix of its names, such as
+    `module.`; the prefix is empty or ends with a dot.
     """
     below = collections.defaultdict(dict, {"": shapes})
     for name, shape in shapes.items():
@@ -266,14 +271,9 @@ def _kind(shapes: Shapes) -> str | None:
 
 
 def find_architecture(kind: str, shapes: Shapes) -> Architecture:
-    """Derives filters, depth and channels from shapes.
+    """Derives filters, depth and channels from shapes by official name.
 
-    Args:
-      kind: A kind that `find_networks` found.
-      shapes: Shapes by official name, without the statistics of norms.
-
-    Raises:
-      MismatchError: lists the missing, unexpected and misshapen tensors.
+    A `MismatchError` lists the missing, unexpected and misshapen tensors.
     """
     depth = min(_depth(kind, shapes), _MAX_DEPTH)
     if kind == "unet" and depth < MIN_HALVINGS:
@@ -326,11 +326,7 @@ def without_statistics(tensors: Mapping) -> dict:
 
 
 def read_network(name: str, file: str) -> tuple[Architecture, dict[str, np.ndarray]]:
-    """Reads one of our four networks from a file.
-
-    Args:
-      name: The network to read, such as `generator_g`.
-      file: A PyTorch or safetensors file, or FILE#KEY.
+    """Reads one of our four networks from a PyTorch or safetensors file, or FILE#KEY.
 
     Returns:
       Its architecture, and its weights as float32 arrays by our names.
@@ -350,7 +346,8 @@ def read_network(name: str, file: str) -> tuple[Architecture, dict[str, np.ndarr
     try:
         architecture = find_architecture(kind, {k: t.shape for k, t in tensors.items()})
     except MismatchError as error:
-        raise UserError(f"{file} does not fit a {kind} ({error}).") from error
+        other = describe_networks(tensors)
+        raise UserError(f"{file} does not fit a {kind} ({error}).{other}") from error
     if architecture.channels != 3:
         raise UserError(
             f"{file} is for pictures of {architecture.channels} channels, not 3."
@@ -373,7 +370,10 @@ def _choose(path: str, key: str, shapes: Shapes) -> tuple[str, str]:
     found = find_networks(shapes)
     if not found:
         names = ", ".join(map(shown, list(shapes)[:4])) or "no tensor"
-        raise UserError(f"{path} holds none of the official networks, but {names}.")
+        raise UserError(
+            f"{path} holds none of the official networks, but {names}."
+            + describe_networks(shapes)
+        )
     if key and "" in found:
         raise UserError(f"{path} holds one network, without a key: leave out #{key}.")
     keys = {root.rstrip("."): root for root in found}

@@ -1,16 +1,20 @@
 """Reads the pickles in PyTorch files, without PyTorch and without running their code.
 
 A pickle is a program that can call any function. This module allows dictionaries,
-lists, tuples, text, numbers and descriptions of tensors. It scans the whole pickle
-before it executes the first operation, and refuses every other operation and name.
+lists, tuples, text, numbers, descriptions of tensors, and plain data beside them. It
+scans the whole pickle before it executes the first operation, and refuses every other
+operation and name.
 """
 
 import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
+
+from cyclegan_tf.messages import some_of
 
 # A state dict takes about 22 operations per tensor. An operation creates at most one
 # empty dictionary and one memo entry, so this limit also bounds memory.
@@ -18,10 +22,10 @@ _MAX_OPERATIONS = 100_000
 _MAX_DIMENSIONS = 8
 
 _OPERATIONS = frozenset(
-    "PROTO STOP MARK POP GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT "
-    "BININT1 BININT2 LONG1 BINFLOAT BINUNICODE BINSTRING SHORT_BINSTRING EMPTY_DICT "
-    "EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS APPEND APPENDS "
-    "BINPUT LONG_BINPUT BINGET LONG_BINGET".split()
+    "PROTO STOP MARK POP GLOBAL REDUCE NEWOBJ BUILD BINPERSID NONE NEWTRUE NEWFALSE "
+    "BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE BINSTRING SHORT_BINSTRING "
+    "EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 SETITEM SETITEMS "
+    "APPEND APPENDS BINPUT LONG_BINPUT BINGET LONG_BINGET".split()
 )
 
 # Every dictionary becomes an OrderedDict, which checks its keys.
@@ -77,60 +81,92 @@ def loads(stream: io.BytesIO) -> tuple[object, dict[str, Storage]]:
       storages by key.
 
     Raises:
-      FileError: the pickle is damaged, too long, or names anything but tensors,
-        storages and OrderedDict.
+      FileError: the pickle is damaged, too long, or names anything but tensors and
+        plain data.
     """
-    unpickler = _Unpickler(io.BytesIO(_checked(stream)), encoding="latin-1")
+    copy, names = _checked(stream)
+    unpickler = _Unpickler(io.BytesIO(copy), encoding="latin-1")
     try:
         return unpickler.load(), unpickler.storages
-    except _DAMAGES as error:
-        raise FileError("can't be read: its pickle is damaged") from error
+    except (FileError, *_DAMAGES) as error:
+        is_known = isinstance(error, FileError)
+        text = str(error) if is_known else "can't be read: its pickle is damaged"
+        more = f"; beside the weights it has {_places(names)}" if names else ""
+        raise FileError(text + more) from error
 
 
-def _checked(stream: io.BytesIO) -> bytes:
-    """Copies a pickle if all of its operations and names are allowed."""
-    data, copy, refused = stream.getvalue(), bytearray(), {}
+def _checked(stream: io.BytesIO) -> tuple[bytes, dict[str, str]]:
+    """Copies a pickle if all of its operations and names are allowed.
+
+    Returns:
+      The copy, and the names of plain data, each with the text before it, which is its
+      key if it is in a dictionary.
+    """
+    data, copy, text, protocol = stream.getvalue(), bytearray(), "", 2
+    names, refused, operations = {}, {}, {}
     try:
         for i, (operation, argument, start) in enumerate(pickletools.genops(stream)):
-            name = operation.name
+            code = operation.name
             if i == _MAX_OPERATIONS:
                 limit = f"its pickle has over {_MAX_OPERATIONS} operations"
                 raise FileError(f"can't be read: {limit}")
-            if name in ("GLOBAL", "INST") and argument not in _NAMES:
-                refused[argument.replace(" ", ".")] = None
-            elif name not in _OPERATIONS:
-                refused[f"operation {name}"] = None
+            if code == "GLOBAL" and argument in _PLAIN:
+                names[argument.replace(" ", ".")] = text
+            elif code in ("GLOBAL", "INST") and argument not in _NAMES:
+                refused[argument.replace(" ", ".")] = text
+            elif code not in _OPERATIONS:
+                operations[f"operation {code}"] = ""
             # Python allocates memory for all smaller places of its memo.
-            elif name == "LONG_BINPUT" and argument >= _MAX_OPERATIONS:
+            elif code == "LONG_BINPUT" and argument >= _MAX_OPERATIONS:
                 raise ValueError
-            is_dict = name == "EMPTY_DICT"
+            if code == "PROTO":
+                protocol = argument
+            elif code in ("BINGET", "LONG_BINGET"):
+                text = ""  # It may be any text.
+            elif code in ("BINUNICODE", "BINSTRING", "SHORT_BINSTRING"):
+                text = argument
+            is_dict = code == "EMPTY_DICT"
             copy += _ORDERED_DICT if is_dict else data[start : stream.tell()]
     except ValueError as error:
         raise FileError("can't be read: its pickle is damaged or cut off") from error
-    if refused:
-        shown = ", ".join(ascii(name[:80]) for name in [*refused][:5])
-        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    if refused or operations:
+        found = {**(refused or names), **operations}
         raise FileError(
-            f"can't be read: its pickle asks for {shown}{more}; only tensors, storages "
-            "and OrderedDict are allowed, and nothing was run. Is it a whole model? "
-            "Save its state_dict() instead"
+            f"can't be read: its pickle asks for {_places(found)}; only tensors and "
+            f"plain data are read, and nothing was run. {_advice(found, protocol)}"
         )
-    return bytes(copy)
+    return bytes(copy), names
+
+
+def _places(names: Mapping[str, str]) -> str:
+    """Names, each with its key."""
+    found = []
+    for name, key in names.items():
+        place = f" at {ascii(key)[:40]}" if key else ""
+        found.append(f"{ascii(name)[:90]}{place}")
+    return some_of(found, 3)
+
+
+def _advice(names: Mapping[str, str], protocol: int) -> str:
+    if any(name.startswith("__torch__.") for name in names):
+        return "It is a TorchScript model: save the state_dict() of the Python model"
+    if any(name.startswith("torch.nn.") for name in names):
+        return "It is a whole model: load it in its own program, save its state_dict()"
+    if protocol > 2:
+        return f"It has protocol {protocol}, which torch.save does not use by itself"
+    return "Load it in its own program, and save the state_dict() alone"
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds the names in `_NAMES` and no others.
-
-    Attributes:
-      storages: All storages of the pickle, by key.
-    """
+    """Finds the names in `_NAMES` and `_PLAIN`, and no others."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.storages = {}
 
     def find_class(self, module: str, name: str):
-        return _NAMES[f"{module} {name}"]
+        key = f"{module} {name}"
+        return _NAMES[key] if key in _NAMES else _PLAIN[key]
 
     def persistent_load(self, pid) -> Storage:
         storage = _storage(pid)
@@ -153,7 +189,10 @@ class _Dictionary(dict):
 
     def __setitem__(self, key, value) -> None:
         if type(key) is not str and not _is_count(key):
-            raise TypeError
+            kind = type(key).__name__
+            raise FileError(f"can't be read: it has a key of type {kind}")
+        if type(value) in (type, _PlainCall):
+            raise TypeError  # A class is no data.
         super().__setitem__(key, value)
 
     def __setstate__(self, state) -> None:
@@ -238,9 +277,72 @@ _NAMES = {
     "torch._utils _rebuild_tensor": _Function(_tensor),
     "torch._utils _rebuild_tensor_v2": _Function(_tensor),
     "torch._utils _rebuild_parameter": _Function(_parameter),
+    "torch._utils _rebuild_parameter_with_state": _Function(_parameter),
     **{
         f"{module} {name}Storage": _StorageType(dtype)
         for module in ("torch", "torch.cuda")
         for name, _, dtype in DTYPES
     },
 }
+
+
+# --- Plain data beside the weights: recognised, checked, and dropped
+
+
+class _Plain:
+    """Takes the place of all plain data, and of its classes."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+class _PlainCall(NamedTuple):
+    """A class or function that makes plain data, with a test of its arguments."""
+
+    fits: Callable[..., bool]
+
+    def __call__(self, *arguments) -> _Plain:
+        if not self.fits(*arguments):
+            raise TypeError
+        return _Plain()
+
+
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "meta")
+
+
+def _is_path(*parts) -> bool:
+    # A single part with a space may be a command, and hardly a path.
+    return all(type(p) is str for p in parts) and (
+        len(parts) != 1 or " " not in parts[0]
+    )
+
+
+def _is_dtype(code, align, copy) -> bool:
+    return re.fullmatch(r"[<>=|]?[biufcSUmM]\d+", code) is not None
+
+
+def _is_array(kind, shape, code) -> bool:
+    return kind is _Plain and type(shape) is tuple and type(code) in (_Plain, str)
+
+
+_PLAIN = {
+    "argparse Namespace": _Plain,
+    "numpy ndarray": _Plain,
+    "numpy dtype": _PlainCall(_is_dtype),
+    **{f"torch {dtype}": _Plain() for _, _, dtype in DTYPES},
+    "torch complex64": _Plain(),
+    "torch Size": _PlainCall(lambda sides: all(map(_is_count, sides))),
+    "torch device": _PlainCall(lambda kind, index=0: kind in _DEVICES),
+    "_codecs encode": _PlainCall(lambda text, encoding: encoding == "latin1"),
+    "__builtin__ bytes": _PlainCall(lambda: True),
+    "__builtin__ set": _PlainCall(lambda values: type(values) is list),
+    "collections Counter": _PlainCall(lambda counts: type(counts) is _Dictionary),
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _PLAIN[f"{_module} _reconstruct"] = _PlainCall(_is_array)
+    _PLAIN[f"{_module} scalar"] = _PlainCall(lambda dtype, data: type(dtype) is _Plain)
+for _module in ("pathlib", "pathlib._local"):
+    for _kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+        _PLAIN[f"{_module} {_kind}"] = _PlainCall(_is_path)

@@ -6,13 +6,21 @@ An imported run has a checkpoint of networks only; `export`, `translate` and `tr
 
 import os
 import pathlib
+import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from cyclegan_tf.config import DIRECTIONS, TFDS_CONFIGS, Config
 from cyclegan_tf.files import put_in_place, remove_stale, staging
-from cyclegan_tf.messages import UserError, check_choice, without_native_messages
+from cyclegan_tf.messages import (
+    LOG,
+    UserError,
+    check_choice,
+    reason,
+    some_of,
+    without_native_messages,
+)
 from cyclegan_tf.pytorch import files as pytorch_files
 from cyclegan_tf.pytorch.networks import (
     MIN_HALVINGS,
@@ -47,20 +55,44 @@ _OFFICIAL = {
 }
 
 
+# The directions in names of files and keys: netG_A2B, b_to_a, G_BA, G_B.
+_DIRECTION_NAMES = {
+    "B2A": r"((?<![A-Za-z])(?i:b_?(2|to)_?a|y_?(2|to)_?x)|B2A|BtoA|G_BA?)(?![A-Za-z])",
+    "A2B": r"((?<![A-Za-z])(?i:a_?(2|to)_?b|x_?(2|to)_?y)|A2B|AtoB|G_AB?)(?![A-Za-z])",
+}
+
+# Data set and direction of published models whose names are not those of a data set.
+_PUBLISHED = {
+    "sat2map": ("maps", "A2B"),
+    "map2sat": ("maps", "B2A"),
+    "facades_photo2label": ("facades", "A2B"),
+    "facades_label2photo": ("facades", "B2A"),
+}
+for _name in filter(re.compile("[a-z]+2").match, TFDS_CONFIGS):
+    _PUBLISHED[re.sub("^([a-z]+)2([a-z]+)", r"\g<2>2\1", _name)] = _name, "B2A"
+for _painter in ("monet", "cezanne", "ukiyoe", "vangogh"):
+    _PUBLISHED[f"style_{_painter}"] = f"{_painter}2photo", "B2A"
+
+
 # --- Import
 
 
 def files_in(folder: str, epoch: str) -> dict[str, str]:
     """Finds the files of our networks in the folder of an official training."""
     root = pathlib.Path(os.path.expanduser(folder))
-    files = {}
     # A test of one direction calls its only generator G.
-    for official, name in (*NETWORKS.items(), ("G", "generator_g")):
+    only = DIRECTIONS[direction_of(str(root / f"{epoch}_net_G"))]
+    files = {}
+    for official, name in (*NETWORKS.items(), ("G", only)):
         for path in (root / f"{epoch}_net_{official}{suffix}" for suffix in _SUFFIXES):
             if path.is_file():
                 files.setdefault(name, str(path))
     if not files:
-        raise UserError(f"{folder} has no {epoch}_net_G_A.pth or the like.")
+        found = some_of(sorted(path.name for path in root.iterdir()), 4) or "no file"
+        raise UserError(
+            f"{folder} has no {epoch}_net_G_A.pth or the like, but {found}. "
+            "--checkpoint can also be a single file."
+        )
     return files
 
 
@@ -76,8 +108,8 @@ def import_networks(
       dataset: Name of the training data; empty: from the name of the first file.
 
     Raises:
-      UserError: a file is damaged or hostile, holds no such network, or does not fit
-        the others; or `output` can't be written. Nothing is written then.
+      UserError: a file is damaged, holds no such network, or does not fit the others;
+        or `output` can't be written. Nothing is written then.
     """
     target = pathlib.Path(os.path.expanduser(output))
     _check_free(target)
@@ -97,12 +129,13 @@ def import_networks(
     directions = {name: f" ({d})" for d, name in DIRECTIONS.items()}
     for name, architecture in architectures.items():
         kind = f"{name}{directions.get(name, '')}: {architecture.describe()}"
-        print(f"{kind}, from {files[name]}")
-    print(f"Imported to {output}, as a run on {config.dataset!r}. To use it:")
+        LOG.info(f"{kind}, from {files[name]}")
+    LOG.info(f"Imported to {output}, as a run on {config.dataset!r}. To use it:")
     more = "" if config.dataset in (*TFDS_CONFIGS, "shapes") else " --pictures FOLDER"
-    print(f"  python export.py --run_dir {output}{more}")
-    translate = "python -m cyclegan_tf translate"
-    print(f"  {translate} --run_dir {output} --input PICTURES --output FOLDER")
+    LOG.info(f"  python export.py --run_dir {output}{more}")
+    more = "" if "generator_g" in files else " --direction B2A"
+    translate = f"python -m cyclegan_tf translate --run_dir {output}{more}"
+    LOG.info(f"  {translate} --input PICTURES --output FOLDER")
 
 
 def _network_fields(architectures: dict[str, Architecture]) -> dict:
@@ -121,11 +154,33 @@ def _network_fields(architectures: dict[str, Architecture]) -> dict:
 def dataset_of(file: str) -> str:
     """Names the training data of a file after the file or its folder.
 
-    `horse2zebra` for `horse2zebra.pth` and `horse2zebra_pretrained/latest_net_G.pth`.
+    `horse2zebra` for `horse2zebra.pth` and `zebra2horse_pretrained/latest_net_G.pth`.
     """
+    name = _given_name(file)
+    return _PUBLISHED.get(name, (name,))[0] or "imported"
+
+
+def direction_of(file: str) -> str:
+    """Finds the direction of a generator in the names of its key, file and folder.
+
+    B2A for `netG_B2A.pth`, `5_net_G_B.pth`, `all.pth#genB2A` and `zebra2horse.pth`; A2B
+    if no name says a direction.
+    """
+    path, key = split_key(os.path.expanduser(file))
+    given = _given_name(file)
+    for name in (key, pathlib.Path(path).stem, given):
+        for direction, pattern in _DIRECTION_NAMES.items():
+            if re.search(pattern, name):
+                return direction
+    given = re.sub("[_-]to[_-]", "2", given.lower())
+    found = (d for name, (_, d) in _PUBLISHED.items() if name in given)
+    return next(found, "A2B")
+
+
+def _given_name(file: str) -> str:
     path = pathlib.Path(os.path.abspath(split_key(os.path.expanduser(file))[0]))
     name = path.parent.name if "_net_" in path.stem else path.stem
-    return name.removesuffix("_pretrained") or "imported"
+    return name.removesuffix("_pretrained")
 
 
 def _check_free(target: pathlib.Path) -> None:
@@ -136,7 +191,7 @@ def _check_free(target: pathlib.Path) -> None:
             not target.is_dir() or any(p.name != LOCK_FILE for p in target.iterdir())
         )
     except OSError as error:
-        raise UserError(f"{target} can't be written: {error.strerror}.") from error
+        raise UserError(f"{target} can't be written: {reason(error)}.") from error
     if taken:
         raise UserError(f"{target} exists already. Name another --output.")
 
@@ -170,7 +225,7 @@ def export_networks(
 
     Args:
       run_dir: The run directory.
-      output: The folder for the files; created if it does not exist.
+      output: The folder for the files.
       formats: Keys of `FORMATS`.
       epoch: Start of the file names.
 
@@ -197,14 +252,14 @@ def export_networks(
     with staging(folder) as aside:
         for name, state_dict in state_dicts.items():
             for ending in formats:
-                path = aside / f"{name}.{ending}"
-                FORMATS[ending](state_dict, path)
-                _check_same(pytorch_files.read(path), state_dict)
+                FORMATS[ending](state_dict, aside / f"{name}.{ending}")
         put_in_place(aside, folder)
-    print(f"Wrote {', '.join(path.name for path in paths)} to {folder}")
-    print(f"They fit the official code's options {official_options(config, found)}")
+    LOG.info(f"Wrote {', '.join(path.name for path in paths)} to {folder}")
+    LOG.info(f"They fit the official code's options {official_options(config, found)}")
     if config.discriminator == "projected":
-        print("The official code has no projected discriminators; they are left out.")
+        LOG.info(
+            "The official code has no projected discriminators; they are left out."
+        )
     return paths
 
 
@@ -262,12 +317,3 @@ def _state_dicts(config: Config, run_dir: str) -> dict[str, dict[str, np.ndarray
         return state_dicts
 
     return read_checkpoint(run_dir, read)
-
-
-def _check_same(written: dict, state_dict: dict[str, np.ndarray]) -> None:
-    same = written.keys() == state_dict.keys() and all(
-        np.array_equal(written[name].numpy(), array, equal_nan=True)
-        for name, array in state_dict.items()
-    )
-    if not same:
-        raise UserError("What was written can't be read back; is the disk damaged?")

@@ -1,6 +1,7 @@
 """`evaluate`: runs, exported models, anybody's folders, and what it refuses."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from absl import flags
 from helpers.config_values import refused
-from helpers.exporting_samples import saved_run
+from helpers.exporting_samples import saved_run, untrained_run
 from helpers.quality_samples import COLOURS, array, drawn
 from PIL import Image
 
@@ -21,7 +22,8 @@ from cyclegan_tf.core import features as pretrained
 from cyclegan_tf.deploy import load as loading
 from cyclegan_tf.evaluation import features, report
 from cyclegan_tf.messages import UserError
-from cyclegan_tf.training.run_directory import load_config
+from cyclegan_tf.training.presets import preset
+from cyclegan_tf.training.run_directory import load_config, save_config
 
 FIND_EXTRACTOR = features.find_extractor
 
@@ -197,6 +199,33 @@ def test_network_of_the_discriminators_is_refused(run_dir, quick, asked, monkeyp
     object.__setattr__(config, "discriminator", "patchgan")
     evaluated(f"--run_dir={run_dir}", "--output=.")
     assert asked[-1] == ("efficientnet_lite2", "", False)
+
+
+@pytest.mark.parametrize("direction", ["a_to_b", "b_to_a"])
+def test_pix2pix_run_is_evaluated_in_its_direction(direction, tmp_path, quick):
+    options = dataclasses.replace(
+        preset("shapes_pix2pix", run_dir=str(tmp_path / "pairs")),
+        direction=direction,
+        **{"image_size": 32, "load_size": 36, "num_downs": 3, "num_filters": 2},
+        **{"discriminator_filters": 2, "discriminator_layers": 1},
+    )
+    untrained_run(options, factor=2.0)
+    record, _ = evaluated("--run_dir=pairs")
+    ours = "A2B" if direction == "a_to_b" else "B2A"
+    assert record["pictures"] == {ours: 6} and record["step"] == 3
+    numbers = short(record, ours)
+    # `quick` inverts the input; the pairs are those of the drawn animals.
+    inputs, truth = (array(drawn(2, which, 6)) for which in (0, 1))
+    if ours == "B2A":
+        inputs, truth = truth, inputs
+    error = np.abs(255.0 - inputs - truth).mean()
+    assert numbers["paired_error"]["model"] == pytest.approx(error)
+    assert numbers["colour_correlation"]["model"] == pytest.approx(-1)
+    assert numbers["kernel_distance"]["real"] is not None
+    assert not numbers.keys() & {"identity_error", "cycle_error", "hidden"}
+    with refused("`dcgan`, which translates no pictures"):
+        save_config(preset("digits_dcgan", run_dir=str(tmp_path / "pairs")))
+        evaluated("--run_dir=pairs")
 
 
 def test_model_of_the_other_direction_is_evaluated_as_such(

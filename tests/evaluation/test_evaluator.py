@@ -8,7 +8,7 @@ from helpers.config_values import refused
 from helpers.quality_samples import COLOURS, PIXELS, TwoGenerators, array, drawn
 
 from cyclegan_tf.data.datasets import Domain, UnpairedData
-from cyclegan_tf.evaluation import distances, metrics, similarity
+from cyclegan_tf.evaluation import distances, metrics
 from cyclegan_tf.evaluation.evaluator import (
     Evaluator,
     halves,
@@ -83,7 +83,7 @@ def test_numbers_are_those_of_the_parts(evaluator):
     cycled = np.clip(inputs.astype(int) + 7, 0, 255).astype(np.uint8)
     found = measured(evaluator, outputs, cycled=cycled)
     model = {name: row["model"] for name, row in found.items()}
-    assert model["cycle_error"] == similarity.error(cycled, inputs).mean()
+    assert model["cycle_error"] == distances.error(cycled, inputs).mean()
     halves_x, halves_y = (halves(d) for d in (data().train_x, data().train_y))
     half = COLOURS(array(halves_y[0]))
     probe_ = fit_probe(COLOURS(array(halves_x[0])), half)

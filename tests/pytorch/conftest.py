@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+from cyclegan_tf.messages import print_messages
+
+print_messages()
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """PyTorch's files, read against what PyTorch wrote, and written for PyTorch to read."""
 
+import argparse
 import collections
+import fractions
 import io
 import json
 import math
+import pathlib
 import struct
 import zipfile
 
@@ -213,16 +216,49 @@ def test_names_of_nested_dictionaries_are_joined_in_their_order(save, read_back)
     assert list(found) == list(expected)
 
 
+PLAIN = {
+    "numpy scalars": [np.float64(3), np.int64(-1), np.bool_(True), np.str_("ab c")],
+    "numpy dtypes and arrays": {"a": np.dtype("<f4"), "b": np.ones((2, 3)), "c": "x"},
+    "numpy in a dictionary": {"best": np.float64(3), "epoch": np.float32(1)},
+    "torch values": [torch.Size([1, 2]), torch.float32, torch.half, torch.complex64],
+    "size": torch.Size([]),
+    "dtype": torch.bfloat16,
+    "devices": {"a": torch.device("cuda", 1), "b": torch.device("cpu")},
+    "path": pathlib.Path("/data/my runs/a"),
+    "paths": [
+        pathlib.Path("a.pth"),
+        pathlib.PureWindowsPath("C:/runs/a"),
+        pathlib.Path(),
+    ],
+    "opt": argparse.Namespace(lr=0.1, gpu_ids=[0], save=pathlib.Path("a/b")),
+    "nested": argparse.Namespace(size=torch.Size([3]), more=argparse.Namespace()),
+    "set": {1, 2},
+    "bytes": [b"", b"\xff\0"],
+    "counter": collections.Counter([3, 3, 5]),
+}
+
+
+@pickled_files
+def test_plain_data_beside_the_weights_is_left_out(save, read_back):
+    state = {"w": torch.ones(2)}
+    for name, value in PLAIN.items():
+        for beside in (value, {"inner": value}, [value], (value, 1)):
+            found = read_back(save, {"model": state, name: beside, "last": 5})
+            assert_same(found, {"model.w": state["w"]})
+    assert_same(read_back(save, {**PLAIN, "w": state["w"]}), state)
+
+
 NOT_TENSORS = [
     torch.nn.Linear(2, 2),
     {"a": torch.ones(2, dtype=torch.complex64)},
     {"a": torch.ones(2).to_sparse()},
     {"a": torch.ones(2, dtype=torch.uint16)},
     {"a": torch.ones(2).to(torch.float8_e4m3fn)},
-    {"a": np.float64(1)},
-    {"a": np.ones(2)},
-    {"a": torch.Size([1])},
-    {"a": {1, 2}},
+    {"a": np.array([None])},
+    {"a": collections.deque([1])},
+    {"a": {(1, 2): 3}},
+    {"a": argparse.Namespace},
+    {"a": np.random.default_rng(0)},
 ]
 
 
@@ -234,6 +270,22 @@ def test_whole_models_and_other_types_are_refused_in_one_line(save, tmp_path):
             read(tmp_path / "file")
         assert str(caught.value).startswith(f"{tmp_path / 'file'} can't be read: ")
         assert "\n" not in str(caught.value)
+
+
+@pickled_files
+def test_what_is_in_the_way_is_named_with_its_key(save, tmp_path):
+    weights, linear = {"w": torch.ones(2)}, torch.nn.Linear(2, 2)
+    for value, name, key in (
+        ({"net": weights, "best": collections.deque([1])}, "collections.deque", "best"),
+        ({"opt": [1, fractions.Fraction(1)]}, "fractions.Fraction", "opt"),
+        ({"netG": linear}, "torch.nn.modules.linear.Linear", ""),
+    ):
+        save(value, tmp_path / "file")
+        with pytest.raises(UserError) as caught:
+            read(tmp_path / "file")
+        message = str(caught.value)
+        assert f"'{name}' at '{key}" in message
+        assert ("whole model" in message) == (name.startswith("torch.nn"))
 
 
 @pytest.mark.parametrize("kind", GOOD)

@@ -70,7 +70,11 @@ def files_told(*args):
 # --- Flags
 
 A2B = "a.pth latest_net_G.pth latest_net_G_A.pth net_G_B/a.pth net_G_Best.pth"
+A2B += " netG_A2B.pth G_AB_199.pth all.pth#genA2B horse2zebra.pth B2A/a.pth lab2a1.pth"
 B2A = "x/latest_net_G_B.pth 5_net_G_B.safetensors all.pth#netG_B 5_net_G_B.pth#module"
+B2A += " output/20_netG_B2A.pth G_BA_199.pth all.pth#genB2A b_to_a.pth horse_BtoA.pth"
+B2A += " zebra2horse.pth zebra2horse_pretrained/latest_net_G.pth my_zebra-to-horse.pth"
+B2A += " style_monet.pth map2sat.pth winter2summer_yosemite.pth A2B.pth#netG_b2a"
 
 
 def test_direction_is_that_of_the_flag_or_the_name():
@@ -115,6 +119,9 @@ def test_files_of_a_folder_are_told_by_their_names():
             theirs = name.partition("_net_")[2].partition(".")[0]
             expected[TAKEN_AS[theirs]] = f"{i}/{name}"
         assert files_told(f"--checkpoint={i}", f"--epoch={epoch}") == expected
+    file = write("zebra2horse_pretrained/latest_net_G.pth")
+    folder = "--checkpoint=zebra2horse_pretrained"
+    assert files_told(folder) == {"generator_f": file}
 
 
 NAMES = {
@@ -127,6 +134,10 @@ NAMES = {
     "~/maps/latest_net_G_A.pth#x": "maps",
     "/latest_net_G.pth": "imported",
     "_pretrained.pth": "imported",
+    "zebra2horse.pth": "horse2zebra",
+    "winter2summer_yosemite_pretrained/latest_net_G.pth": "summer2winter_yosemite",
+    "style_ukiyoe.pth": "ukiyoe2photo",
+    "map2sat.pth": "maps",
 }
 
 
@@ -233,7 +244,7 @@ def test_folder_becomes_a_run_of_four_networks(capsys):
     ]
 
 
-def test_empty_folder_and_home_are_taken(folder, monkeypatch):
+def test_empty_folder_and_home_are_taken(folder, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))
     write("a.pth")
     os.mkdir("empty")
@@ -244,6 +255,7 @@ def test_empty_folder_and_home_are_taken(folder, monkeypatch):
     run("--checkpoint=~/training", "--output=~/b")
     run("--generator_f=~/a.pth", "--output=~/c/d/")
     assert file_names(folder / "c/d") == RUN_FILES
+    assert " --direction B2A --input" in capsys.readouterr().out.splitlines()[-1]
     assert sorted(os.listdir()) == ["a.pth", "b", "c", "empty", "training"]
 
 
@@ -491,7 +503,7 @@ def test_file_that_is_damaged_or_without_a_network_is_refused(folder):
     (folder / "a.pth").write_bytes(data[:-100])
     refused("^a.pth .*damaged", file)
     (folder / "a.pth").write_bytes(b"")
-    refused("^a.pth is neither a PyTorch nor", file)
+    refused("^a.pth is empty", file)
     strange = {"a\nerror: \x1b[31m": one}
     for arrays in (strange, state_dict() | strange):
         write("a.pth", arrays)
