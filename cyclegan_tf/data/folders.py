@@ -3,7 +3,6 @@
 import collections
 import os
 import pathlib
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,9 @@ from PIL import Image
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, reason, some_of, warn
+
+_MAX_COUNTED = 8
 
 
 class PictureFile(NamedTuple):
@@ -25,12 +26,11 @@ class PictureFile(NamedTuple):
 def pictures_below(folder: pathlib.Path, report=False) -> dict[str, pathlib.Path]:
     """Picture files and broken links below a folder, by their path in it, sorted.
 
-    With `report` it prints on stderr how many files of other types it leaves out.
+    With `report` it warns how many files of other types it leaves out.
     """
     found, others = _scan(folder)
     if report and found and others:
-        text = f"Left out of {folder}, no pictures: {_counts(others)}."
-        print(text, file=sys.stderr)
+        warn(f"Left out of {folder}, no pictures: {_counts(others)}.")
     return found
 
 
@@ -59,20 +59,16 @@ def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
 
 
 def _counts(others: collections.Counter) -> str:
-    counts = ", ".join(f"{n} {ending}" for ending, n in others.most_common(8))
-    return counts + (" and others" if len(others) > 8 else "")
+    counts = (f"{number} {ending}" for ending, number in others.most_common())
+    return some_of(counts, _MAX_COUNTED)
 
 
 def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
-    """Finds pictures to translate, in the order of their paths.
+    """Finds pictures to translate into a folder, in the order of their paths.
 
-    Args:
-      source: A picture, whatever its ending, or a folder. Files below `output` are
-        left out: they are translations of an earlier call.
-      output: The folder to write to.
-
-    Raises:
-      UserError: there is no picture, or a PNG would replace an input or a folder.
+    `source` is a picture, whatever its ending, or a folder. Files below `output` are
+    left out: they are translations of an earlier call. A `UserError` if there is no
+    picture, or if a PNG would replace an input or a folder.
     """
     if os.path.isfile(source):
         found = {source.name: source}
@@ -129,15 +125,10 @@ def _identity(path: pathlib.Path) -> tuple[int, int]:
 
 
 def write_png(picture: np.ndarray, path: pathlib.Path) -> None:
-    """Writes uint8 [height, width, 3] as a PNG, whole or not at all, and its folders.
-
-    Raises:
-      UserError: the file can't be written.
-    """
+    """Writes uint8 [height, width, 3] as a PNG, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             Image.fromarray(picture).save(temporary, format="PNG")
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} can't be written: {reason}.") from error
+        raise UserError(f"{path} can't be written: {reason(error)}.") from error

@@ -1,6 +1,6 @@
-"""Decodes, resizes and converts pictures; the only module that knows stored pixels.
+"""Decodes, resizes and converts pictures.
 
-Files and data in memory are uint8 in [0, 255]; networks work on float32 in [-1, 1].
+Pictures in memory are uint8 in [0, 255]; networks work on float32 in [-1, 1].
 """
 
 import io
@@ -12,6 +12,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from cyclegan_tf.messages import reason
 
 # JPEG includes the MPO of some phones.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -34,7 +36,7 @@ warnings.filterwarnings("ignore", module="PIL")
 
 
 class ImageError(ValueError):
-    """A file or bytes without a whole picture in a format that we read."""
+    """The reason why a picture can't be read."""
 
 
 def decode(source: bytes | str | os.PathLike) -> np.ndarray:
@@ -60,18 +62,17 @@ def decode(source: bytes | str | os.PathLike) -> np.ndarray:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
-    except Exception as error:  # On damaged files Pillow raises whatever it meets.
-        raise ImageError(_reason(error)) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"cannot identify it as {FORMAT_NAMES}") from error
+    except Exception as error:  # On damaged files Pillow raises errors of any type.
+        raise ImageError(reason(error)) from error
 
 
 def file_bytes(path: str | os.PathLike) -> bytes:
-    """Reads a picture's file.
+    """Reads a picture's file; an `ImageError` if that fails or it exceeds MAX_BYTES.
 
     Pillow gets the bytes, not the path: it would map some files into memory, where
     truncation kills the process, and it would not rotate uncompressed TIFFs.
-
-    Raises:
-      ImageError: the file can't be read, or has more than MAX_BYTES.
     """
     try:
         size = os.path.getsize(path)
@@ -79,14 +80,7 @@ def file_bytes(path: str | os.PathLike) -> bytes:
             raise ImageError(f"has {size:,} bytes; at most {MAX_BYTES:,} are read")
         return pathlib.Path(path).read_bytes()
     except OSError as error:
-        raise ImageError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return f"cannot identify it as {FORMAT_NAMES}"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0][:200]
+        raise ImageError(reason(error)) from error
 
 
 def _check(image: Image.Image, data: bytes) -> None:
@@ -124,9 +118,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 def resize(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
     """Resizes with Pillow's bicubic filter, as the official code does.
 
-    Args:
-      image: uint8 [height, width, 3].
-      size: Side of a square, or height and width, in pixels.
+    `size` is the side of a square, or height and width, in pixels.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if image.shape[:2] == (height, width):
@@ -147,15 +139,12 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
 
 
 def tile(columns: list[np.ndarray], gap: int = 2) -> np.ndarray:
-    """Arranges columns of images, uint8 [rows, height, width, 3], in a grid on white.
+    """Arranges columns of images in a grid on white, with `gap` pixels between them.
 
-    Args:
-      columns: The columns, all of one shape.
-      gap: Pixels between images.
+    All columns have one shape, uint8 [rows, height, width, 3].
     """
-    cells = np.stack(columns, axis=1)
     sides = ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0))
-    cells = np.pad(cells, sides, constant_values=255)
+    cells = np.pad(np.stack(columns, axis=1), sides, constant_values=255)
     rows, num_columns, height, width, channels = cells.shape
     grid = cells.transpose(0, 2, 1, 3, 4)
     grid = grid.reshape(rows * height, num_columns * width, channels)

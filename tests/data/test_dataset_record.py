@@ -8,8 +8,8 @@ import pytest
 from helpers.dataset_folders import fill
 from PIL import Image
 
-from cyclegan_tf.data import dataset_record, datasets
-from cyclegan_tf.data.dataset_record import DATA_FILE, check_unchanged
+from cyclegan_tf.data import datasets
+from cyclegan_tf.data.datasets import DATA_FILE, check_unchanged
 from cyclegan_tf.family.shared import pairs as paired
 from cyclegan_tf.family.shared.options import Pix2Pix
 from cyclegan_tf.messages import UserError
@@ -45,7 +45,7 @@ def test_changes_are_named(folder, tiny, tmp_path):
     def told(data) -> str:
         return check_unchanged(tmp_path, sizes(data, tiny), allowed=True)
 
-    dataset_record.save(tmp_path, sizes(folder, tiny))
+    datasets.save_record(tmp_path, sizes(folder, tiny))
     assert told(folder) == ""
     moved = tmp_path / "moved"
     shutil.move(folder, moved)

@@ -70,7 +70,7 @@ def test_input_that_is_missing_or_without_pictures_is_refused(tmp_path):
         with pytest.raises(UserError, match=f"No such file or folder: .*{name[-9:]}"):
             find(tmp_path / name, tmp_path / "out")
     source = make(tmp_path / "in", *(f"a.{ending}" for ending in "bcdefghijk"))
-    told = r"in has no picture .*\. Left out: (1 \.\w, ){7}1 \.\w and others\.$"
+    told = r"in has no picture .*\. Left out: (1 \.\w, ){7}1 \.\w and 2 more\.$"
     with pytest.raises(UserError, match=told):
         find(source, tmp_path / "out")
 

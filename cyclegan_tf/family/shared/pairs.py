@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import datasets, images, pipeline, reader, shapes
-from cyclegan_tf.data.dataset_record import Sizes, size_of
+from cyclegan_tf.data.datasets import Sizes
 from cyclegan_tf.data.folders import no_picture, pictures_below
-from cyclegan_tf.data.reader import Domain
+from cyclegan_tf.data.reader import Domain, size_of
 from cyclegan_tf.family.shared.options import Pix2Pix
 from cyclegan_tf.messages import UserError
 
