@@ -20,7 +20,7 @@ from cyclegan_tf.data.folders import no_picture, pictures_below
 from cyclegan_tf.data.reader import Domain, size_of
 from cyclegan_tf.data.tfds import SPLITS
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import UserError, some_of
+from cyclegan_tf.messages import UserError, some_of, warn
 
 DATA_FILE = "data.json"
 
@@ -60,6 +60,7 @@ def load(config: Config) -> UnpairedData:
       UserError: the data set is unknown, incomplete, unreadable, can't be downloaded,
         or has pictures smaller than the crop.
     """
+    warn_of_folder(config.dataset)
     if config.dataset in shapes.DATASETS:
         return _load_shapes(config)
     items = _encoded(config, report=True)
@@ -70,10 +71,13 @@ def load(config: Config) -> UnpairedData:
         is_train = split.startswith("train")
         if items[split]:
             size = config.load_size if is_train else config.picture_size
-            load_picture = functools.partial(_load_picture, size, config.image_size)
-            where = f"{config.dataset} {split}"
+            losses, where = {}, f"{config.dataset} {split}"
+            load_picture = functools.partial(
+                _load_picture, size, config.image_size, losses
+            )
             kept = keep if is_train else "none"
             domains[split] = reader.read_all(items[split], load_picture, where, kept)
+            reader.report_losses(losses.values(), where)
         else:
             training_pictures = domains[split.replace("test", "train")]
             domains[split] = resized(training_pictures, config.picture_size)
@@ -86,6 +90,7 @@ def load(config: Config) -> UnpairedData:
 
 def count(config: Config) -> tuple[int, int] | None:
     """Counts the training pictures of X and Y; None before a download."""
+    warn_of_folder(config.dataset)
     if config.dataset in shapes.DATASETS:
         return shapes.NUM_TRAIN, shapes.NUM_TRAIN
     if name := tfds.configuration_name(config.dataset):
@@ -116,8 +121,8 @@ def _load_shapes(config: Config) -> UnpairedData:
     return UnpairedData(train_x, train_y, test_x, test_y, true_y, true_x)
 
 
-def _load_picture(size: int, crop: int, name: str, item) -> np.ndarray:
-    image = images.decode(item)
+def _load_picture(size: int, crop: int, losses: dict, name: str, item) -> np.ndarray:
+    image, losses[name] = images.read(item)
     height, width = image.shape[:2]
     if not size and min(height, width) < crop:
         raise UserError(
@@ -143,7 +148,9 @@ def _folder_files(dataset: str, report: bool = False) -> _Items:
         if not files[split]:
             if (root / split).is_dir():
                 raise no_picture(root / split)
-            raise UserError(f"{root / split} is missing.")
+            raise UserError(
+                f"{root / split} is missing. {describe_folder(root, split)}"
+            )
     return files
 
 
@@ -153,11 +160,37 @@ def find_folder(dataset: str, known: list[str]) -> pathlib.Path:
     if not root.is_dir():
         close = difflib.get_close_matches(dataset, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
+        found = "a file, no such folder" if root.is_file() else "no such folder"
         raise UserError(
-            f"Unknown dataset {dataset!r}: no such folder, and none of "
-            f"{', '.join(known)}.{hint}"
+            f"Unknown dataset {dataset!r}: {found}, and none of {', '.join(known)}."
+            f"{hint}"
         )
     return root
+
+
+def warn_of_folder(dataset: str) -> None:
+    """Warns if a folder has the name of a built-in data set, which wins."""
+    built_in = dataset in shapes.DATASETS or tfds.configuration_name(dataset)
+    if built_in and os.path.isdir(dataset):
+        warn(
+            f"Warning: --dataset {dataset} is the built-in data set, not the folder "
+            f"{os.path.abspath(dataset)}. For the folder, type ./{dataset}."
+        )
+
+
+def describe_folder(root: pathlib.Path, *parts: str) -> str:
+    """Names folders with parts of a data set near a folder, or what it holds."""
+    near = [root.parent / part for part in parts]
+    near += [path for part in parts for path in root.glob(f"*/{part}")]
+    near += [path for part in parts for path in root.glob(f"*/*/{part}")]
+    if near := [str(path.parent) for path in near if path.is_dir()]:
+        return f"There is one in {some_of(near, 3)}: give that folder to --dataset."
+    paths = sorted(root.glob("[!.]*"))
+    names = [path.name + "/" * path.is_dir() for path in paths]
+    return (
+        f"{root} holds {some_of(names, 8) or 'nothing'}. Name the folders of the two "
+        "domains trainA and trainB."
+    )
 
 
 # --- A few pictures, to calibrate and to test exported models

@@ -3,6 +3,7 @@
 import collections
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,20 +43,46 @@ def no_picture(folder: pathlib.Path) -> UserError:
 
 
 def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
+    """Pictures below a folder by name, and the numbers of other files by ending."""
     found, others = {}, collections.Counter()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        # Dot files and folders are no data, such as ._horse.jpg and .thumbnails/.
-        hidden = any(part.startswith(".") for part in name.parts)
-        broken = path.is_symlink() and not path.exists()
-        if hidden or not (path.is_file() or broken):
-            continue
+    for path in sorted(_walk(folder)):
         ending = path.suffix.lower()
-        if ending in images.ENDINGS:
-            found[str(name)] = path
+        if ending in images.ENDINGS and (path.is_file() or not path.exists()):
+            found[str(path.relative_to(folder))] = path
+        elif path.is_dir():
+            others["linked in a circle"] += 1
         else:
             others[ending or "without ending"] += 1
     return found, others
+
+
+def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Files below a folder and in linked folders, and links that lead in a circle.
+
+    It enters each folder once. Dot files and folders are no data, such as ._horse.jpg
+    and .thumbnails/.
+    """
+    entered, waiting = set(), [folder]
+    for top in waiting:
+        for place, folders, files in os.walk(top, onerror=_refuse):
+            place, real = pathlib.Path(place), pathlib.Path(place).resolve()
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            yield from (place / name for name in files if not name.startswith("."))
+            for link in (place / name for name in folders):
+                if link.is_symlink():
+                    if link.resolve() in (real, *real.parents):
+                        yield link
+                    else:
+                        waiting.append(link)
+
+
+def _refuse(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise UserError(f"{error.filename} can't be read: {reason(error)}.")
 
 
 def _counts(others: collections.Counter) -> str:
@@ -74,8 +101,8 @@ def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
         found = {source.name: source}
     elif os.path.isdir(source):
         found = pictures_below(source, report=True)
-        below = output.resolve()
-        if source.resolve() in below.parents:
+        below, above = output.resolve(), source.resolve()
+        if below not in (above, *above.parents):
             found = {n: p for n, p in found.items() if below not in p.resolve().parents}
     else:
         raise UserError(f"No such file or folder: {source}.")

@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -139,7 +139,28 @@ def _free_memory() -> int:
     return min(limits)
 
 
-# --- Bad pictures
+# --- Lost depth and frames, and bad pictures
+
+
+def report_losses(losses: Iterable[images.Loss | None], where: str) -> None:
+    """Warns once for all pictures of a place that were read with a loss."""
+    losses = [loss for loss in losses if loss]
+    if deep := [loss for loss in losses if loss.values]:
+        low, high = min(d.values[0] for d in deep), max(d.values[1] for d in deep)
+        dark, light = min(d.levels[0] for d in deep), max(d.levels[1] for d in deep)
+        unused = light - dark < 128 or low < 0 or high > 65535
+        warn(
+            f"Warning: {len(deep)} pictures in {where} have more than 8 bits. Their "
+            f"values, {low} to {high}, become levels {dark} to {light} of 255: 0 to "
+            "65535 become 0 to 255, others are clipped."
+            + " Scale them to 0 to 65535 first to use all levels."
+            * unused
+        )
+    if frames := sum(loss.frames for loss in losses):
+        warn(
+            f"Warning: {frames} pictures in {where} have several frames or pages. Only "
+            "the first is used."
+        )
 
 
 def report_bad(
