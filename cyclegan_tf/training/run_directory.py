@@ -1,20 +1,25 @@
-"""The folder of a run: the names of its files, its configuration and its checkpoints.
+"""The folder of a run: names of its files, configuration, checkpoints, one writer.
 
 Imports no TensorFlow, so that a missing run is reported at once.
 """
 
+import contextlib
 import dataclasses
+import fcntl
+import io
 import json
 import os
 import pathlib
-from collections.abc import Callable
+import platform
+import time
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.config import Config
 from cyclegan_tf.family.shared.options import OPTIONS
-from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.files import ensured_folder, written_whole
+from cyclegan_tf.messages import UserError, reason, warn
 
 _Read = TypeVar("_Read")
 
@@ -41,12 +46,57 @@ _GONE = {
 }
 
 
+# --- Configuration
+
+
+def load_config(run_dir: str | os.PathLike) -> Config:
+    """Reads the configuration of a CycleGAN's run; see `load_options`."""
+    config = load_options(run_dir)
+    if config.model != Config.model:
+        raise UserError(
+            f"{run_dir} is a run of the model `{config.model}`; this needs a CycleGAN."
+        )
+    return config
+
+
+def load_options(run_dir: str | os.PathLike) -> BaseOptions:
+    """Reads the configuration of a run of any model.
+
+    A missing field gets its default. `run_dir` is where the run is now.
+
+    Raises:
+      UserError: the file is missing or damaged, or this version does not know one of
+        its fields or values.
+    """
+    path = pathlib.Path(run_dir) / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        # Early runs of CycleGAN do not name their model.
+        kind = OPTIONS[values.pop("model", Config.model)]
+        known = {field.name for field in dataclasses.fields(kind)}
+        for name in _GONE.keys() & values.keys() - known:
+            if values.pop(name) != _GONE[name] and _GONE[name] is not None:
+                raise ValueError(f"it uses `{name}`, which this version does not have")
+        if values.get("cache") in ("memory", "encoded"):  # Former choices.
+            values["cache"] = "auto"
+        return kind(**{**values, "run_dir": str(run_dir)})
+    except OSError as error:
+        raise UserError(f"No configuration at {path}: {reason(error)}.") from error
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not a configuration of ours: {error}") from error
+
+
+def save_config(config: BaseOptions) -> None:
+    """Writes the configuration into its run directory, whole or not at all."""
+    with written_whole(pathlib.Path(config.run_dir) / CONFIG_FILE) as temporary:
+        temporary.write_text(config.to_json())
+
+
 def differences(ours: BaseOptions, theirs: BaseOptions) -> list[str]:
     """Lists the fields that decide what is learned and differ, with both values.
 
-    Returns:
-      `name: theirs there, ours requested` per field, or the model alone if it differs;
-      empty if the run of `theirs` can continue as `ours`.
+    The run of `theirs` can continue as `ours` if the list is empty. If the model
+    differs, it is the only entry.
     """
     if ours.model != theirs.model:
         return [f"model: {theirs.model} there, {ours.model} requested"]
@@ -59,11 +109,7 @@ def differences(ours: BaseOptions, theirs: BaseOptions) -> list[str]:
 
 
 def check_same(config: BaseOptions) -> None:
-    """Refuses to continue a run with another configuration.
-
-    Raises:
-      UserError: `config.run_dir` holds such a run; the message lists the differences.
-    """
+    """Refuses to continue a run with another configuration, and lists the fields."""
     if not (pathlib.Path(config.run_dir) / CONFIG_FILE).exists():
         return
     if differing := differences(config, load_options(config.run_dir)):
@@ -73,14 +119,17 @@ def check_same(config: BaseOptions) -> None:
         )
 
 
+# --- Checkpoints
+
+
 def newest_checkpoint(run_dir: str | os.PathLike) -> str | None:
-    """The newest checkpoint of a run, as a path prefix, or None."""
+    """Returns the path prefix of a run's newest checkpoint, or None."""
     steps = checkpoint_steps(run_dir)
     return _prefix(run_dir, steps[-1]) if steps else None
 
 
 def checkpoint_steps(run_dir: str | os.PathLike) -> list[int]:
-    """The steps of a run's checkpoints, in order."""
+    """Returns the steps of a run's checkpoints, in order."""
     folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
     names = [p.stem.split("-")[1] for p in folder.glob("step-*.index")]
     return sorted(int(name) for name in names if name.isdecimal())
@@ -91,7 +140,7 @@ def _prefix(run_dir: str | os.PathLike, step: int) -> str:
 
 
 def best_checkpoint(run_dir: str | os.PathLike) -> tuple[str, dict] | None:
-    """The best checkpoint, by `keep_best`.
+    """Finds the best checkpoint, chosen by `keep_best`.
 
     Returns:
       Its path prefix, and its `metric`, `value` and `step`; None without one.
@@ -108,14 +157,7 @@ def best_checkpoint(run_dir: str | os.PathLike) -> tuple[str, dict] | None:
 
 
 def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
-    """Checks that a CycleGAN's run has a checkpoint.
-
-    Args:
-      run_dir: The run directory.
-      checkpoint: `latest`, `best` (see `keep_best`) or a step.
-
-    Returns:
-      The checkpoint's path prefix.
+    """Returns the path prefix of a run's checkpoint: `latest`, `best` or a step.
 
     Raises:
       UserError: there is no run, or no such checkpoint.
@@ -126,22 +168,22 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
         raise UserError(f"{run_dir} has no checkpoint yet.")
     if checkpoint == "best" and best is None:
         raise UserError(f"{run_dir} has no best checkpoint: train with --keep_best.")
-    paths = {"best": best[0], str(best[1]["step"]): best[0]} if best else {}
-    paths |= {str(step): _prefix(run_dir, step) for step in steps}
-    paths |= {"latest": _prefix(run_dir, steps[-1])} if steps else {}
+    paths = {str(step): _prefix(run_dir, step) for step in steps}
+    if steps:
+        paths["latest"] = _prefix(run_dir, steps[-1])
+    if best:
+        paths["best"] = paths[str(best[1]["step"])] = best[0]
     name = str(int(checkpoint)) if checkpoint.isdecimal() else checkpoint
-    if name in paths:
-        return paths[name]
-    there = ", ".join([*map(str, steps), "latest"] + ["best"] * (best is not None))
-    raise UserError(
-        f"`checkpoint` must be one of {run_dir}: {there}. Received: {checkpoint!r}."
-    )
+    if name not in paths:
+        raise UserError(
+            f"`checkpoint` must be one of {run_dir}: {', '.join(paths)}. "
+            f"Received: {checkpoint!r}."
+        )
+    return paths[name]
 
 
 def read_checkpoint(
-    run_dir: str | os.PathLike,
-    read: Callable[[str], _Read],
-    checkpoint: str = "latest",
+    run_dir: str | os.PathLike, read: Callable[[str], _Read], checkpoint: str = "latest"
 ) -> _Read:
     """Reads a checkpoint, or the next one if a training deletes it meanwhile.
 
@@ -149,9 +191,6 @@ def read_checkpoint(
       run_dir: The run directory.
       read: Takes the checkpoint's path prefix; may be called again with another one.
       checkpoint: As for `check_run`.
-
-    Returns:
-      The result of `read`.
 
     Raises:
       UserError: from `check_run`, or from `read` for a checkpoint that still exists.
@@ -162,10 +201,7 @@ def read_checkpoint(
 def read_newest(
     run_dir: str | os.PathLike, read: Callable[[str], _Read], option: str
 ) -> _Read:
-    """Like `read_checkpoint`, for the newest checkpoint of a run of any model.
-
-    `option` names the run in the message if it has no checkpoint.
-    """
+    """Like `read_checkpoint`, for the run in an option, which errors name."""
 
     def newest() -> str:
         if path := newest_checkpoint(run_dir):
@@ -186,46 +222,63 @@ def _retried(read: Callable[[str], _Read], find: Callable[[], str]) -> _Read:
                 raise
 
 
-def load_config(run_dir: str | os.PathLike) -> Config:
-    """Reads `config.json` from a CycleGAN's run directory.
+# --- One writer
+
+
+@contextlib.contextmanager
+def one_writer(run_dir: str | os.PathLike) -> Iterator[None]:
+    """Holds the lock of a run directory, the file `run.lock`.
+
+    The kernel releases the lock when the process ends, even if it is killed. The folder
+    is created if necessary; at the end the lock's file and new empty folders go.
 
     Raises:
-      UserError: from `load_options`, or the run has another model.
+      UserError: another process or thread holds the lock, or `run_dir` can't be
+        written to.
     """
-    config = load_options(run_dir)
-    if config.model != Config.model:
-        raise UserError(
-            f"{run_dir} is a run of the model `{config.model}`; this needs a CycleGAN."
-        )
-    return config
+    path = pathlib.Path(run_dir) / LOCK_FILE
+    with contextlib.ExitStack() as after:
+        try:
+            after.enter_context(ensured_folder(path.parent))
+            file = after.enter_context(_locked(path))
+            after.callback(lambda: _is_at(file, path) and path.unlink())
+            now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+            holder = f"process {os.getpid()} on {platform.node()} since {now}"
+            file.truncate(0)  # The holder before may have been killed.
+            file.write(f"{holder}\n".encode())
+        except OSError as error:
+            raise UserError(
+                f"{run_dir} can't be written to: {reason(error)}."
+            ) from error
+        yield
 
 
-def load_options(run_dir: str | os.PathLike) -> BaseOptions:
-    """Reads `config.json` from a run directory, for any model.
+def _locked(path: pathlib.Path) -> io.FileIO:
+    """Opens and locks the file; a `UserError` names the holder."""
+    while True:
+        file = path.open("ab+", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with file:
+                file.seek(0)
+                holder = file.readline(200).decode(errors="replace").strip()
+            raise UserError(
+                f"{path.parent} is held by {holder or 'another process'}. Wait for its "
+                "end, or name another run directory."
+            ) from error
+        except OSError as error:
+            warn(
+                f"{path.parent} can't be locked ({reason(error)}): a second training "
+                "there would not be refused."
+            )
+        if _is_at(file, path):
+            return file
+        file.close()  # Its holder removed it meanwhile.
 
-    Raises:
-      UserError: the file is missing or damaged, or has a field or value that this
-        version does not know. A missing field gets its default.
-    """
-    path = pathlib.Path(run_dir) / CONFIG_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        # Early runs of CycleGAN do not name their model.
-        kind = OPTIONS[values.pop("model", Config.model)]
-        known = {field.name for field in dataclasses.fields(kind)}
-        for name in _GONE.keys() & values.keys() - known:
-            if values.pop(name) != _GONE[name] and _GONE[name] is not None:
-                raise ValueError(f"it uses `{name}`, which this version does not have")
-        if values.get("cache") in ("memory", "encoded"):  # Former choices.
-            values["cache"] = "auto"
-        return kind(**{**values, "run_dir": str(run_dir)})
-    except OSError as error:
-        raise UserError(f"No configuration at {path}: {error.strerror}.") from error
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is not a configuration of ours: {error}") from error
 
-
-def save_config(config: BaseOptions) -> None:
-    """Writes `config.json` into the run directory, whole or not at all."""
-    with written_whole(pathlib.Path(config.run_dir) / CONFIG_FILE) as temporary:
-        temporary.write_text(config.to_json())
+def _is_at(file: io.FileIO, path: pathlib.Path) -> bool:
+    """Whether an open file still has its name."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    return False
