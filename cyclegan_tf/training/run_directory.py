@@ -172,11 +172,14 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
     if steps:
         paths["latest"] = _prefix(run_dir, steps[-1])
     if best:
-        paths["best"] = paths[str(best[1]["step"])] = best[0]
+        paths["best"] = best[0]
+    there = ", ".join(paths)
+    if best:
+        paths[str(best[1]["step"])] = best[0]
     name = str(int(checkpoint)) if checkpoint.isdecimal() else checkpoint
     if name not in paths:
         raise UserError(
-            f"`checkpoint` must be one of {run_dir}: {', '.join(paths)}. "
+            f"`checkpoint` must be one of {run_dir}: {there}. "
             f"Received: {checkpoint!r}."
         )
     return paths[name]
