@@ -26,6 +26,10 @@ _TEMPORARY = re.compile(
 )
 _DAY_SECONDS = 24 * 60 * 60
 
+# TensorFlow takes the path of a checkpoint for a pattern with *, ?, [ and \, and can't
+# take names that are no UTF-8.
+_NOT_PLAIN = re.compile(r"[*?\[\\\ud800-\udfff]")
+
 
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -70,9 +74,27 @@ def staging(
 @contextlib.contextmanager
 def scratch() -> Iterator[str]:
     """Yields a folder in the system's temporary folder, and removes it at the end."""
-    remove_stale(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
+    place = tempfile.gettempdir()
+    if _NOT_PLAIN.search(place):
+        place = "/tmp"
+    remove_stale(place)
+    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=place) as folder:
         yield folder
+
+
+@contextlib.contextmanager
+def plain_path(folder: str | os.PathLike) -> Iterator[str]:
+    """Yields a path of a folder that TensorFlow does not take for a pattern.
+
+    It is the folder's own path, or a temporary link.
+    """
+    if not _NOT_PLAIN.search(str(folder)):
+        yield str(folder)
+        return
+    with scratch() as place:
+        link = os.path.join(place, "link")
+        os.symlink(os.path.abspath(folder), link)
+        yield link
 
 
 @contextlib.contextmanager
@@ -130,7 +152,7 @@ _remove_stale_once = functools.cache(remove_stale)
 
 
 def _is_stale(path: pathlib.Path, where: str, process: int) -> bool:
-    if where == machine():
+    if where == machine() and os.name == "posix":  # Windows would send Ctrl-C.
         try:
             os.kill(process, 0)
         except ProcessLookupError:

@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.core.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.core.state import State, average_of, mismatches, named_weights
-from cyclegan_tf.files import remove, remove_if_empty, written_whole
+from cyclegan_tf.files import plain_path, remove, remove_if_empty, written_whole
 from cyclegan_tf.messages import LOG, UserError, reason
 from cyclegan_tf.training.run_directory import (
     BEST_FILE,
@@ -59,9 +60,6 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**state)
         self._run_dir = pathlib.Path(run_dir)
         self._folder = self._run_dir / CHECKPOINTS_FOLDER
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(self._folder), max_to_keep=3, checkpoint_name="step"
-        )
         self.last_step = 0
 
     def save(self, step: int) -> None:
@@ -70,7 +68,11 @@ class Checkpoints:
             return
         try:
             if self._writes:
-                self._manager.save(checkpoint_number=step)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with plain_path(self._folder) as folder:
+                    tf.train.CheckpointManager(
+                        self._checkpoint, folder, max_to_keep=3, checkpoint_name="step"
+                    ).save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             for file in self._folder.glob(f"step-{step}[._]*"):
                 remove(file)
@@ -146,8 +148,8 @@ class Checkpoints:
             _check_matches(self._state, shapes_in(path), path)
             for newer, error in damaged.items():
                 LOG.warning(f"{error} Set aside in {_set_aside(newer)}.")
-            with _reading(path):
-                self._checkpoint.restore(path).assert_consumed()
+            with _reading(path) as plain:
+                self._checkpoint.restore(plain).assert_consumed()
             self.last_step = step
             return step
         if damaged:
@@ -201,10 +203,11 @@ def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
     shapes = shapes_in(path).items()
     shapes = {name: shape for name, shape in shapes if name.partition("/")[0] in state}
     _check_matches(state, shapes, path)
-    with _reading(path):
-        tf.train.Checkpoint(**state).restore(path).expect_partial()
+    with _reading(path) as plain:
+        tf.train.Checkpoint(**state).restore(plain).expect_partial()
 
 
+@computing_in("float32")
 def load_network(
     run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
 ) -> keras.Model:
@@ -245,8 +248,10 @@ def save_networks(
         name: {key: tf.Variable(array) for key, array in weights.items()}
         for name, weights in networks.items()
     }
-    path = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER / f"step-{step}"
-    tf.train.Checkpoint(**variables).write(str(path))
+    folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with plain_path(folder) as plain:
+        tf.train.Checkpoint(**variables).write(f"{plain}/step-{step}")
 
 
 def networks_in(path: str) -> tuple[str, ...]:
@@ -288,8 +293,8 @@ def remove_half_checkpoints(run_dir: str | os.PathLike) -> None:
 
 def shapes_in(path: str) -> dict[str, tuple[int, ...]]:
     """Returns the shapes in a checkpoint by `group/name`; raises `DamagedError`."""
-    with _reading(path):
-        variables = tf.train.list_variables(path)
+    with _reading(path) as plain:
+        variables = tf.train.list_variables(plain)
     return {
         key.removesuffix(_SUFFIX): tuple(shape)
         for key, shape in variables
@@ -298,10 +303,12 @@ def shapes_in(path: str) -> dict[str, tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Turns TensorFlow's errors on damaged files into a `DamagedError`."""
+def _reading(path: str) -> Iterator[str]:
+    """Yields a path for TensorFlow, and turns its errors into a `DamagedError`."""
+    folder, name = os.path.split(path)
     try:
-        yield
+        with plain_path(folder) as plain:
+            yield os.path.join(plain, name)
     except tf.errors.PermissionDeniedError as error:
         raise UserError(f"Checkpoint {path} can't be read: {error.message}") from error
     except (tf.errors.OpError, ValueError, IndexError) as error:
@@ -315,8 +322,8 @@ def _reading(path: str) -> Iterator[None]:
 
 def _check_whole(path: str) -> None:
     """Reads all tensors; TensorFlow compares their check sums."""
-    with _reading(path):
-        reader = tf.train.load_checkpoint(path)
+    with _reading(path) as plain:
+        reader = tf.train.load_checkpoint(plain)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -231,5 +230,9 @@ def peak_gigabytes() -> float:
     status = pathlib.Path("/proc/self/status")
     if status.exists():  # On Linux `getrusage` starts with the parent's peak.
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) * 1024 / 1e9
+    try:
+        import resource
+    except ImportError:  # On Windows.
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6)

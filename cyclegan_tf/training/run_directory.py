@@ -5,7 +5,6 @@ Imports no TensorFlow, so that a missing run is reported at once.
 
 import contextlib
 import dataclasses
-import fcntl
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.config import Config
+from cyclegan_tf.config import DRAWN_DATASETS, TFDS_CONFIGS, Config
 from cyclegan_tf.family.shared.options import OPTIONS
 from cyclegan_tf.files import ensured_folder, written_whole
 from cyclegan_tf.messages import UserError, reason, warn
@@ -24,6 +23,7 @@ from cyclegan_tf.messages import UserError, reason, warn
 _Read = TypeVar("_Read")
 
 CONFIG_FILE = "config.json"
+DATA_FILE = "data.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 BEST_FOLDER = "best"
 BEST_FILE = "best.json"
@@ -44,6 +44,12 @@ _GONE = {
     "beta_1": 0.5,
     "num_grid_images": None,
 }
+
+# These may grow when a run continues.
+_LENGTHS = ("num_epochs", "num_decay_epochs", "num_steps")
+
+# A run needs these each time; others only at its start.
+_PATHS = ("dataset", "data_dir", "feature_weights", "evaluation_weights")
 
 
 # --- Configuration
@@ -92,30 +98,94 @@ def save_config(config: BaseOptions) -> None:
         temporary.write_text(config.to_json())
 
 
-def differences(ours: BaseOptions, theirs: BaseOptions) -> list[str]:
-    """Lists the fields that decide what is learned and differ, with both values.
+def with_absolute_paths(config: BaseOptions) -> BaseOptions:
+    """Makes paths of pictures and weights absolute: a run may continue from elsewhere.
 
-    The run of `theirs` can continue as `ours` if the list is empty. If the model
-    differs, it is the only entry.
+    Raises:
+      UserError: the folder of the data set is gone.
+    """
+    values = dataclasses.asdict(config)
+    paths = {n: os.path.expanduser(values[n]) for n in _PATHS if values.get(n)}
+    dataset = paths.pop("dataset", "")
+    names = DRAWN_DATASETS + (TFDS_CONFIGS if config.model == Config.model else ())
+    if os.path.isdir(dataset):
+        if dataset.removeprefix("cycle_gan/") not in names:
+            paths["dataset"] = dataset
+    elif os.path.isabs(dataset):
+        raise UserError(
+            f"`dataset` {dataset} is no folder. If its pictures moved, name their new "
+            "folder by --dataset."
+        )
+    absolute = {name: os.path.abspath(path) for name, path in paths.items()}
+    return dataclasses.replace(config, **absolute)
+
+
+def differences(ours: BaseOptions, theirs: BaseOptions) -> dict[str, str]:
+    """Finds the fields that decide what is learned and differ, with both values.
+
+    The run of `theirs` can continue as `ours` if there are none. If the model differs,
+    it is the only entry.
     """
     if ours.model != theirs.model:
-        return [f"model: {theirs.model} there, {ours.model} requested"]
-    return [
-        f"{f.name}: {getattr(theirs, f.name)} there, {getattr(ours, f.name)} requested"
-        for f in dataclasses.fields(ours)
-        if not f.metadata["changeable"]
-        and getattr(ours, f.name) != getattr(theirs, f.name)
+        return {"model": f"model: {theirs.model} there, {ours.model} requested"}
+    differing = [
+        field.name
+        for field in dataclasses.fields(ours)
+        if not field.metadata["changeable"]
+        and getattr(ours, field.name) != getattr(theirs, field.name)
     ]
+    return {
+        name: f"{name}: {getattr(theirs, name)} there, {getattr(ours, name)} requested"
+        for name in differing
+    }
 
 
-def check_same(config: BaseOptions) -> None:
-    """Refuses to continue a run with another configuration, and lists the fields."""
-    if not (pathlib.Path(config.run_dir) / CONFIG_FILE).exists():
-        return
-    if differing := differences(config, load_options(config.run_dir)):
+def check_same(config: BaseOptions) -> str:
+    """Refuses to continue a run with another configuration, and lists the fields.
+
+    A run may become longer. Its pictures may be in another folder: the caller compares
+    them with the run's record.
+
+    Returns:
+      The fields that make the run longer, with both values; empty if there are none.
+    """
+    run_dir = pathlib.Path(config.run_dir)
+    if not (run_dir / CONFIG_FILE).exists():
+        return ""
+    stored = load_options(run_dir)
+    differing = differences(config, stored)
+    if (run_dir / DATA_FILE).exists():
+        differing.pop("dataset", None)
+    longer = []
+    for name in differing.keys() & set(_LENGTHS):
+        there, requested = getattr(stored, name), getattr(config, name)
+        # With `num_steps` of 0 epochs count.
+        if requested > there and (there or name != "num_steps"):
+            longer.append(differing.pop(name))
+    if differing:
+        message = (
+            f"{run_dir} holds a run of another configuration "
+            f"({'; '.join(differing.values())}). Choose another --run_dir, or the same "
+            "values."
+        )
+        if config.model == stored.model == Config.model:
+            message += f" --initialize_from {run_dir} starts with its networks."
+        raise UserError(message)
+    return "; ".join(sorted(longer))
+
+
+def check_begins(options: BaseOptions, given: dict) -> None:
+    """Refuses a `run_dir` without a run if no other option says what to train.
+
+    `given` has the user's options by name, `run_dir` among them.
+    """
+    fields = {field.name: field for field in dataclasses.fields(options)}
+    only_continues = all(fields[name].metadata["changeable"] for name in given)
+    path = pathlib.Path(given["run_dir"]) / CONFIG_FILE
+    if only_continues and not path.exists():
         raise UserError(
-            f"{config.run_dir} holds a run of another configuration "
-            f"({'; '.join(differing)}). Choose another --run_dir, or the same values."
+            f"There is no run in {given['run_dir']}. A new run needs --preset, --model "
+            "or --dataset."
         )
 
 
@@ -179,8 +249,7 @@ def check_run(run_dir: str | os.PathLike, checkpoint: str = "latest") -> str:
     name = str(int(checkpoint)) if checkpoint.isdecimal() else checkpoint
     if name not in paths:
         raise UserError(
-            f"`checkpoint` must be one of {run_dir}: {there}. "
-            f"Received: {checkpoint!r}."
+            f"`checkpoint` must be one of {run_dir}: {there}. Received: {checkpoint!r}."
         )
     return paths[name]
 
@@ -261,6 +330,8 @@ def _locked(path: pathlib.Path) -> io.FileIO:
     while True:
         file = path.open("ab+", buffering=0)
         try:
+            import fcntl  # Windows has none.
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             with file:
@@ -270,7 +341,7 @@ def _locked(path: pathlib.Path) -> io.FileIO:
                 f"{path.parent} is held by {holder or 'another process'}. Wait for its "
                 "end, or name another run directory."
             ) from error
-        except OSError as error:
+        except (OSError, ImportError) as error:
             warn(
                 f"{path.parent} can't be locked ({reason(error)}): a second training "
                 "there would not be refused."

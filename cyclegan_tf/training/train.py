@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.data import dataset_record
 from cyclegan_tf.family.conditional import ConditionalGAN
 from cyclegan_tf.family.controllable import ControllableGAN
@@ -40,6 +41,7 @@ from cyclegan_tf.training.run_directory import (
     one_writer,
     read_newest,
     save_config,
+    with_absolute_paths,
 )
 
 
@@ -125,6 +127,7 @@ def train(config: BaseOptions) -> pathlib.Path:
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=run_dir_of("", config))
     run_dir = pathlib.Path(config.run_dir)
+    config = with_absolute_paths(config)
     check_same(config)
     check_can_go_on(run_dir)
     with _global_options(config.deterministic):
@@ -133,14 +136,13 @@ def train(config: BaseOptions) -> pathlib.Path:
             if not devices.is_chief(strategy):
                 return _train(config, run_dir, strategy)
             with one_writer(run_dir):
-                check_same(config)  # Another training may have ended here meanwhile.
                 remove_half_checkpoints(run_dir)
                 return _train(config, run_dir, strategy)
 
 
 @contextlib.contextmanager
 def _global_options(deterministic: bool) -> Iterator[None]:
-    """Sets TensorFlow's global options for a training; restores them at the end."""
+    """Sets global options of TensorFlow and Keras; restores them at the end."""
     optimizer = tf.config.optimizer
     before = optimizer.get_experimental_options()
     was_deterministic = tf_config.is_op_determinism_enabled()
@@ -150,7 +152,8 @@ def _global_options(deterministic: bool) -> Iterator[None]:
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     try:
-        yield
+        with computing_in("float32"):
+            yield
     finally:
         changed = "remapping", "dependency_optimization"  # The latter by make_strategy.
         optimizer.set_experimental_options({name: before.get(name) for name in changed})
@@ -162,6 +165,7 @@ def _train(
     config: BaseOptions, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
 ) -> pathlib.Path:
     """Trains; the chief worker holds the run directory's lock."""
+    longer = check_same(config)  # Another training may have ended here meanwhile.
     keras.utils.set_random_seed(config.seed)
     run = MODELS[config.model](config, strategy)
     chief = devices.is_chief(strategy)
@@ -176,6 +180,8 @@ def _train(
         lines = [f"{run_dir} is at {at}: nothing to train."]
     elif start:
         lines = [f"Continuing {run_dir} from step {start:,}."]
+        if longer:
+            lines.append(f"A longer run ({longer}): {_schedule(config, run)}.")
     else:
         lines = run.begin()
     evaluate = reporter = None
@@ -212,6 +218,18 @@ def _train(
         LOG.info(f"Pictures: {run_dir / GRIDS_FOLDER / loop.newest_grid}")
         LOG.info(f"Losses: {run_dir / CURVES_FILE}\nAll of the run: {run_dir}")
     return run_dir
+
+
+def _schedule(config: BaseOptions, run: Run) -> str:
+    if config.num_steps:
+        unit, constant = "steps", config.num_steps // 2
+        decay = config.num_steps - constant
+    else:
+        unit, constant, decay = "epochs", config.num_epochs, config.num_decay_epochs
+    return (
+        f"{run.num_steps:,} steps, with a constant learning rate for {constant:,} "
+        f"{unit}, then a linear decay for {decay:,}; now {run.trainer.learning_rate:g}"
+    )
 
 
 def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int:
