@@ -1,7 +1,4 @@
-"""What the options of all models share: a field is a flag, and a base class.
-
-Imports no TensorFlow.
-"""
+"""The base of all models' options: each field is a flag. Imports no TensorFlow."""
 
 import dataclasses
 import functools
@@ -20,26 +17,28 @@ CHANGED_DATA = "continue although pictures were added, removed or resized"
 def option(
     group, default, text, *, choices=(), minimum=0, below=math.inf, changeable=False
 ):
-    """Defines a field with the facts for its flag and its validation.
+    """Defines a field: its flag, and the values that it may have.
 
     Args:
-      group: One of `GROUPS`, the heading in the help.
-      default: The default; its type is the type of the flag.
+      group: Its heading in the help, one of `GROUPS`.
+      default: The default; it has the type of the flag.
       text: The help.
-      choices: The values that a text may have; empty for any.
+      choices: All values of a text; empty for any.
       minimum: The smallest value of a number.
       below: A number must be below this one.
-      changeable: Whether it may differ when a run continues.
+      changeable: Whether it may change when a run continues.
     """
-    metadata = {
-        "group": group,
-        "text": text,
-        "choices": choices,
-        "minimum": minimum,
-        "below": below,
-        "changeable": changeable,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "group": group,
+            "text": text,
+            "choices": choices,
+            "minimum": minimum,
+            "below": below,
+            "changeable": changeable,
+        },
+    )
 
 
 data, networks, losses, training, speed = (
@@ -52,20 +51,19 @@ faults, run = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BaseOptions:
-    """The options of every model; the first line of a docstring is its summary.
+    """The options of every model; a value outside its range is a `UserError`.
 
-    Raises:
-      UserError: a value is outside its range.
+    The first line of a model's docstring is its summary.
     """
 
     model: ClassVar[str]
-    # Models that have these as options override them.
+    # Some models have these as options.
     beta_1: ClassVar[float] = 0.5
     precision: ClassVar[str] = "float32"
     allow_changed_data: ClassVar[bool] = False
-    # Whether a step runs faster when each half of it has half of the CPU cores.
+    # Whether a step is faster if two operations at a time have half of the cores each.
     shares_cores: ClassVar[bool] = False
-    # Name of the data set in default run directories.
+    # The data set's name in default run directories.
     data_name: ClassVar[str] = ""
 
     batch_size: int = training(
@@ -118,8 +116,8 @@ class BaseOptions:
             self._check(field, getattr(self, field.name))
         strategies = "auto|single|mirrored|multi_worker|cpu:0*[1-9][0-9]*"
         known = re.fullmatch(strategies, self.strategy)
-        names = "auto, single, mirrored, multi_worker, or cpu:N with N at least 1"
-        self.refuse("strategy", not known, f"must be {names}")
+        rule = "must be auto, single, mirrored, multi_worker, or cpu:N, N at least 1"
+        self.refuse("strategy", not known, rule)
         self.refuse("learning_rate", self.learning_rate == 0, "must be above 0")
         self.check_together()
 
@@ -127,7 +125,7 @@ class BaseOptions:
         """Raises a `UserError` if values do not fit together."""
 
     def refuse(self, name: str, broken: bool, rule: str) -> None:
-        """Raises a `UserError` with a field, a rule and the value if it is broken."""
+        """Raises a `UserError` if a field breaks a rule."""
         if broken:
             raise UserError(f"`{name}` {rule}. Received: {getattr(self, name)!r}.")
 
@@ -147,7 +145,7 @@ class BaseOptions:
             self.refuse(name, value >= below, f"must be below {below}")
 
     def to_json(self) -> str:
-        """The model and the fields as a JSON object, one per line."""
+        """Returns the model and the fields as JSON, one per line."""
         values = {"model": self.model, **dataclasses.asdict(self)}
         return json.dumps(values, indent=2) + "\n"
 
@@ -159,8 +157,8 @@ class Preset:
     Attributes:
       config: The configuration.
       record: The known results of training with it.
-      baseline: Fields of a second configuration, for comparison in `models`.
-      needs: The preset whose run is the `generator_run`.
+      baseline: Fields of a second configuration, for a comparison.
+      needs: The preset that trains its `generator_run`.
     """
 
     config: BaseOptions

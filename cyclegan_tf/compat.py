@@ -4,12 +4,38 @@ requirements.txt has Keras 3 on a current TensorFlow; requirements-tfa.txt has K
 2.15 on TensorFlow 2.15 with TensorFlow Addons. Imports them only where needed.
 """
 
+import contextlib
 import importlib.metadata
+import json
 import os
+import pathlib
+import sys
 import types
 import warnings
 
+from cyclegan_tf.messages import UserError
+
 _KERAS_2 = importlib.metadata.version("keras").startswith("2.")
+
+
+def check_backend() -> None:
+    """Raises a `UserError` if Keras runs on another backend than TensorFlow.
+
+    Keras takes it from the environment, or else from its file `keras.json`.
+    """
+    folder = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    backend = os.environ.get("KERAS_BACKEND")
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+    elif not backend:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            text = pathlib.Path(folder, "keras.json").read_text(encoding="utf-8")
+            backend = json.loads(text).get("backend")
+    if backend not in (None, "", "tensorflow"):
+        raise UserError(
+            f"Keras runs on {backend} here, and this needs TensorFlow: set the "
+            "environment variable KERAS_BACKEND=tensorflow."
+        )
 
 
 def num_cores() -> int:

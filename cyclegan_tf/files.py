@@ -1,7 +1,7 @@
 """Files and folders that appear whole or not at all.
 
-Unfinished ones have a hidden temporary name. It contains the machine and the process,
-so that the next writer can remove stale ones. Imports no TensorFlow.
+Unfinished ones have a hidden temporary name with the machine and the process, so that
+the next writer can remove stale ones. Imports no TensorFlow.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ _TEMPORARY = re.compile(
 )
 _DAY_SECONDS = 24 * 60 * 60
 
+# TensorFlow takes the path of a checkpoint for a pattern with *, ?, [ and \, and can't
+# take names that are no UTF-8.
+_NOT_PLAIN = re.compile(r"[*?\[\\\ud800-\udfff]")
+
 
 @contextlib.contextmanager
 def written_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a temporary path in the same folder, and renames it to `path` at the end.
-
-    Args:
-      path: The file; an existing one is replaced.
-    """
+    """Yields a temporary path in the same folder; at the end it replaces `path`."""
     _remove_stale_once(os.path.abspath(path.parent))
     temporary = path.parent / f"{_prefix()}{secrets.token_hex(4)}.tmp"
     try:
@@ -51,8 +51,8 @@ def staging(
     """Yields a hidden folder in `output`, and removes it at the end.
 
     Args:
-      output: The folder for the finished files; see `ensured_folder`. Stale temporary
-        files in it are removed.
+      output: The folder for the finished files, created if necessary. Its stale
+        temporary files are removed.
       failures: Errors that mean that writing failed.
 
     Raises:
@@ -74,9 +74,27 @@ def staging(
 @contextlib.contextmanager
 def scratch() -> Iterator[str]:
     """Yields a folder in the system's temporary folder, and removes it at the end."""
-    remove_stale(tempfile.gettempdir())
-    with tempfile.TemporaryDirectory(prefix=_prefix()) as folder:
+    place = tempfile.gettempdir()
+    if _NOT_PLAIN.search(place):
+        place = "/tmp"
+    remove_stale(place)
+    with tempfile.TemporaryDirectory(prefix=_prefix(), dir=place) as folder:
         yield folder
+
+
+@contextlib.contextmanager
+def plain_path(folder: str | os.PathLike) -> Iterator[str]:
+    """Yields a path of a folder that TensorFlow does not take for a pattern.
+
+    It is the folder's own path, or a temporary link.
+    """
+    if not _NOT_PLAIN.search(str(folder)):
+        yield str(folder)
+        return
+    with scratch() as place:
+        link = os.path.join(place, "link")
+        os.symlink(os.path.abspath(folder), link)
+        yield link
 
 
 @contextlib.contextmanager
@@ -91,11 +109,7 @@ def ensured_folder(folder: pathlib.Path) -> Iterator[None]:
 
 
 def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
-    """Moves the contents of a staging folder to `output`, all or nothing, in order.
-
-    Raises:
-      OSError: one can't be moved, or is there already.
-    """
+    """Moves the contents of a staging folder to `output`, all or nothing, in order."""
     with contextlib.ExitStack() as undo:
         for source in sorted(folder.iterdir()):
             target = output / source.name
@@ -125,38 +139,28 @@ def remove_stale(folder: str | os.PathLike) -> None:
 
     Those of other machines are stale after a day without a change.
     """
-    try:
-        names = filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder)))
-    except OSError:
-        return
-    for name in names:
-        path = pathlib.Path(folder) / name[0]
-        with contextlib.suppress(OSError):
-            if _is_stale(path, name[1], int(name[2])):
-                remove(path)
+    with contextlib.suppress(OSError):
+        for name in filter(None, map(_TEMPORARY.fullmatch, os.listdir(folder))):
+            path = pathlib.Path(folder) / name[0]
+            with contextlib.suppress(OSError):
+                if _is_stale(path, name[1], int(name[2])):
+                    remove(path)
 
 
-@functools.cache
-def _remove_stale_once(folder: str) -> None:
-    """A process may write thousands of files into a folder."""
-    remove_stale(folder)
+# Once for each folder: a process may write thousands of files there.
+_remove_stale_once = functools.cache(remove_stale)
 
 
 def _is_stale(path: pathlib.Path, where: str, process: int) -> bool:
-    if where == machine() and not _is_alive(process):
-        return True
+    if where == machine() and os.name == "posix":  # Windows would send Ctrl-C.
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass  # It is alive, and another user's.
     newest = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
     return time.time() - newest > _DAY_SECONDS
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # Another user's.
-    return True
 
 
 @functools.cache

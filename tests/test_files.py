@@ -7,7 +7,14 @@ import tempfile
 import pytest
 from helpers.processes import running
 
-from cyclegan_tf.files import machine, remove_stale, scratch, staging, written_whole
+from cyclegan_tf.files import (
+    machine,
+    plain_path,
+    remove_stale,
+    scratch,
+    staging,
+    written_whole,
+)
 
 OTHER = "0123abcd"
 assert machine() != OTHER
@@ -134,3 +141,19 @@ def test_file_of_the_longest_name_is_written(tmp_path):
         assert len(file.name) < 64 and file.name.startswith(".")
         file.write_text("whole")
     assert (tmp_path / f"{'x' * 251}.png").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["plain", "a [v2]", "a*", "a?", "a\\b"])
+def test_plain_path_leads_to_the_folder_and_is_no_pattern(tmp_path, monkeypatch, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "file").write_text("mine")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.chdir(tmp_path)
+    for path in (folder, name):
+        with plain_path(path) as plain:
+            assert not set("*?[\\") & set(plain)
+            assert (pathlib.Path(plain) / "file").read_text() == "mine"
+    with scratch() as place:
+        assert not set("*?[\\") & set(place)
+    assert names(tmp_path) == [name] and names(folder) == ["file"]

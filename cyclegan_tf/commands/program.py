@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from absl import app, flags, logging
 
+from cyclegan_tf.compat import check_backend
 from cyclegan_tf.messages import LOG, UserError, print_messages
 
 
@@ -46,6 +47,7 @@ def run(name: str, program: str, argv: list[str]) -> None:
         print_messages()
         LOG.propagate = False  # absl prints the messages of every logger.
         try:
+            check_backend()
             command.main(argv[1:])
         except UserError as error:
             sys.exit(f"error: {error}")

@@ -21,6 +21,7 @@ from cyclegan_tf.messages import UserError, check_choice, without_native_message
 from cyclegan_tf.training.presets import PRESETS, run_dir_of
 from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
+    check_begins,
     check_same,
     load_config,
     load_options,
@@ -81,6 +82,8 @@ def config_from_flags(values: flags.FlagValues) -> BaseOptions:
     if not given.get("run_dir"):
         data = {"dataset": given["dataset"]} if "dataset" in given else {}
         given["run_dir"] = run_dir_of(preset, dataclasses.replace(base, **data))
+    elif not (preset or values["model"].value):
+        check_begins(base, given)
     stored = None
     if (pathlib.Path(given["run_dir"]) / CONFIG_FILE).exists():
         stored = load_options(given["run_dir"])

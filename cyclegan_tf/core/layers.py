@@ -15,6 +15,9 @@ from cyclegan_tf import compat
 
 NORM_EPSILON = 1e-5
 
+# The type of weights, whatever the user has set in Keras.
+FULL_PRECISION = "float32"
+
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")
 class InstanceNormalization(keras.layers.Layer):
@@ -44,7 +47,9 @@ class InstanceNormalization(keras.layers.Layer):
         ):  # The kernel has no float64.
             images = [self._fused(image) for image in tf.split(inputs, inputs.shape[0])]
             return tf.concat(images, axis=0)
-        precise = tf.cast(inputs, full_precision())
+        precise = inputs
+        if inputs.dtype != tf.float64:
+            precise = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(precise, axes=[1, 2], keepdims=True)
         normalized = tf.nn.batch_normalization(
             precise, mean, variance, None, None, self.epsilon
@@ -100,23 +105,36 @@ def is_instance_normalization(layer: keras.layers.Layer) -> bool:
 
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Sets the type in which new layers compute; weights stay float32.
+    """Sets all that new layers take from Keras' global state, and restores it.
+
+    So the user's own settings do not change what a run computes. Weights are float32.
 
     Args:
-      precision: `bfloat16`, `float16`, or `float32`, which changes nothing.
+      precision: The type in which layers compute: `float32`, `bfloat16` or `float16`.
     """
-    before = keras.mixed_precision.global_policy()
-    if precision != "float32":
-        keras.mixed_precision.set_global_policy(f"mixed_{precision}")
+    half = precision != "float32"
+    policy = f"mixed_{precision}" if half else FULL_PRECISION
+    before = (
+        keras.mixed_precision.global_policy(),
+        keras.backend.floatx(),
+        keras.backend.image_data_format(),
+    )
+    _set_keras(policy, FULL_PRECISION, "channels_last")
     try:
         yield
     finally:
-        keras.mixed_precision.set_global_policy(before)
+        _set_keras(*before)
+
+
+def _set_keras(policy, floatx: str, layout: str) -> None:
+    keras.backend.set_floatx(floatx)
+    keras.backend.set_image_data_format(layout)
+    keras.mixed_precision.set_global_policy(policy)
 
 
 def full_precision() -> str:
     """The type of weights, for layers that must not compute in half precision."""
-    return keras.mixed_precision.global_policy().variable_dtype
+    return FULL_PRECISION
 
 
 @keras.saving.register_keras_serializable(package="cyclegan_tf")

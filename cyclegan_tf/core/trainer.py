@@ -13,6 +13,7 @@ from cyclegan_tf.core.adam import (
     sum_over_replicas,
 )
 from cyclegan_tf.core.image_pool import step_seed
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.core.loss_scale import loss_scale_of, update
 from cyclegan_tf.core.replicas import of_one_replica
 from cyclegan_tf.core.state import State, average_of, state_of
@@ -68,7 +69,7 @@ class Trainer:
         self.num_replicas = self.strategy.num_replicas_in_sync
         check_batch(options.batch_size, self.num_replicas)
         self.batch = options.batch_size // self.num_replicas
-        with self.strategy.scope():
+        with self.strategy.scope(), computing_in("float32"):
             self.networks = build()
             self._schedules = schedules or {n: self.schedule(n) for n in self.networks}
             betas = options.beta_1, options.beta_2
@@ -106,7 +107,8 @@ class Trainer:
         Returns:
           Losses by name: scalars, each a mean over the whole batch.
         """
-        losses = self.strategy.run(self._replica_step, args=batch)
+        with computing_in("float32"):
+            losses = self.strategy.run(self._replica_step, args=batch)
         if self.averages:
             self._update_averages()
         losses = of_one_replica(losses, self.strategy)

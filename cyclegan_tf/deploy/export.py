@@ -13,6 +13,7 @@ import shutil
 import tensorflow as tf
 
 from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.deploy import exportables, keras_file, model_card, saved_model
 from cyclegan_tf.deploy import verify as verification
 from cyclegan_tf.deploy.export_options import TRANSLATORS, ExportOptions, Size
@@ -50,6 +51,7 @@ def export(run_dir: str | os.PathLike, **options) -> list[dict]:
     return export_run(ExportOptions(os.fspath(run_dir), **options))
 
 
+@computing_in("float32")
 def export_run(export: ExportOptions) -> list[dict]:
     """Exports what the options name, and prints a table of the files; see `export`."""
     export = export.for_run()

@@ -14,6 +14,7 @@ import tensorflow as tf
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.config import DIRECTIONS, Config
 from cyclegan_tf.core.generators import translate, unet
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.data import datasets, images
 from cyclegan_tf.deploy import saved_model, tflite
 from cyclegan_tf.deploy.export_options import ExportOptions, Size
@@ -52,6 +53,7 @@ def size_multiple(options: Config | Pix2Pix) -> int:
     return 2**options.num_downs if is_pix2pix else options.size_multiple
 
 
+@computing_in("float32")
 def load_generator(run_dir, name: str, checkpoint: str | None = None) -> tuple:
     """Loads a generator of a run of any model that makes pictures.
 
@@ -279,9 +281,13 @@ def exportable(
     def pictures(part: str, number: int) -> list[np.ndarray]:
         if export.pictures:
             return datasets.sample_folder(export.pictures, number)
-        if is_cyclegan:
-            return datasets.sample_split(options, part + direction[0], number)
-        domain = getattr(pairs(), part)
+        try:
+            if is_cyclegan:
+                return datasets.sample_split(options, part + direction[0], number)
+            domain = getattr(pairs(), part)
+        except UserError as error:
+            line = f"{error} --pictures FOLDER names other pictures."
+            raise UserError(line) from error
         return [domain.read(i)[..., :3] for i in range(min(number, len(domain)))]
 
     pairs = functools.cache(lambda: paired.load(options))

@@ -21,6 +21,7 @@ from cyclegan_tf.deploy.exportables import (
     size_multiple,
 )
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
+from cyclegan_tf.files import plain_path
 from cyclegan_tf.messages import UserError, check_choice
 from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
@@ -250,7 +251,8 @@ def _newest_version(folder: pathlib.Path) -> pathlib.Path:
 
 def _of_saved_model(folder: pathlib.Path) -> Translator:
     with _readable(folder):
-        loaded = tf.saved_model.load(str(folder))
+        with plain_path(folder) as plain:
+            loaded = tf.saved_model.load(plain)
         if SIGNATURE not in loaded.signatures:
             raise UserError(f"{folder} has no signature `{SIGNATURE}`.")
         # The function refers to `loaded`, or its variables would be deleted.

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator, interpreter
+from cyclegan_tf.files import plain_path
 from cyclegan_tf.messages import UserError
 
 _PLAN_FILE, _REFERENCES_FILE = "plan.json", "references.npz"
@@ -232,8 +233,8 @@ def _session(path: pathlib.Path):
     v1 = tf.compat.v1
     settings = v1.ConfigProto(intra_op_parallelism_threads=_NUM_THREADS)
     session = v1.Session(graph=tf.Graph(), config=settings)
-    with session.graph.as_default():
-        loaded = v1.saved_model.loader.load(session, ["serve"], str(path))
+    with session.graph.as_default(), plain_path(path) as plain:
+        loaded = v1.saved_model.loader.load(session, ["serve"], plain)
     return session, loaded.signature_def
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from cyclegan_tf.config import EVALUATION_NETWORKS
 from cyclegan_tf.core import features as pretrained
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.data import images
 from cyclegan_tf.evaluation import fid_inception
 from cyclegan_tf.messages import UserError
@@ -42,6 +43,7 @@ class Extractor:
         return found
 
 
+@computing_in("float32")
 def network_extractor(name: str, weights: str = "") -> Extractor:
     """Means of the last layer of a pretrained network; see `core/features.py`."""
     network = pretrained.features(name, weights)

@@ -21,6 +21,7 @@ from keras.layers import AveragePooling2D, MaxPooling2D
 from PIL import Image
 
 from cyclegan_tf.core.features import digest
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.core.state import mismatches
 from cyclegan_tf.messages import UserError, check_choice, reason
 from cyclegan_tf.pytorch import files
@@ -158,6 +159,7 @@ MODES: dict[str, Callable] = {"clean": clean, "legacy_pytorch": legacy_pytorch}
 # --- The network
 
 
+@computing_in("float32")
 def network() -> keras.Model:
     """The network up to its last pooling, with random weights.
 

@@ -35,9 +35,9 @@ from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
     LOCK_FILE,
     load_config,
+    one_writer,
     read_checkpoint,
 )
-from cyclegan_tf.training.run_lock import one_writer
 
 _SUFFIXES = (".pth", ".pt", ".safetensors")
 

@@ -1,7 +1,7 @@
 """Checkpoints of a training: the newest three, each whole, restored strictly.
 
-Every variable is saved under our own name, `group/name`. So a restore can list what is
-missing, unexpected or misshapen before it changes anything.
+Every variable is saved under our own name, `group/name`. So a restore can list all
+differences before it changes anything.
 """
 
 import contextlib
@@ -18,9 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.core.cyclegan import GENERATOR_NAMES, NETWORKS, build_network
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.core.state import State, average_of, mismatches, named_weights
-from cyclegan_tf.files import remove, remove_if_empty, written_whole
-from cyclegan_tf.messages import UserError, reason
+from cyclegan_tf.files import plain_path, remove, remove_if_empty, written_whole
+from cyclegan_tf.messages import LOG, UserError, reason
 from cyclegan_tf.training.run_directory import (
     BEST_FILE,
     BEST_FOLDER,
@@ -42,12 +43,15 @@ _TEMPORARY = re.compile(
 
 
 class Checkpoints:
-    """The checkpoints of a run directory of any model.
+    """The checkpoints of a run of any model.
 
     Args:
       state: The variables to save and restore, by group and name.
       run_dir: The run directory.
       writes: False if another process of the training writes them.
+
+    Attributes:
+      last_step: The step of the last one saved or restored; 0 if there is none.
     """
 
     def __init__(self, state: State, run_dir: str | os.PathLike, writes: bool = True):
@@ -56,22 +60,19 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**state)
         self._run_dir = pathlib.Path(run_dir)
         self._folder = self._run_dir / CHECKPOINTS_FOLDER
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(self._folder), max_to_keep=3, checkpoint_name="step"
-        )
         self.last_step = 0
 
     def save(self, step: int) -> None:
-        """Saves the state after `step` steps, once.
-
-        Raises:
-          UserError: it can't be written; the checkpoints before it stay.
-        """
+        """Saves the state after `step` steps, once; a failure keeps earlier ones."""
         if step == self.last_step:
             return
         try:
             if self._writes:
-                self._manager.save(checkpoint_number=step)
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with plain_path(self._folder) as folder:
+                    tf.train.CheckpointManager(
+                        self._checkpoint, folder, max_to_keep=3, checkpoint_name="step"
+                    ).save(checkpoint_number=step)
         except (tf.errors.OpError, OSError) as error:
             for file in self._folder.glob(f"step-{step}[._]*"):
                 remove(file)
@@ -87,16 +88,15 @@ class Checkpoints:
     def keep_best(self, metric: str, value: float, higher: bool) -> bool:
         """Copies the checkpoint just saved to `best/` if it is the best so far.
 
+        It also replaces the best by another metric. A failure keeps the one before.
+
         Args:
-          metric: Name of the metric; the best by another metric is replaced.
+          metric: Name of the metric.
           value: Its value for this checkpoint.
           higher: Whether a higher value is better.
 
         Returns:
           Whether it is the best so far.
-
-        Raises:
-          UserError: it can't be written; the best before it stays.
         """
         _, best = best_checkpoint(self._run_dir) or (None, {"metric": None})
         if best["metric"] == metric and best["step"] != self.last_step:
@@ -110,7 +110,7 @@ class Checkpoints:
             for file in self._folder.glob(f"{name}.*"):
                 with written_whole(folder / file.name) as temporary:
                     shutil.copyfile(file, temporary)
-            # The best one changes here: a crash before leaves the one before.
+            # From here on it is the best; a crash before this keeps the old one.
             with written_whole(folder / BEST_FILE) as temporary:
                 temporary.write_text(json.dumps(record) + "\n")
         except OSError as error:
@@ -124,7 +124,7 @@ class Checkpoints:
         return True
 
     def restore(self) -> int:
-        """Restores the newest checkpoint that is whole.
+        """Restores the newest whole checkpoint.
 
         Newer damaged checkpoints are reported and moved to `checkpoints/damaged-N`.
 
@@ -133,7 +133,7 @@ class Checkpoints:
 
         Raises:
           UserError: it does not match the training exactly, or all are damaged; no
-            file was changed.
+            file changed.
         """
         damaged = {}
         names = {file.name.partition(".")[0] for file in self._folder.glob("step-*.*")}
@@ -147,9 +147,9 @@ class Checkpoints:
                 continue
             _check_matches(self._state, shapes_in(path), path)
             for newer, error in damaged.items():
-                print(f"{error} Set aside in {_set_aside(newer)}.", flush=True)
-            with _reading(path):
-                self._checkpoint.restore(path).assert_consumed()
+                LOG.warning(f"{error} Set aside in {_set_aside(newer)}.")
+            with _reading(path) as plain:
+                self._checkpoint.restore(plain).assert_consumed()
             self.last_step = step
             return step
         if damaged:
@@ -173,10 +173,10 @@ def last_good(step: int) -> str:
 def initialize(
     networks: Mapping[str, keras.Model], run_dir: str | os.PathLike
 ) -> tuple[str, ...]:
-    """Gives the networks that a run has its weights; others keep their random ones.
+    """Loads the weights of the networks that a run has; others stay random.
 
     Returns:
-      The names of the networks with new weights.
+      The names of the loaded networks.
 
     Raises:
       UserError: the run has no checkpoint, a damaged one, or one that does not match;
@@ -193,23 +193,8 @@ def initialize(
     return read_newest(run_dir, read, "initialize_from")
 
 
-def take_over(
-    networks: Mapping[str, keras.Model], run_dir: str | os.PathLike, option: str
-) -> str:
-    """Gives all networks the weights of a run, and returns the checkpoint's path.
-
-    An error names `option`, which has the run directory. Raises as `initialize`.
-    """
-
-    def read(path: str) -> str:
-        restore_networks(path, networks)
-        return path
-
-    return read_newest(run_dir, read, option)
-
-
 def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
-    """Gives networks the weights of the same names in a checkpoint.
+    """Loads weights from a checkpoint into the networks of the same names.
 
     Raises:
       UserError: the checkpoint is damaged or does not match; nothing changed.
@@ -218,24 +203,25 @@ def restore_networks(path: str, networks: Mapping[str, keras.Model]) -> None:
     shapes = shapes_in(path).items()
     shapes = {name: shape for name, shape in shapes if name.partition("/")[0] in state}
     _check_matches(state, shapes, path)
-    with _reading(path):
-        tf.train.Checkpoint(**state).restore(path).expect_partial()
+    with _reading(path) as plain:
+        tf.train.Checkpoint(**state).restore(plain).expect_partial()
 
 
+@computing_in("float32")
 def load_network(
     run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
 ) -> keras.Model:
-    """Builds a network of a run with its weights; a generator has averages if on.
+    """Builds a network of a run with its weights; for a generator the averages, if any.
 
     Args:
       run_dir: The run directory.
       name: `generator_g` (X to Y), `generator_f` (Y to X), `discriminator_x` or
         `discriminator_y`.
-      checkpoint: A path prefix from `check_run`; None for the newest now.
+      checkpoint: A path prefix from `check_run`; None for the newest one.
 
     Returns:
-      The model; it maps float32 [batch, height, width, 3] in [-1, 1] to the same, a
-      discriminator to logits (a `projected` one maps feature maps to logits).
+      The model. A generator maps float32 [batch, height, width, 3] in [-1, 1] to the
+      same, a discriminator to logits; the input of a `projected` one is feature maps.
 
     Raises:
       UserError: there is no run, no checkpoint, or one that does not match.
@@ -257,13 +243,15 @@ def save_networks(
     networks: dict[str, dict[str, np.ndarray]],
     step: int = 0,
 ) -> None:
-    """Writes a checkpoint with networks alone: arrays by network and name."""
+    """Writes a checkpoint of networks alone; `networks` has arrays by their names."""
     variables = {
         name: {key: tf.Variable(array) for key, array in weights.items()}
         for name, weights in networks.items()
     }
-    path = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER / f"step-{step}"
-    tf.train.Checkpoint(**variables).write(str(path))
+    folder = pathlib.Path(run_dir) / CHECKPOINTS_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with plain_path(folder) as plain:
+        tf.train.Checkpoint(**variables).write(f"{plain}/step-{step}")
 
 
 def networks_in(path: str) -> tuple[str, ...]:
@@ -291,10 +279,9 @@ class DamagedError(UserError):
 
 
 def remove_half_checkpoints(run_dir: str | os.PathLike) -> None:
-    """Removes the remains of a TensorFlow that was killed while it saved.
+    """Removes temporary files and old data files without an index of a killed process.
 
-    They are temporary files, and data of an old checkpoint without their index. Only
-    for the holder of the run's lock: a checkpoint that is being written looks the same.
+    Needs the run's lock: a checkpoint that is being written looks the same.
     """
     newest = max(steps := checkpoint_steps(run_dir), default=0)
     for path in (pathlib.Path(run_dir) / CHECKPOINTS_FOLDER).glob("*"):
@@ -306,8 +293,8 @@ def remove_half_checkpoints(run_dir: str | os.PathLike) -> None:
 
 def shapes_in(path: str) -> dict[str, tuple[int, ...]]:
     """Returns the shapes in a checkpoint by `group/name`; raises `DamagedError`."""
-    with _reading(path):
-        variables = tf.train.list_variables(path)
+    with _reading(path) as plain:
+        variables = tf.train.list_variables(plain)
     return {
         key.removesuffix(_SUFFIX): tuple(shape)
         for key, shape in variables
@@ -316,10 +303,12 @@ def shapes_in(path: str) -> dict[str, tuple[int, ...]]:
 
 
 @contextlib.contextmanager
-def _reading(path: str) -> Iterator[None]:
-    """Turns TensorFlow's errors on damaged files into a `DamagedError`."""
+def _reading(path: str) -> Iterator[str]:
+    """Yields a path for TensorFlow, and turns its errors into a `DamagedError`."""
+    folder, name = os.path.split(path)
     try:
-        yield
+        with plain_path(folder) as plain:
+            yield os.path.join(plain, name)
     except tf.errors.PermissionDeniedError as error:
         raise UserError(f"Checkpoint {path} can't be read: {error.message}") from error
     except (tf.errors.OpError, ValueError, IndexError) as error:
@@ -333,8 +322,8 @@ def _reading(path: str) -> Iterator[None]:
 
 def _check_whole(path: str) -> None:
     """Reads all tensors; TensorFlow compares their check sums."""
-    with _reading(path):
-        reader = tf.train.load_checkpoint(path)
+    with _reading(path) as plain:
+        reader = tf.train.load_checkpoint(plain)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
 
@@ -350,7 +339,6 @@ def _check_matches(state: State, found: dict[str, tuple[int, ...]], path: str) -
 
 
 def _set_aside(path: str) -> pathlib.Path:
-    """Moves the files of a checkpoint into a new folder `damaged-N` beside them."""
     folder, number = pathlib.Path(path).parent, 1
     while (aside := folder / f"damaged-{number}").exists():
         number += 1

@@ -44,17 +44,17 @@ _CURVES = {
 
 
 def make_run(config: Config, strategy: tf.distribute.Strategy | None = None) -> Run:
-    """The run of a CycleGAN; an epoch is as long as the larger domain.
+    """Makes the run of a CycleGAN; an epoch is as long as the larger domain.
 
     Args:
       config: The configuration.
-      strategy: The devices; the current strategy if None.
+      strategy: The devices; None for the current strategy.
 
     Raises:
       UserError: the data or the weights of the feature network can't be used.
     """
     if config.discriminator == "projected":
-        # Reports missing weights before it reads pictures.
+        # Report missing weights before reading pictures.
         weights_file(config.feature_network, config.feature_weights)
     data = datasets.load(config)
     counts = len(data.train_x), len(data.train_y)
@@ -74,33 +74,25 @@ def make_run(config: Config, strategy: tf.distribute.Strategy | None = None) -> 
         epoch_steps=epoch_steps,
         batches=batches,
         pictures=lambda: translations.grid_pictures(model, data),
-        numbers=lambda: _checked(model, data),
+        numbers=lambda: _numbers(model, data),
         curves=_CURVES,
         sizes=data.sizes,
         names=functools.partial(names_of_step, data, config),
         begin=lambda: [_initialized(model)] if config.initialize_from else [],
         evaluator=lambda: _evaluator(model, data),
-        summary=lambda: _summary(config),
+        summary=lambda: _summary(config) if config.evaluate_every_epochs else [],
         at_start=False,
     )
 
 
-def _summary(config: Config) -> list[str]:
-    if not config.evaluate_every_epochs:
-        return []
-    log = read_log(pathlib.Path(config.run_dir) / LOG_FILE)
-    table = metrics.spread_table(*metrics.last_five(log))
-    return [f"Mean and deviation of the last five evaluations:\n{table}"]
-
-
 def plan(config: Config) -> list[str]:
-    """Parameters and steps of a run, one per line; reads no picture.
+    """Lists parameters and steps of a run, one per line; reads no picture.
 
     Raises:
       UserError: the data set is unknown or incomplete, or the run can't start.
     """
     counts = datasets.count(config)
-    # Without pools, which can need much memory.
+    # Pools can need much memory.
     small = {"strategy": "single", "pool_size": 0}
     model = CycleGAN(dataclasses.replace(config, **small), 1)
     lines = [_initialized(model)] if config.initialize_from else []
@@ -119,8 +111,8 @@ def plan(config: Config) -> list[str]:
     return [*lines, f"steps: {steps}, {training}"]
 
 
-def _checked(model: CycleGAN, data: datasets.UnpairedData) -> Numbers:
-    """Errors for data with known translations, and warnings."""
+def _numbers(model: CycleGAN, data: datasets.UnpairedData) -> Numbers:
+    """Measures errors if true translations are known, and checks for failures."""
     numbers, lines = {}, []
     if errors := paired_errors(model, data):
         numbers = {f"error_{name}": error for name, error in errors.items()}
@@ -138,7 +130,7 @@ def _won(model: CycleGAN) -> list[str]:
 def _evaluator(
     model: CycleGAN, data: datasets.UnpairedData
 ) -> Callable[[], Evaluation] | None:
-    """Makes the function that evaluates the current weights."""
+    """Makes the function that evaluates the current weights; None if it is off."""
     config = model.config
     if not config.evaluate_every_epochs:
         return None
@@ -154,8 +146,8 @@ def _evaluator(
 
     def evaluate() -> Evaluation:
         translators = translations.make_translators(model)
-        made = translations.translate_test_pictures(data, translators)
-        table, problems = evaluator.evaluate(made)
+        translated = translations.translate_test_pictures(data, translators)
+        table, problems = evaluator.evaluate(translated)
         problems += _won(model)
         values = {name: row["model"] for name, row in table.items()}
         # JSON has no infinity, the PSNR of equal pictures.
@@ -165,7 +157,7 @@ def _evaluator(
             {"step": model.trainer.step, **numbers},
         ]
         about = {"run_dir": str(run_dir), "step": model.trainer.step}
-        report.write(run_dir, evaluator, made, table, problems, about, records)
+        report.write(run_dir, evaluator, translated, table, problems, about, records)
         value = metrics.value_of(config.keep_best, numbers)
         best = None
         if value is not None:
@@ -176,10 +168,10 @@ def _evaluator(
 
 
 def _initialized(model: CycleGAN) -> str:
-    """Loads the initial networks of the configuration; returns a line about them."""
+    """Loads the networks of `initialize_from`; returns a line about them."""
     run_dir = model.config.initialize_from
     loaded = initialize(model.networks, run_dir)
-    # The only field of a network that shapes of weights do not show.
+    # The shapes of weights show every other field of a network.
     ours = model.config.output_activation
     theirs = load_config(run_dir).output_activation
     if ours != theirs and set(loaded) & set(GENERATOR_NAMES):
@@ -196,3 +188,9 @@ def _initialized(model: CycleGAN) -> str:
 def _num_steps(config: Config, epoch_steps: int) -> int:
     whole = config.num_steps or config.total_epochs * epoch_steps
     return min(config.max_steps, whole) if config.max_steps else whole
+
+
+def _summary(config: Config) -> list[str]:
+    log = read_log(pathlib.Path(config.run_dir) / LOG_FILE)
+    table = metrics.spread_table(*metrics.last_five(log))
+    return [f"Mean and deviation of the last five evaluations:\n{table}"]

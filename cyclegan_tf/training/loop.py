@@ -4,47 +4,23 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.core.state import State
+from cyclegan_tf.core.cyclegan import CycleGAN
+from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.process import STARTED, stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.nan_checks import NanChecks
 from cyclegan_tf.training.reporting import NoReporter, Reporter
 
-
-class Trainable(Protocol):
-    """What the loop trains.
-
-    Attributes:
-      networks: The networks by name.
-      step: Number of steps so far.
-      learning_rate: The learning rate of the next step.
-    """
-
-    networks: Mapping[str, keras.Model]
-    step: int
-    learning_rate: float
-
-    def train_step(self, *batch) -> dict[str, tf.Tensor]:
-        """Trains on a batch; returns its losses by name, scalars."""
-
-    def state(self) -> State:
-        """Everything that training changes, by group and name."""
-
-
 # Numbers by name, and lines for the user.
 Numbers = tuple[dict[str, float], list[str]]
-# And the number that chooses the best checkpoint, with whether higher is better.
+# Also the number that chooses the best checkpoint, and whether higher is better.
 Evaluation = tuple[dict[str, float], list[str], tuple[float, bool] | None]
 
 
@@ -53,23 +29,23 @@ class Run:
     """The run of a model: one interface for all models.
 
     Attributes:
-      trainer: What the loop trains.
+      trainer: The model and its optimizers.
       num_steps: Steps of the whole training.
       epoch_steps: Steps of an epoch, which ends with a grid, numbers and a checkpoint.
-      batches: Gives the arguments of each step, from a step on.
-      pictures: Gives the columns of a grid by title, uint8 [rows, height, width, 3].
+      batches: Returns the arguments of each step, from a step on.
+      pictures: Returns the columns of a grid by title, uint8 [rows, height, width, 3].
       numbers: Measures the model.
       curves: The losses in each panel of the plot, by its title.
       sizes: The record of its data set (data/datasets.py); empty for drawn data.
-      names: Gives the names of a step's samples, counted from 0, for messages.
+      names: Returns the names of a step's samples, for messages; steps start at 0.
       begin: Prepares a training without a checkpoint; returns lines for the user.
       prepare: Prepares the first step of this process, if it is the chief.
       evaluator: Makes the function that evaluates the model, or None.
-      summary: Gives the last lines for the user.
+      summary: Returns the last lines for the user.
       at_start: Whether to show a grid and numbers before the first step.
     """
 
-    trainer: Trainable
+    trainer: Trainer | CycleGAN
     num_steps: int
     epoch_steps: int
     batches: Callable[[int], Iterable[tuple]]
@@ -90,12 +66,12 @@ class Loop:
 
     Args:
       run: The run.
-      config: When to save and to report.
+      config: Says when to save and to report.
       checkpoints: Its checkpoints.
       reporter: Its reports; None if another process writes them.
-      evaluate: Evaluates the model; None: no evaluations.
-      agree: From this process's signal, or 0, to the one that stops all processes;
-        called after each step.
+      evaluate: Evaluates the model; None for no evaluations.
+      agree: Called after each step with this process's signal, or 0; returns the signal
+        that stops all processes, or 0.
 
     Attributes:
       newest_grid: Name of the last grid, or None.
@@ -130,12 +106,7 @@ class Loop:
     def run(self, batches: Iterable[tuple]) -> int:
         """Trains on all batches, or until Ctrl-C or SIGTERM, and saves.
 
-        Returns:
-          The signal that stopped it, or 0.
-
-        Raises:
-          NonFiniteLossError: a loss or a weight became NaN or infinite.
-          UserError: a checkpoint can't be written.
+        Returns the signal that stopped it, or 0.
         """
         with contextlib.closing(self._reporter), stop_on_signal() as stop:
             if self._step == 0 and self._run.at_start:
@@ -149,7 +120,7 @@ class Loop:
         return number
 
     def _waited_for(self, batches: Iterable[tuple]) -> Iterator[tuple]:
-        """The same batches; adds up the time that they take to arrive."""
+        """Yields the batches; adds up the time until they arrive."""
         start = time.monotonic()
         for batch in batches:
             self._waited += time.monotonic() - start
@@ -157,11 +128,11 @@ class Loop:
             start = time.monotonic()
 
     def _train_step(self, batch: tuple) -> None:
-        """Trains one step, then saves, shows and evaluates if it is time."""
+        """Trains one step, then saves, shows and evaluates if due."""
         self._unread.append(self._trainer.train_step(*batch))
         self._step += 1
         if self._once is None:
-            self._read_losses()  # Waits until it is done.
+            self._read_losses()  # Waits for the end of the step.
             self._once = {"first_step_seconds": time.monotonic() - STARTED}
         self._reporter.advance()
         epoch, within = divmod(self._step, self._run.epoch_steps)
@@ -176,7 +147,6 @@ class Loop:
                 self._evaluate()
 
     def _finish(self, stopped: bool) -> None:
-        """Saves and reports after the last step."""
         self._record_losses()
         self._save()
         if self._step % self._run.epoch_steps:
@@ -194,7 +164,7 @@ class Loop:
         self._checkpoints.save(self._step)
 
     def _read_losses(self) -> None:
-        """Fetches the losses of the last steps from their devices and checks them."""
+        """Fetches the losses since the last call from their devices; checks them."""
         first_step = self._step - len(self._unread) + 1
         scaled = self._config.precision == "float16"
         for step, tensors in enumerate(self._unread, start=first_step):
@@ -203,19 +173,16 @@ class Loop:
             self._counts = {} if skipped is None else {"skipped_updates": skipped}
             self._steps += 1
             saved = self._checkpoints.last_step
-            # Overflows of float16 are expected.
-            if self._nan_checks.accepts(
-                step, losses, 0 if scaled else skipped or 0, saved
-            ):
+            bad = 0 if scaled else skipped or 0  # Overflows of float16 are expected.
+            if self._nan_checks.accepts(step, losses, bad, saved):
                 self._window.append(losses)
         self._unread = []
 
     def _record_losses(self) -> None:
-        """Writes the means since the last record."""
+        """Writes the means since the last record, without skipped steps."""
         self._read_losses()
         if not self._steps:
             return
-        # Means over the steps that were not skipped.
         window, number, now = self._window, self._steps, time.monotonic()
         names = window[0] if window else ()
         values = {k: sum(losses[k] for losses in window) / len(window) for k in names}
@@ -249,19 +216,23 @@ class Loop:
         """Writes the numbers of an evaluation; keeps the best checkpoint."""
         self._evaluated = self._step
         start = time.monotonic()
-        numbers, lines, kept = self._evaluate_model()
+        numbers, lines, best = self._evaluate_model()
         self._reporter.scalars(self._step, numbers)
         self._reporter.say("\n".join([f"Step {self._step:,}, evaluation:", *lines]))
         metric = self._config.keep_best
-        if kept and self._checkpoints.keep_best(metric, *kept):
-            self._reporter.say(f"The best {metric} so far, {kept[0]:.4g}: saved.")
+        if best and self._checkpoints.keep_best(metric, *best):
+            self._reporter.say(f"The best {metric} so far, {best[0]:.4g}: saved.")
         self._window_start += time.monotonic() - start
 
 
 def peak_gigabytes() -> float:
-    """The largest resident memory of this process so far."""
+    """Returns the largest resident memory of this process so far."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():  # On Linux `getrusage` starts with the parent's peak.
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) * 1024 / 1e9
+    try:
+        import resource
+    except ImportError:  # On Windows.
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6)

@@ -20,12 +20,12 @@ class NonFiniteLossError(RuntimeError):
 class NanChecks:
     """Checks the losses of each step, and the weights before each checkpoint.
 
-    A gradient that is not finite spoils the weights, and these the losses of the next
-    step. So an error names the samples of both steps.
+    A gradient that is not finite spoils the weights and so the losses of the next step.
+    So an error names the samples of both steps.
 
     Args:
       skips: Whether the model skips updates that are not finite.
-      names: From a step, counted from 1, to a list of its samples' names, if any.
+      names: Maps a step, counted from 1, to the names of its samples, if any.
       say: Prints a line.
     """
 
@@ -36,24 +36,23 @@ class NanChecks:
     def accepts(
         self, step: int, losses: Mapping[str, float], skipped: float, last_saved: int
     ) -> bool:
-        """Checks the losses of a step; each step is checked once, in order.
+        """Checks the losses of a step; call it once for each step, in order.
 
         Args:
           step: The number of the step, from 1.
           losses: By name.
-          skipped: Number of updates that the model skipped so far.
+          skipped: Updates that the model skipped so far.
           last_saved: Step of the last checkpoint, 0 if there is none.
 
         Returns:
           Whether the step changed the weights.
 
         Raises:
-          NonFiniteLossError: a loss is not finite, and the model does not skip updates,
-            or skipped them for `GIVE_UP_AFTER` steps in a row.
+          NonFiniteLossError: a loss is not finite and the model does not skip updates,
+            or it skipped `GIVE_UP_AFTER` in a row.
         """
         bad = next((k for k, loss in losses.items() if not math.isfinite(loss)), None)
-        left_out = self._skips and skipped > self._skipped
-        self._skipped = skipped
+        left_out, self._skipped = self._skips and skipped > self._skipped, skipped
         if bad is None and not left_out:
             self._in_a_row = 0
             return True

@@ -8,7 +8,7 @@ from cyclegan_tf.config import Config
 from cyclegan_tf.family.shared.options import FAMILY_PRESETS
 from cyclegan_tf.messages import check_choice
 
-# Shared by the presets that learn sooner than the official recipe.
+# Presets that learn sooner than the official recipe share these.
 _LEARNS_SOONER = {
     "input_skip": True,
     "output_activation": "linear",
@@ -16,7 +16,7 @@ _LEARNS_SOONER = {
     "average_decay": 0.995,
 }
 
-# And for real pictures: discriminators on ImageNet features.
+# For real pictures also discriminators on ImageNet features.
 _PROJECTED = {
     "discriminator": "projected",
     "adversarial_loss": "hinge",
@@ -141,16 +141,13 @@ PRESETS = {
 
 
 def preset(name: str, **fields) -> BaseOptions:
-    """A named configuration, with your own fields.
+    """Returns a named configuration with some fields of your own.
 
         config = preset("demo", run_dir="runs/mine", max_steps=200)
 
     Args:
       name: A key of `PRESETS`, such as `horse2zebra` (the official recipe) or `demo`.
-      **fields: Fields that override those of the preset.
-
-    Returns:
-      The configuration; its `run_dir` is `runs/NAME` by default.
+      **fields: Your fields; the default `run_dir` is `runs/NAME`.
 
     Raises:
       UserError: there is no such preset, or a value is out of range.
@@ -164,16 +161,11 @@ def preset(name: str, **fields) -> BaseOptions:
 
 
 def run_dir_of(preset: str, config: BaseOptions) -> str:
-    """The default run directory.
+    """Returns the default run directory; `preset` may be empty.
 
-    Args:
-      preset: Name of the preset, or "".
-      config: The configuration.
-
-    Returns:
-      `runs/PRESET`, or without a preset `runs/DATASET`; `runs/DATASET-PRESET` for a
-      preset of CycleGAN on another data set than its own. Without a preset,
-      `runs/MODEL` for a model beside CycleGAN.
+    It is `runs/PRESET`, or `runs/DATASET-PRESET` for a CycleGAN on another data set
+    than the preset's. Without a preset it is `runs/DATASET`, or `runs/MODEL` for a
+    model beside CycleGAN.
     """
     name = preset or config.data_name or config.model
     if preset and config.data_name:

@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-import tempfile
 from collections.abc import Callable, Iterator
 
 import keras
@@ -13,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
+from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.data import datasets
 from cyclegan_tf.family.controllable import ControllableGAN
 from cyclegan_tf.family.dcgan import DCGAN, ConditionalGAN
@@ -21,16 +21,15 @@ from cyclegan_tf.family.pix2pix import Pix2PixGAN
 from cyclegan_tf.family.points import PointsGAN
 from cyclegan_tf.family.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.family.shared.options import Controllable, FamilyOptions, Pix2Pix
-from cyclegan_tf.messages import LOG, UserError, print_messages, reason
+from cyclegan_tf.messages import LOG, print_messages
 from cyclegan_tf.process import Stopped
 from cyclegan_tf.training import cyclegan_run, devices
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
     check_can_go_on,
     remove_half_checkpoints,
-    take_over,
+    restore_networks,
 )
-from cyclegan_tf.training.devices import make_strategy
 from cyclegan_tf.training.loop import Loop, Run, peak_gigabytes
 from cyclegan_tf.training.presets import run_dir_of
 from cyclegan_tf.training.reporting import Reporter
@@ -38,13 +37,14 @@ from cyclegan_tf.training.run_directory import (
     CURVES_FILE,
     GRIDS_FOLDER,
     check_same,
+    one_writer,
+    read_newest,
     save_config,
+    with_absolute_paths,
 )
-from cyclegan_tf.training.run_lock import one_writer
 
 
 def _family_run(kind: Callable, options: FamilyOptions, strategy=None) -> Run:
-    """The run of a model beside CycleGAN."""
     return _run_of(kind(options, strategy))
 
 
@@ -63,18 +63,21 @@ def _controllable_run(options: Controllable, strategy=None) -> Run:
     model = ControllableGAN(options, strategy)
 
     def begin() -> list[str]:
-        network = {"generator": model.generator}
-        take_over(network, options.generator_run, "generator_run")
+        read_newest(
+            options.generator_run,
+            lambda path: restore_networks(path, {"generator": model.generator}),
+            "generator_run",
+        )
         return [f"From {options.generator_run}: generator."]
 
     return dataclasses.replace(_run_of(model), begin=begin, prepare=model.prepare)
 
 
 def _run_of(model) -> Run:
-    """A run of a model that draws its data in its step."""
+    """Makes the run of a model that draws its data in its step."""
     options, trainer = model.options, model.trainer
     num_steps = min(options.max_steps or options.num_steps, options.num_steps)
-    # Measured once a step: the summary repeats the last numbers.
+    # The summary repeats the last numbers, so measure once a step.
     numbers_of_step = functools.lru_cache(maxsize=1)(lambda step: model.numbers())
     return Run(
         trainer=trainer,
@@ -88,7 +91,7 @@ def _run_of(model) -> Run:
     )
 
 
-# From options and a strategy (default: the current one) to the run of a model.
+# Functions from options and a strategy (default: the current one) to a run.
 MODELS = {
     "cyclegan": cyclegan_run.make_run,
     "points": functools.partial(_family_run, PointsGAN),
@@ -100,18 +103,15 @@ MODELS = {
     "pix2pix": _pix2pix_run,
 }
 
-# Plans of models whose run takes long to prepare.
-_PLANS = {"cyclegan": cyclegan_run.plan}
-
 
 def train(config: BaseOptions) -> pathlib.Path:
-    """Trains, or continues, the run in `config.run_dir`.
+    """Trains the run in `config.run_dir`, or continues it.
 
         cg.train(cg.preset("demo", run_dir="runs/mine", max_steps=200))
 
     Args:
-      config: The configuration; its default `run_dir` is `runs/DATASET`, of a model
-        beside CycleGAN `runs/MODEL`. A run in this directory continues.
+      config: The configuration. The default `run_dir` is `runs/DATASET`, for models
+        beside CycleGAN `runs/MODEL`.
 
     Returns:
       The run directory.
@@ -126,33 +126,33 @@ def train(config: BaseOptions) -> pathlib.Path:
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=run_dir_of("", config))
     run_dir = pathlib.Path(config.run_dir)
+    config = with_absolute_paths(config)
     check_same(config)
-    _check_writable(run_dir)
     check_can_go_on(run_dir)
     with _global_options(config.deterministic):
-        strategy = make_strategy(config.strategy)
+        strategy = devices.make_strategy(config.strategy)
         with devices.reports_lost_workers(strategy):
             if not devices.is_chief(strategy):
                 return _train(config, run_dir, strategy)
             with one_writer(run_dir):
-                check_same(config)  # Another training may have ended here meanwhile.
                 remove_half_checkpoints(run_dir)
                 return _train(config, run_dir, strategy)
 
 
 @contextlib.contextmanager
 def _global_options(deterministic: bool) -> Iterator[None]:
-    """Sets TensorFlow's global options for a training, and restores them at the end."""
+    """Sets global options of TensorFlow and Keras; restores them at the end."""
     optimizer = tf.config.optimizer
     before = optimizer.get_experimental_options()
     was_deterministic = tf_config.is_op_determinism_enabled()
     # Remapping fails on the gradient of a fused LeakyReLU (TF 2.21) and warns in each
-    # run; a step is not slower without it.
+    # run. A step is not slower without it.
     optimizer.set_experimental_options({"remapping": False})
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     try:
-        yield
+        with computing_in("float32"):
+            yield
     finally:
         changed = "remapping", "dependency_optimization"  # The latter by make_strategy.
         optimizer.set_experimental_options({name: before.get(name) for name in changed})
@@ -163,7 +163,8 @@ def _global_options(deterministic: bool) -> Iterator[None]:
 def _train(
     config: BaseOptions, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
 ) -> pathlib.Path:
-    """Trains as `train` does; the chief worker holds the run directory's lock."""
+    """Trains; the chief worker holds the run directory's lock."""
+    longer = check_same(config)  # Another training may have ended here meanwhile.
     keras.utils.set_random_seed(config.seed)
     run = MODELS[config.model](config, strategy)
     chief = devices.is_chief(strategy)
@@ -172,10 +173,12 @@ def _train(
     start = _restored(checkpoints, strategy)
     trains = start < run.num_steps
     if not trains:
-        at = f"{run_dir} is at step {start:,} of {run.num_steps:,}"
-        lines = [f"{at}: nothing to train."]
+        at = f"step {start:,} of {run.num_steps:,}"
+        lines = [f"{run_dir} is at {at}: nothing to train."]
     elif start:
         lines = [f"Continuing {run_dir} from step {start:,}."]
+        if longer:
+            lines.append(f"A longer run ({longer}): {_schedule(config, run)}.")
     else:
         lines = run.begin()
     evaluate = reporter = None
@@ -183,8 +186,10 @@ def _train(
         if trains:
             run.prepare()
             evaluate = run.evaluator()
-        # Only now, so that a run that can't start leaves no file.
-        _save_config(config)
+        # Only now, so that a run that can't start leaves no file. The next change of
+        # the data needs a new permission.
+        once = {"allow_changed_data": False} if config.allow_changed_data else {}
+        save_config(dataclasses.replace(config, **once))
         datasets.save_record(run_dir, run.sizes)
         if changed:
             lines.append(f"The data set has changed ({changed}).")
@@ -212,15 +217,20 @@ def _train(
     return run_dir
 
 
-def _save_config(config: BaseOptions) -> None:
-    """Saves the configuration; the next change of the data needs a new permission."""
-    if config.allow_changed_data:
-        config = dataclasses.replace(config, allow_changed_data=False)
-    save_config(config)
+def _schedule(config: BaseOptions, run: Run) -> str:
+    if config.num_steps:
+        unit, constant = "steps", config.num_steps // 2
+        decay = config.num_steps - constant
+    else:
+        unit, constant, decay = "epochs", config.num_epochs, config.num_decay_epochs
+    return (
+        f"{run.num_steps:,} steps, with a constant learning rate for {constant:,} "
+        f"{unit}, then a linear decay for {decay:,}; now {run.trainer.learning_rate:g}"
+    )
 
 
 def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int:
-    """Restores a run; returns its step, the same on all workers."""
+    """Restores the newest checkpoint; returns its step, the same on all workers."""
     chief, wait = devices.is_chief(strategy), devices.sum_of_workers(strategy)
     # The chief comes first: it moves damaged checkpoints away.
     start = checkpoints.restore() if chief else 0
@@ -231,34 +241,17 @@ def _restored(checkpoints: Checkpoints, strategy: tf.distribute.Strategy) -> int
 
 
 def describe(config: BaseOptions) -> str:
-    """The plan of a run, as `--dry_run` prints it: fields, parameters and steps.
+    """Returns the plan of a run, for `--dry_run`: fields, parameters and steps.
 
     Raises:
       UserError: the data set is unknown or incomplete, or the run can't continue.
     """
     check_can_go_on(config.run_dir)
-    plan = _PLANS.get(config.model, _plan)
-    return "\n".join([config.to_json().rstrip(), *plan(config)])
-
-
-def _plan(config: BaseOptions) -> list[str]:
-    run = MODELS[config.model](config)
-    parameters = [
-        f"{name}: {network.count_params():,} parameters"
-        for name, network in run.trainer.networks.items()
-    ]
-    return [*parameters, f"steps: {run.num_steps:,}"]
-
-
-def _check_writable(run_dir: pathlib.Path) -> None:
-    """Tries to write where the run directory is or will be; leaves nothing there."""
-    place = run_dir
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"`run_dir` {run_dir} is not writable: {reason(error)}."
-        ) from error
+    if config.model == "cyclegan":  # Its run takes long to prepare.
+        plan = cyclegan_run.plan(config)
+    else:
+        run = MODELS[config.model](config)
+        networks = run.trainer.networks.items()
+        plan = [f"{n}: {m.count_params():,} parameters" for n, m in networks]
+        plan.append(f"steps: {run.num_steps:,}")
+    return "\n".join([config.to_json().rstrip(), *plan])

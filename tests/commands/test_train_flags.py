@@ -57,6 +57,15 @@ def test_every_field_has_a_flag_of_its_type(config_of, stored_run):
     assert config_of() == Config(run_dir="runs/horse2zebra")
 
 
+def test_run_that_does_not_exist_is_not_begun_by_its_name_alone(config_of, stored_run):
+    for more in ((), ("--max_steps=9",), ("--data_dir=x", "--strategy=single")):
+        with refused("no run in runs/typo"):
+            config_of("--run_dir=runs/typo", *more)
+    for more in ("--preset=tiny", "--model=points", "--dataset=maps", "--seed=3"):
+        assert config_of("--run_dir=runs/new", more).run_dir == "runs/new"
+    assert config_of("--run_dir=" + stored_run()).dataset == "shapes"
+
+
 def test_given_flags_override_the_preset(config_of, tmp_path):
     values = {**PRESETS["tiny"].values, "run_dir": "runs/tiny"}
     assert config_of("--preset=tiny") == Config(**values)

@@ -17,7 +17,7 @@ from cyclegan_tf.family.pix2pix import Pix2PixGAN
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training.presets import preset
-from cyclegan_tf.training.run_directory import save_config
+from cyclegan_tf.training.run_directory import newest_checkpoint, save_config
 
 SIZES = {"image_size": 16, "load_size": 18, "num_downs": 4, "num_filters": 2}
 SIZES |= {"discriminator_filters": 2, "discriminator_layers": 1, "num_steps": 3}
@@ -40,7 +40,7 @@ def export(tmp_path, monkeypatch):
         rows = export_run(options.run_dir, **asked)
         model = Pix2PixGAN(options)
         networks = {"generator": model.generator}
-        checkpoints.take_over(networks, options.run_dir, "run_dir")
+        checkpoints.restore_networks(newest_checkpoint(options.run_dir), networks)
         inputs, expected, _ = model.translate(range(2))
         assert np.abs(inputs.astype(int) - expected).mean() > 20
         return rows, inputs, expected

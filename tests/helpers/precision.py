@@ -4,6 +4,8 @@ import contextlib
 
 import keras
 
+from cyclegan_tf.core import layers
+
 
 @contextlib.contextmanager
 def floats(dtype: str):
@@ -19,3 +21,4 @@ def floats(dtype: str):
 def _set(dtype: str) -> None:
     keras.backend.set_floatx(dtype)
     keras.mixed_precision.set_global_policy(dtype)
+    layers.FULL_PRECISION = dtype

@@ -40,8 +40,11 @@ from cyclegan_tf.pytorch.weights import dataset_of, import_networks
 from cyclegan_tf.training import checkpoints
 from cyclegan_tf.training import train as training
 from cyclegan_tf.training.checkpoints import load_network
-from cyclegan_tf.training.run_directory import load_config, newest_checkpoint
-from cyclegan_tf.training.run_lock import one_writer
+from cyclegan_tf.training.run_directory import (
+    load_config,
+    newest_checkpoint,
+    one_writer,
+)
 
 RUN_FILES = {
     "config.json",

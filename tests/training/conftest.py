@@ -33,7 +33,7 @@ def shows_nothing(monkeypatch, no_figures):
     grey = {"nothing": np.full((1, 8, 8, 3), 128, np.uint8)}
     run = "cyclegan_tf.training.cyclegan_run"
     monkeypatch.setattr(f"{run}.translations.grid_pictures", lambda *_: grey)
-    monkeypatch.setattr(f"{run}._checked", lambda *_: ({}, []))
+    monkeypatch.setattr(f"{run}._numbers", lambda *_: ({}, []))
 
 
 @pytest.fixture(scope="session")

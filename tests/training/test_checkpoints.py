@@ -1,3 +1,6 @@
+import os
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -100,6 +103,29 @@ def test_three_checkpoints_are_kept(small_state, tmp_path):
     names = sorted(p.name for p in (tmp_path / "checkpoints").glob("*.index"))
     assert names == ["step-10.index", "step-15.index", "step-20.index"]
     assert newest_checkpoint(tmp_path).endswith("step-20")
+
+
+@pytest.mark.parametrize(
+    "name", ["a [v2]", "b*", "q?", "back\\slash", os.fsdecode(b"caf\xe9")]
+)
+def test_name_of_a_folder_is_no_pattern(small_state, tmp_path, name, monkeypatch):
+    """TensorFlow takes some paths for patterns; neighbours would lose checkpoints."""
+    neighbour = Checkpoints(small_state, tmp_path / "bc")
+    neighbour.save(1)
+    monkeypatch.chdir(tmp_path)
+    for run_dir in (tmp_path / name, pathlib.Path(name, "relative")):
+        checkpoints = Checkpoints(small_state, run_dir)
+        for step in (1, 2, 3, 4):
+            small_state["network"]["kernel"].assign([step, step])
+            checkpoints.save(step)
+        small_state["network"]["kernel"].assign([0.0, 0.0])
+        assert Checkpoints(small_state, run_dir).restore() == 4
+        np.testing.assert_array_equal(small_state["network"]["kernel"], [4, 4])
+        indices = (run_dir / "checkpoints").glob("*.index")
+        assert sorted(p.stem for p in indices) == ["step-2", "step-3", "step-4"]
+        save_networks(run_dir / "networks", {"generator_g": {"kernel": np.ones(2)}})
+        assert networks_in(newest_checkpoint(run_dir / "networks")) == ("generator_g",)
+    assert newest_checkpoint(tmp_path / "bc").endswith("step-1")
 
 
 def test_run_that_goes_on_keeps_three_in_all(small_state, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from cyclegan_tf.core.trainer import Trainer
 from cyclegan_tf.files import machine
 from cyclegan_tf.messages import UserError
-from cyclegan_tf.training.run_lock import one_writer
+from cyclegan_tf.training.run_directory import one_writer
 from cyclegan_tf.training.train import train
 
 pytestmark = pytest.mark.usefixtures("few_shapes", "counts_only", "shows_nothing")

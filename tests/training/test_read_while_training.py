@@ -18,13 +18,14 @@ from cyclegan_tf.training.checkpoints import (
     Checkpoints,
     initialize,
     load_network,
-    take_over,
+    restore_networks,
 )
 from cyclegan_tf.training.presets import preset
 from cyclegan_tf.training.run_directory import (
     check_run,
     newest_checkpoint,
     read_checkpoint,
+    read_newest,
     save_config,
 )
 
@@ -112,8 +113,12 @@ def test_network_is_read_of_the_next_checkpoint(training, deletes, moment):
 def test_networks_are_taken_over_from_the_next_checkpoint(training, deletes, networks):
     model = networks[1]
     deletes("before it is restored")
-    path = take_over({"generator_f": model.generator_f}, training.run_dir, "run_dir")
-    assert path.endswith("step-4")
+
+    def read(path):
+        restore_networks(path, {"generator_f": model.generator_f})
+        return path
+
+    assert read_newest(training.run_dir, read, "run_dir").endswith("step-4")
     assert_of_step(model.generator_f, 4)
     deletes("before it is listed")
     assert initialize(model.networks, training.run_dir) == NETWORKS

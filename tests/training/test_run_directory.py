@@ -7,12 +7,14 @@ import pytest
 from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
 from cyclegan_tf.config import Config
-from cyclegan_tf.family.shared.options import Points
+from cyclegan_tf.family.shared.options import Pix2Pix, Points
 from cyclegan_tf.training.run_directory import (
+    check_same,
     differences,
     load_config,
     load_options,
     save_config,
+    with_absolute_paths,
 )
 
 CHANGEABLE = {name for name, f in FIELDS.items() if f.metadata["changeable"]}
@@ -114,14 +116,71 @@ def test_what_may_change_is_not_what_is_learned():
 
 def test_differences_name_every_field_that_decides_what_is_learned():
     told = differences(Config(**OTHER_VALUES), Config())
-    names = [line.partition(":")[0] for line in told]
-    assert names == [name for name in FIELDS if name not in CHANGEABLE]
+    assert [*told] == [name for name in FIELDS if name not in CHANGEABLE]
 
 
 def test_differences_tell_both_values():
     told = differences(Config(seed=5, flip=False), Config(seed=3))
-    assert told == ["seed: 3 there, 5 requested", "flip: True there, False requested"]
+    assert told == {
+        "seed": "seed: 3 there, 5 requested",
+        "flip": "flip: True there, False requested",
+    }
 
 
 def test_an_integer_and_its_float_do_not_differ():
-    assert differences(Config(lambda_cycle=10), Config()) == []
+    assert differences(Config(lambda_cycle=10), Config()) == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "longer"),
+    [
+        ({}, {}, []),
+        ({"num_decay_epochs": 0}, {"num_decay_epochs": 9}, ["num_decay_epochs: 0"]),
+        (
+            {"num_epochs": 1, "num_decay_epochs": 2},
+            {"num_epochs": 2, "num_decay_epochs": 3},
+            ["num_decay_epochs: 2", "num_epochs: 1"],
+        ),
+        ({"num_steps": 8}, {"num_steps": 9}, ["num_steps: 8"]),
+    ],
+)
+def test_run_may_become_longer(tmp_path, before, now, longer):
+    save_config(Config(run_dir=str(tmp_path), **before))
+    lines = check_same(Config(run_dir=str(tmp_path), **now)).split("; ")
+    assert [line.partition(" there, ")[0] for line in lines if line] == longer
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "field"),
+    [
+        ({"num_epochs": 3}, {"num_epochs": 2}, "num_epochs: 3 there, 2 requested"),
+        ({"num_steps": 9}, {"num_steps": 0}, "num_steps: 9 there, 0 requested"),
+        ({"num_steps": 0}, {"num_steps": 9}, "num_steps: 0 there, 9 requested"),
+        ({}, {"num_epochs": 200, "seed": 5}, "seed: 0 there, 5 requested"),
+        ({}, {"dataset": "maps"}, "dataset: horse2zebra there, maps requested"),
+    ],
+)
+def test_other_changes_are_refused_and_initialize_from_is_named(
+    tmp_path, before, now, field
+):
+    save_config(Config(run_dir=str(tmp_path), **before))
+    with refused(field) as error:
+        check_same(Config(run_dir=str(tmp_path), **now))
+    assert f"--initialize_from {tmp_path} " in str(error.value)
+
+
+def test_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
+    for name in ("photos", "shapes", "maps"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    names = ("photos", "shapes", "maps", "cycle_gan/maps", "horse2zebra", "none")
+    for dataset in names:
+        kept = with_absolute_paths(Config(dataset=dataset, data_dir="tfds"))
+        expected = str(tmp_path / "photos") if dataset == "photos" else dataset
+        assert (kept.dataset, kept.data_dir) == (expected, str(tmp_path / "tfds"))
+    assert with_absolute_paths(Pix2Pix(dataset="maps")).dataset == str(
+        tmp_path / "maps"
+    )
+    assert with_absolute_paths(Points()) == Points()
+    with refused(f"`dataset` {tmp_path / 'gone'} is no folder"):
+        with_absolute_paths(Config(dataset=str(tmp_path / "gone")))

@@ -11,11 +11,11 @@ import pytest
 from helpers.processes import running
 
 from cyclegan_tf.messages import UserError
-from cyclegan_tf.training.run_lock import one_writer
+from cyclegan_tf.training.run_directory import one_writer
 
 CODE = """
 import sys
-from cyclegan_tf.training.run_lock import one_writer
+from cyclegan_tf.training.run_directory import one_writer
 
 with one_writer(sys.argv[1]):
     print("held", flush=True)
