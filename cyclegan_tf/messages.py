@@ -16,7 +16,10 @@ from collections.abc import Iterable
 
 LOG = logging.getLogger("cyclegan_tf")
 
-_HANGUP = getattr(signal, "SIGHUP", None)  # The end of a terminal; Windows lacks it.
+_HANGUP = getattr(signal, "SIGHUP", None)  # A terminal closes; not on Windows.
+
+# Errors of a stream whose terminal or pipe is gone, that is closed, or None.
+_NOT_WRITTEN = OSError, ValueError, AttributeError
 
 
 class UserError(ValueError):
@@ -42,10 +45,7 @@ class _PlainLines(logging.Handler):
     """Prints messages to stdout, above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tqdm.auto import tqdm  # Takes 0.1 s, which `--help` does not need.
-
-        tqdm.write(record.getMessage())
-        sys.stdout.flush()
+        _print(record.getMessage(), sys.stdout)
 
 
 def print_messages() -> None:
@@ -57,9 +57,15 @@ def print_messages() -> None:
 
 def warn(line: str) -> None:
     """Prints a line to stderr, above the progress bars."""
-    from tqdm.auto import tqdm
+    _print(line, sys.stderr)
 
-    tqdm.write(line, file=sys.stderr)
+
+def _print(line: str, stream) -> None:
+    from tqdm.auto import tqdm  # Takes 0.1 s, which `--help` does not need.
+
+    with contextlib.suppress(*_NOT_WRITTEN):
+        tqdm.write(line, file=stream)
+        stream.flush()
 
 
 def progress_bar(iterable=None, **options):
@@ -75,13 +81,13 @@ class _Lossy:
     """A stream that drops what it can't write."""
 
     def __init__(self, stream):
-        self._stream = stream  # None without a terminal or a file.
+        self._stream = stream
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(*_NOT_WRITTEN):
             try:
                 self._stream.write(text)
             except UnicodeEncodeError:
@@ -89,11 +95,11 @@ class _Lossy:
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(*_NOT_WRITTEN):
             self._stream.flush()
 
     def isatty(self) -> bool:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with contextlib.suppress(*_NOT_WRITTEN):
             return self._stream.isatty()
         return False
 

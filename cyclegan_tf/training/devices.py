@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from cyclegan_tf.compat import num_cores
 from cyclegan_tf.core.replicas import first_replica, num_local_replicas
-from cyclegan_tf.messages import LOG, UserError, reason, some_of
+from cyclegan_tf.messages import LOG, UserError, reason
 
 # Seconds until missing workers are named, and until the training gives up.
 NAMED_AFTER, GIVEN_UP_AFTER = 30, 600
@@ -54,7 +54,7 @@ def _missing_gpu() -> str:
         return "no GPU found"
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return "CUDA_VISIBLE_DEVICES hides the GPU"
-    causes = some_of(_native_messages(), 3) or "it does not say why"
+    causes = "; ".join(_native_messages()[:3]) or "no reason given"
     return (
         f"although this machine has a GPU. TensorFlow: {causes}. To install the CUDA "
         f"libraries: pip install 'tensorflow[and-cuda]=={tf.__version__}'"
@@ -62,7 +62,7 @@ def _missing_gpu() -> str:
 
 
 def _native_messages() -> list[str]:
-    """What TensorFlow says about GPUs in a fresh process: this one hides it."""
+    """TensorFlow's messages about GPUs, in a fresh process: this one hides them."""
     code = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
     done = subprocess.run(
         [sys.executable, "-c", code],

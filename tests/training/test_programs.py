@@ -78,7 +78,7 @@ def test_training_needs_no_place_for_its_output(tmp_path):
     for step, output in enumerate(outputs, start=1):
         flags = f"--run_dir={tmp_path}", f"--max_steps={step}"
         done = subprocess.run(
-            ["sh", "-c", f'"$@" {output}', "sh", *TINY, *flags],
+            ["bash", "-c", f'"$@" {output}', "sh", *TINY, *flags],
             cwd=ROOT,
             env=ENVIRONMENT,
             pass_fds=(writing,),
