@@ -15,8 +15,7 @@ from cyclegan_tf.core.layers import ResizeConvolution2D, is_instance_normalizati
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy import saved_model
 from cyclegan_tf.files import scratch
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.process import delayed_signals
+from cyclegan_tf.messages import delayed_signals, without_native_messages
 
 # The kinds that can take and give pixels.
 PIXEL_KINDS = ("dynamic_int8", "int8")

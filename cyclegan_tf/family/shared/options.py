@@ -94,7 +94,9 @@ class Controllable(FamilyOptions):
 
     model: ClassVar[str] = "controllable"
 
-    generator_run: str = data("runs/digits_dcgan", "run of the trained `dcgan`")
+    generator_run: str = data(
+        "runs/digits_dcgan", "run of the trained `dcgan`", is_path=True
+    )
     latent_size: int = _size(64, "size of a latent, as in that run")
     num_filters: int = _size(32, "generator filters, as in that run")
     lambda_features: float = losses(10.0, "weight of changes to the other features")
@@ -157,6 +159,7 @@ class Pix2Pix(FamilyOptions):
         "`shapes_upside_down`, or a folder: with train/ and test/, A beside B in each "
         "picture, or with trainA/, trainB/, testA/ and testB/, and the same name for "
         "both pictures of a pair",
+        is_path=True,
     )
     allow_changed_data: bool = faults(False, CHANGED_DATA)
     direction: str = data(
