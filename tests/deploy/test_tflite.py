@@ -16,8 +16,8 @@ from cyclegan_tf.core.layers import (
     instance_normalization,
     is_instance_normalization,
 )
+from cyclegan_tf.deploy.conversion import convert, lean_generator
 from cyclegan_tf.deploy.export_options import TFLITE_IO, TFLITE_TYPES
-from cyclegan_tf.deploy.tflite import convert, lean_generator
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from cyclegan_tf.messages import UserError
 
@@ -184,13 +184,6 @@ def test_quantised_image_covers_black_to_white():
     image = graph.tensors[first.outputs[0]]
     assert image.quantization.scale == pytest.approx([2 / 255], rel=1e-4)
     assert image.quantization.zeroPoint in (-1, 0)
-
-
-def test_calibration_pictures_of_another_size_are_refused():
-    for shapes in ([], [(16, 16)], [(24, 40), (40, 24)]):
-        pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
-        with pytest.raises(ValueError, match="`calibration`.*24, 40"):
-            convert(samples.halving(), 1, "int8", (24, 40), "uint8", pictures)
 
 
 # --- The norm

@@ -11,7 +11,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from cyclegan_tf.core.layers import ResizeConvolution2D, TransposedConvolution2D
-from cyclegan_tf.deploy.tflite import lean_generator
+from cyclegan_tf.deploy.conversion import lean_generator
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from helpers import tflite_samples as samples
 
