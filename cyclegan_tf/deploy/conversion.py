@@ -26,6 +26,7 @@ from cyclegan_tf.files import scratch
 from cyclegan_tf.messages import without_native_messages
 from cyclegan_tf.process import delayed_signals
 
+_MOST = 256  # Values that float16 may add without the loss of many digits.
 SMALLER_WEIGHTS = [tf.lite.Optimize.DEFAULT]
 
 
@@ -60,7 +61,8 @@ def convert(
       The file. Its signature `translate` maps `image` to `image`, both
       [1, height, width, 3].
     """
-    lean = lean_generator(generator)
+    # Averages of blocks would lose digits in int8.
+    lean = lean_generator(generator, in_blocks=kind != "int8")
     # A file without scales casts pixels itself; the converter does it for `int8`.
     casts = kind == "dynamic_int8" and io == "uint8"
 
@@ -138,26 +140,43 @@ class _TransposedKernel(ResizeConvolution2D):
 class _SquaredNormalization(keras.layers.Layer):
     """Instance norm whose variance is the mean of a product.
 
-    It takes six TFLite operations; `tf.nn.moments` takes seven.
+    It takes six TFLite operations; `tf.nn.moments` takes seven. With `in_blocks` means
+    of known sizes are averages of blocks first: GPUs of phones add in float16, in which
+    a sum of 65,536 squares overflows, or leaves most of them out.
     """
 
-    def __init__(self, epsilon: float, **kwargs):
+    def __init__(self, epsilon: float, in_blocks: bool, **kwargs):
         super().__init__(**kwargs)
-        self.epsilon = epsilon
+        self.epsilon, self.in_blocks = epsilon, in_blocks
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        mean = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
-        centred = inputs - mean
-        variance = tf.reduce_mean(centred * centred, axis=[1, 2], keepdims=True)
+        centred = inputs - self._mean(inputs)
+        variance = self._mean(centred * centred)
         return centred * tf.math.rsqrt(variance + self.epsilon)
 
+    def _mean(self, x: tf.Tensor) -> tf.Tensor:
+        sides = x.shape[1:3]
+        if self.in_blocks and sides.is_fully_defined() and sides[0] * sides[1] > _MOST:
+            block = [_near_root(side) for side in sides]
+            x = tf.nn.avg_pool2d(x, block, block, "VALID")
+        return tf.reduce_mean(x, axis=[1, 2], keepdims=True)
 
-def lean_generator(generator: keras.Model) -> keras.Model:
-    """Rebuilds a generator with layers that take fewer operations in TFLite."""
+
+def _near_root(side: int) -> int:
+    """The divisor of a side next to its square root: 16 for 256."""
+    divisors = [n for n in range(1, side + 1) if side % n == 0]
+    return min(divisors, key=lambda n: max(n, side // n))
+
+
+def lean_generator(generator: keras.Model, in_blocks: bool = False) -> keras.Model:
+    """Rebuilds a generator with layers that take fewer operations in TFLite.
+
+    With `in_blocks` it takes the means of instance norms in two steps.
+    """
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if is_instance_normalization(layer):
-            return _SquaredNormalization(layer.epsilon, name=layer.name)
+            return _SquaredNormalization(layer.epsilon, in_blocks, name=layer.name)
         kind = type(layer)
         if kind is ResizeConvolution2D:
             kind = _TransposedKernel

@@ -1,4 +1,4 @@
-"""What is written in each format: pictures, sizes and types that were asked for."""
+"""Pictures, sizes and types of the files of each format."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Small generators, drawn pictures and TFLite files, made once a process."""
+"""Small generators, drawn pictures and TFLite files, cached in the process."""
 
 import functools
 
