@@ -3,7 +3,7 @@
 import collections
 import os
 import pathlib
-import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,9 @@ from PIL import Image
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, reason, some_of, warn
+
+_MAX_COUNTED = 8
 
 
 class PictureFile(NamedTuple):
@@ -25,12 +27,11 @@ class PictureFile(NamedTuple):
 def pictures_below(folder: pathlib.Path, report=False) -> dict[str, pathlib.Path]:
     """Picture files and broken links below a folder, by their path in it, sorted.
 
-    With `report` it prints on stderr how many files of other types it leaves out.
+    With `report` it warns how many files of other types it leaves out.
     """
     found, others = _scan(folder)
     if report and found and others:
-        text = f"Left out of {folder}, no pictures: {_counts(others)}."
-        print(text, file=sys.stderr)
+        warn(f"Left out of {folder}, no pictures: {_counts(others)}.")
     return found
 
 
@@ -42,44 +43,66 @@ def no_picture(folder: pathlib.Path) -> UserError:
 
 
 def _scan(folder: pathlib.Path) -> tuple[dict, collections.Counter]:
+    """Pictures below a folder by name, and the numbers of other files by ending."""
     found, others = {}, collections.Counter()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        # Dot files and folders are no data, such as ._horse.jpg and .thumbnails/.
-        hidden = any(part.startswith(".") for part in name.parts)
-        broken = path.is_symlink() and not path.exists()
-        if hidden or not (path.is_file() or broken):
-            continue
+    for path in sorted(_walk(folder)):
         ending = path.suffix.lower()
-        if ending in images.ENDINGS:
-            found[str(name)] = path
+        if ending in images.ENDINGS and (path.is_file() or not path.exists()):
+            found[str(path.relative_to(folder))] = path
+        elif path.is_dir():
+            others["linked in a circle"] += 1
         else:
             others[ending or "without ending"] += 1
     return found, others
 
 
+def _walk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Files below a folder and in linked folders, and links that lead in a circle.
+
+    It enters each folder once. Dot files and folders are no data, such as ._horse.jpg
+    and .thumbnails/.
+    """
+    entered, waiting = set(), [folder]
+    for top in waiting:
+        for place, folders, files in os.walk(top, onerror=_refuse):
+            place, real = pathlib.Path(place), pathlib.Path(place).resolve()
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if real in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            yield from (place / name for name in files if not name.startswith("."))
+            for link in (place / name for name in folders):
+                if link.is_symlink():
+                    if link.resolve() in (real, *real.parents):
+                        yield link
+                    else:
+                        waiting.append(link)
+
+
+def _refuse(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        raise UserError(f"{error.filename} can't be read: {reason(error)}.")
+
+
 def _counts(others: collections.Counter) -> str:
-    counts = ", ".join(f"{n} {ending}" for ending, n in others.most_common(8))
-    return counts + (" and others" if len(others) > 8 else "")
+    counts = (f"{number} {ending}" for ending, number in others.most_common())
+    return some_of(counts, _MAX_COUNTED)
 
 
 def find(source: pathlib.Path, output: pathlib.Path) -> list[PictureFile]:
-    """Finds pictures to translate, in the order of their paths.
+    """Finds pictures to translate into a folder, in the order of their paths.
 
-    Args:
-      source: A picture, whatever its ending, or a folder. Files below `output` are
-        left out: they are translations of an earlier call.
-      output: The folder to write to.
-
-    Raises:
-      UserError: there is no picture, or a PNG would replace an input or a folder.
+    `source` is a picture, whatever its ending, or a folder. Files below `output` are
+    left out: they are translations of an earlier call. A `UserError` if there is no
+    picture, or if a PNG would replace an input or a folder.
     """
     if os.path.isfile(source):
         found = {source.name: source}
     elif os.path.isdir(source):
         found = pictures_below(source, report=True)
-        below = output.resolve()
-        if source.resolve() in below.parents:
+        below, above = output.resolve(), source.resolve()
+        if below not in (above, *above.parents):
             found = {n: p for n, p in found.items() if below not in p.resolve().parents}
     else:
         raise UserError(f"No such file or folder: {source}.")
@@ -129,15 +152,10 @@ def _identity(path: pathlib.Path) -> tuple[int, int]:
 
 
 def write_png(picture: np.ndarray, path: pathlib.Path) -> None:
-    """Writes uint8 [height, width, 3] as a PNG, whole or not at all, and its folders.
-
-    Raises:
-      UserError: the file can't be written.
-    """
+    """Writes uint8 [height, width, 3] as a PNG, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             Image.fromarray(picture).save(temporary, format="PNG")
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{path} can't be written: {reason}.") from error
+        raise UserError(f"{path} can't be written: {reason(error)}.") from error

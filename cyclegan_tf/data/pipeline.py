@@ -26,18 +26,11 @@ def steps_per_epoch(num_x: int, num_y: int, batch_size: int) -> int:
 def picture_index(
     seed: int, domain: int, position: int, num_pictures: int, epoch_size: int
 ) -> int:
-    """The index of the picture at a position of training.
+    """The index of the picture at a position, step * batch_size + place in the batch.
 
-    Each epoch goes through a new permutation of the domain, and through further ones
-    if the other domain is longer. (The official code draws pictures of the other domain
-    at random, and may leave some out.)
-
-    Args:
-      seed: Seed of the run.
-      domain: 0 for X, 1 for Y.
-      position: step * batch_size + place in the batch.
-      num_pictures: Pictures in this domain.
-      epoch_size: Positions in an epoch.
+    Each epoch, of `epoch_size` positions, goes through a new permutation of the domain
+    (0 for X, 1 for Y), and through further ones if the other domain is longer. (The
+    official code draws pictures of the other domain at random, and may leave some out.)
     """
     epoch, within = divmod(position, epoch_size)
     lap, place = divmod(within, num_pictures)
@@ -92,9 +85,7 @@ def _domains(data: UnpairedData, config: Config) -> tuple[tuple[Domain, Domain],
 # --- Any number of domains
 
 
-def names_at(
-    domains: Sequence[Domain], options, epoch_size: int, step: int
-) -> list[str]:
+def names_at(domains: Sequence[Domain], options, epoch_size: int, step: int) -> list:
     """Names of the pictures of a step, from 0, domain by domain."""
     seed, first = options.seed, step * options.batch_size
     return [
@@ -136,13 +127,9 @@ def batches_of(
 ):
     """Batches of the steps from `start_step`, from 0, to before `num_steps`.
 
-    Args:
-      sample: From a position of training to a sample.
-      batch_size: Samples of a step, for all replicas together.
-      strategy: Each replica gets its part of a batch; each worker reads its own part.
-        With several replicas the result is a distributed data set.
-      start_step: The first step.
-      num_steps: The step after the last one.
+    `sample` maps a position of training to a sample. Each replica gets its part of a
+    batch, and each worker reads its own part. With several replicas the result is a
+    distributed data set.
     """
     replicas = strategy.num_replicas_in_sync
     options = tf.data.Options()
@@ -178,13 +165,13 @@ def with_user_errors(batches: Iterable[tuple]) -> Iterator[tuple]:
 
 
 def augment(image: tf.Tensor, size: int, flip: bool, seed: tf.Tensor) -> tf.Tensor:
-    """Random crop, then random flip (arXiv 1703.10593, section 7.1).
+    """Random square crop, then random flip (arXiv 1703.10593, section 7.1).
 
     Args:
       image: [height, width, channels], sides at least `size`.
-      size: Side of the square crop, in pixels; every place is equally likely.
+      size: Side of the crop, in pixels; every place is equally likely.
       flip: Whether to mirror left and right, with probability 0.5.
-      seed: Integer tensor [2]; the same seed gives the same crop and flip.
+      seed: Integer tensor [2]; it determines crop and flip.
     """
     crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
     shape = [size, size, image.shape[-1]]

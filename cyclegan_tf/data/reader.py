@@ -1,6 +1,6 @@
-"""The one reader of pictures: in threads, once each, then from memory or their files.
+"""Reads pictures in threads, each once; later from memory or from their files.
 
-It names pictures that can't be read, and skips them or replaces them by the next one.
+Bad pictures are reported, and skipped or replaced by the next one.
 """
 
 import concurrent.futures
@@ -10,13 +10,12 @@ import os
 import pathlib
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cyclegan_tf.data import images
-from cyclegan_tf.data.dataset_record import size_of
-from cyclegan_tf.messages import UserError, progress_bar, warn
+from cyclegan_tf.messages import UserError, progress_bar, some_of, warn
 
 # A large picture takes almost a gigabyte while it is decoded.
 MAX_AT_ONCE = 8
@@ -68,7 +67,7 @@ def read_all(
             return load(name, item)
 
     def attempt(name: str):
-        """What to keep of a picture, or why it can't be read."""
+        """What stays in memory of a picture, or the reason why it can't be read."""
         item = items[name]
         try:
             if keep == "encoded" and not isinstance(item, bytes):
@@ -94,9 +93,8 @@ def read_all(
     kept = [results[name] for name in names]
     if keep == "decoded":
         return Domain(names, kept.__getitem__)
-    return Domain(
-        names, with_stand_ins(names, lambda i: read(names[i], kept[i]), where)
-    )
+    again = with_stand_ins(names, lambda i: read(names[i], kept[i]), where)
+    return Domain(names, again)
 
 
 # --- Memory
@@ -105,8 +103,8 @@ def read_all(
 def choose_keep(cache: str, items: Collection[Item], load_size: int) -> str:
     """Chooses what `read_all` keeps of training pictures.
 
-    `auto`: decoded pictures if they fit in a quarter of free memory, otherwise encoded
-    ones if those fit, otherwise none. With `load_size` 0 decoded sizes are unknown.
+    `auto`: the first that fits in a quarter of free memory: decoded pictures (unless
+    `load_size` is 0, so that their sizes are unknown), encoded ones, none.
     """
     if cache == "none":
         return "none"
@@ -115,13 +113,21 @@ def choose_keep(cache: str, items: Collection[Item], load_size: int) -> str:
     return "encoded" if fits(sum(size_of(item) or 0 for item in items)) else "none"
 
 
+def size_of(item: bytes | str | os.PathLike) -> int | None:
+    """Bytes of an encoded picture or of its file; None for a missing file."""
+    try:
+        return len(item) if isinstance(item, bytes) else os.path.getsize(item)
+    except OSError:
+        return None
+
+
 def fits(num_bytes: int) -> bool:
     """Whether so many bytes fit in a quarter of free memory."""
     return num_bytes < _free_memory() / 4
 
 
 def _free_memory() -> int:
-    """Bytes that this machine and container have left, about; 0 if unknown."""
+    """Free bytes of this machine and container, roughly; 0 if unknown."""
     if not hasattr(os, "sysconf"):
         return 0
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
@@ -133,28 +139,41 @@ def _free_memory() -> int:
     return min(limits)
 
 
-# --- Bad pictures
+# --- Lost depth and frames, and bad pictures
+
+
+def report_losses(losses: Iterable[images.Loss | None], where: str) -> None:
+    """Warns once for all pictures of a place that were read with a loss."""
+    losses = [loss for loss in losses if loss]
+    if deep := [loss for loss in losses if loss.values]:
+        low, high = min(d.values[0] for d in deep), max(d.values[1] for d in deep)
+        dark, light = min(d.levels[0] for d in deep), max(d.levels[1] for d in deep)
+        unused = light - dark < 128 or low < 0 or high > 65535
+        warn(
+            f"Warning: {len(deep)} pictures in {where} have more than 8 bits. Their "
+            f"values, {low} to {high}, become levels {dark} to {light} of 255: 0 to "
+            "65535 become 0 to 255, others are clipped."
+            + " Scale them to 0 to 65535 first to use all levels."
+            * unused
+        )
+    if frames := sum(loss.frames for loss in losses):
+        warn(
+            f"Warning: {frames} pictures in {where} have several frames or pages. Only "
+            "the first is used."
+        )
 
 
 def report_bad(
     reasons: Mapping[str, str], total: int, where: str = "", most: float = 1.0
 ) -> None:
-    """Lists bad pictures and their reasons on stderr.
+    """Warns of bad pictures among `total`, with their reasons by name.
 
-    Args:
-      reasons: Why pictures can't be read, by name.
-      total: The number of pictures, good or bad.
-      where: The place of the pictures, such as " in horses".
-      most: The fraction of pictures that may be bad.
-
-    Raises:
-      UserError: more pictures are bad, or all of them.
+    `where` is their place, such as " in horses". A `UserError` if all are bad, or more
+    than the fraction `most`.
     """
     if not reasons:
         return
-    number = len(reasons)
-    more = f" and {number - _MAX_NAMED} more" if number > _MAX_NAMED else ""
-    names = ", ".join(list(reasons)[:_MAX_NAMED]) + more
+    number, names = len(reasons), some_of(reasons, _MAX_NAMED)
     line = f"{number} of {total} pictures{where} can't be read: {names}."
     lines = [f"{name}: {reason}" for name, reason in reasons.items()]
     if number == total or number > most * total:
@@ -170,11 +189,10 @@ def report_bad(
 def with_stand_ins(
     names: Sequence[str], read: Callable[[int], np.ndarray], where: str
 ) -> Callable[[int], np.ndarray]:
-    """Replaces a picture that can't be read any more by the next one.
+    """Replaces a picture that can't be read any more by the next one, with a warning.
 
-    Names each lost picture on stderr, once. `read` may raise `ImageError`, or a
-    `UserError` that names the picture. The new function raises a `UserError` if no
-    picture is left. Thread-safe.
+    `read` may raise `ImageError`, or a `UserError` that names the picture. The new
+    function raises a `UserError` if no picture is left. Thread-safe.
     """
     lost, lock = set(), threading.Lock()
 

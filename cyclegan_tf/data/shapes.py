@@ -1,4 +1,4 @@
-"""Draws the built-in data sets with NumPy: animals with two coats, brown and striped.
+"""Draws the built-in data sets: animals with two coats, brown and striped.
 
 Only the coat differs between the domains, and the body determines the stripes. So the
 true translation of a test picture is known: the same animal with the other coat. Other
@@ -14,15 +14,8 @@ NUM_TEST = 40
 
 _WHITE = (238.0, 236.0, 230.0)
 _BLACK = (28.0, 26.0, 32.0)
-# Colours of coats; stripes are black and white.
-COATS = {
-    "brown": (125.0, 75.0, 40.0),
-    "golden": (214.0, 160.0, 66.0),
-    "grey": (128.0, 130.0, 136.0),
-    "black": _BLACK,
-    "white": _WHITE,
-}
-STRIPED = "striped"
+# Colours of plain coats; stripes are black and white.
+COATS = {"brown": (125.0, 75.0, 40.0), "white": _WHITE}
 # Places along the body, from rear to front. A stripe runs up from each foot, so that a
 # plain body shows where its stripes belong.
 _FEET = (-0.36, -0.12, 0.12, 0.36)
@@ -35,15 +28,15 @@ _OVERSAMPLING = 2
 class Look:
     """Differences between domains."""
 
-    coat: str  # One of `COATS`, or `striped`.
+    coat: str  # One of `COATS`, or striped.
     upside_down: bool = False
     anywhere: bool = False  # Stripes begin at a random place, not at the feet.
 
 
 # X and Y of each data set.
 DATASETS = {
-    "shapes": (Look("brown"), Look(STRIPED)),
-    "shapes_anywhere": (Look("brown"), Look(STRIPED, anywhere=True)),
+    "shapes": (Look("brown"), Look("striped")),
+    "shapes_anywhere": (Look("brown"), Look("striped", anywhere=True)),
     "shapes_colour": (Look("brown"), Look("white")),
     "shapes_upside_down": (Look("brown"), Look("brown", upside_down=True)),
 }
@@ -57,15 +50,9 @@ def draw_pair(
 
 
 def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.ndarray]:
-    """Draws one animal over one ground in several looks.
+    """Draws one animal over one ground in several looks, uint8 [size, size, 3].
 
-    Args:
-      seed: Determines everything but the looks.
-      size: Side in pixels.
-      looks: Looks of the animal.
-
-    Returns:
-      A picture for each look, uint8 [size, size, 3], all with the same ground.
+    The seed determines everything but the looks.
     """
     random = np.random.default_rng(seed)
     side = _OVERSAMPLING * size
@@ -83,7 +70,7 @@ def draw(seed: tuple[int, ...], size: int, looks: tuple[Look, ...]) -> list[np.n
 
 
 def _coat(name: str, along) -> np.ndarray:
-    if name != STRIPED:
+    if name in COATS:
         return np.array(COATS[name])
     period = _STRIPE_PERIOD
     from_stripe = np.abs(np.mod(along - _FEET[0] + 0.5 * period, period) - 0.5 * period)

@@ -10,7 +10,7 @@ import requests
 import tensorflow as tf
 
 from cyclegan_tf.config import TFDS_CONFIGS
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, reason
 
 NETWORK_SECONDS = 15
 SPLITS = ("trainA", "trainB", "testA", "testB")
@@ -51,8 +51,8 @@ def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
     try:
         return {split: _read(builder, name, split) for split in SPLITS}
     except (tf.errors.OpError, FileNotFoundError) as error:
-        folder, reason = builder.data_dir, _first_line(error)
-        raise UserError(f"{name} in {folder} is damaged: {reason}") from error
+        folder = builder.data_dir
+        raise UserError(f"{name} in {folder} is damaged: {reason(error)}") from error
 
 
 def _read(builder, name: str, split: str) -> dict[str, bytes]:
@@ -91,13 +91,11 @@ def _prepare(builder, name: str) -> None:
         download_manager.NonMatchingChecksumError,
         extractor.ExtractError,
     ) as error:
-        reason = f"{type(error).__name__}, {_first_line(error).rstrip('.:')}"
-        problem = f"{name} can't be prepared in {root}: {reason}."
-        raise UserError(f"{problem} {hint}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+        line = str(error).partition("\n")[0].rstrip(".:")  # Too long for `reason`.
+        text = f"{type(error).__name__}, {line}"
+        raise UserError(
+            f"{name} can't be prepared in {root}: {text}. {hint}"
+        ) from error
 
 
 def _network_problem(url: str) -> str:

@@ -60,7 +60,7 @@ class Run:
       pictures: Gives the columns of a grid by title, uint8 [rows, height, width, 3].
       numbers: Measures the model.
       curves: The losses in each panel of the plot, by its title.
-      sizes: The record of its data set (data/dataset_record.py); empty for drawn data.
+      sizes: The record of its data set (data/datasets.py); empty for drawn data.
       names: Gives the names of a step's samples, counted from 0, for messages.
       begin: Prepares a training without a checkpoint; returns lines for the user.
       prepare: Prepares the first step of this process, if it is the chief.

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.data import dataset_record
+from cyclegan_tf.data import datasets
 from cyclegan_tf.family.conditional import ConditionalGAN
 from cyclegan_tf.family.controllable import ControllableGAN
 from cyclegan_tf.family.dcgan import DCGAN
@@ -168,9 +168,7 @@ def _train(
     keras.utils.set_random_seed(config.seed)
     run = MODELS[config.model](config, strategy)
     chief = devices.is_chief(strategy)
-    changed = dataset_record.check_unchanged(
-        run_dir, run.sizes, config.allow_changed_data
-    )
+    changed = datasets.check_unchanged(run_dir, run.sizes, config.allow_changed_data)
     checkpoints = Checkpoints(run.trainer.state(), run_dir, chief)
     start = _restored(checkpoints, strategy)
     trains = start < run.num_steps
@@ -188,7 +186,7 @@ def _train(
             evaluate = run.evaluator()
         # Only now, so that a run that can't start leaves no file.
         _save_config(config)
-        dataset_record.save(run_dir, run.sizes)
+        datasets.save_record(run_dir, run.sizes)
         if changed:
             lines.append(f"The data set has changed ({changed}).")
         for line in lines:

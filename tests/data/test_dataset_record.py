@@ -8,8 +8,8 @@ import pytest
 from helpers.dataset_folders import fill
 from PIL import Image
 
-from cyclegan_tf.data import dataset_record, datasets
-from cyclegan_tf.data.dataset_record import DATA_FILE, check_unchanged
+from cyclegan_tf.data import datasets
+from cyclegan_tf.data.datasets import DATA_FILE, check_unchanged
 from cyclegan_tf.family.shared import pairs as paired
 from cyclegan_tf.family.shared.options import Pix2Pix
 from cyclegan_tf.messages import UserError
@@ -42,14 +42,14 @@ def test_sizes_are_those_of_the_files(folder, tiny, few_shapes):
 
 
 def test_changes_are_named(folder, tiny, tmp_path):
-    def told(data) -> str:
+    def changes(data) -> str:
         return check_unchanged(tmp_path, sizes(data, tiny), allowed=True)
 
-    dataset_record.save(tmp_path, sizes(folder, tiny))
-    assert told(folder) == ""
+    datasets.save_record(tmp_path, sizes(folder, tiny))
+    assert changes(folder) == ""
     moved = tmp_path / "moved"
     shutil.move(folder, moved)
-    assert told(moved) == ""
+    assert changes(moved) == ""
     for number in range(5):
         (moved / f"trainA/{number:02d}.png").unlink()
     # A picture that can be read no more is a change, also of the same size.
@@ -59,7 +59,7 @@ def test_changes_are_named(folder, tiny, tmp_path):
     shutil.copy(moved / "trainB/01.png", moved / "trainB/new.png")
     (moved / "testB").mkdir()
     shutil.copy(moved / "trainB/01.png", moved / "testB/a.png")
-    assert told(moved) == (
+    assert changes(moved) == (
         "5 gone (trainA/00.png, trainA/01.png, trainA/02.png and 2 more); "
         "2 new (testB/a.png, trainB/new.png); "
         "2 with another size (trainB/00.png, trainB/03.png)"
@@ -68,15 +68,15 @@ def test_changes_are_named(folder, tiny, tmp_path):
         check_unchanged(tmp_path, sizes(moved, tiny), allowed=False)
 
 
-def test_damaged_record_is_told(tmp_path):
+def test_damaged_record_is_reported(tmp_path):
     for content in ("", "[1]", '{"trainA": 3}', "\x00"):
         (tmp_path / DATA_FILE).write_text(content)
         with pytest.raises(
             UserError, match="data.json can't be read.*--allow_changed_data"
         ):
             check_unchanged(tmp_path, {"trainA": {"a.png": 1}}, allowed=False)
-        told = check_unchanged(tmp_path, {"trainA": {}}, allowed=True)
-        assert "can't be read" in told
+        changes = check_unchanged(tmp_path, {"trainA": {}}, allowed=True)
+        assert "can't be read" in changes
 
 
 class NoSteps:

@@ -91,7 +91,7 @@ def test_training_pictures_stand_in_where_there_are_no_test_pictures(
         (tmp_path / f"test{side}").mkdir()
     with monkeypatch.context() as patch:
         # Pictures are counted without being read.
-        patch.setattr(images, "decode", pytest.fail)
+        patch.setattr(images, "read", pytest.fail)
         assert datasets.count(tiny(dataset=str(tmp_path))) == (4, 3)
     data = datasets.load(tiny(dataset=str(tmp_path)))
     for test, train, letter in (
@@ -191,7 +191,7 @@ def test_auto_where_sizes_or_memory_are_unknown(
 # --- shapes
 
 
-def test_shapes_have_the_sizes_asked_for(tiny, few_shapes):
+def test_shapes_have_the_configured_sizes(tiny, few_shapes):
     data = datasets.load(tiny())
     assert datasets.count(tiny()) == (len(data.train_x), len(data.train_y))
     for split in (*SPLITS, "true_x", "true_y"):
@@ -256,7 +256,7 @@ def test_damaged_pictures_are_skipped_named_and_counted(tmp_path, tiny, capsys, 
         datasets.load(config)
 
 
-def test_files_that_are_left_out_of_a_training_are_told_once(folder, tiny, capsys):
+def test_files_that_are_left_out_of_a_training_are_reported_once(folder, tiny, capsys):
     for name in ("trainA/a.heic", "trainA/b.HEIC", "testB/notes.txt"):
         (folder / name).touch()
     config = tiny(dataset=str(folder))
@@ -292,12 +292,71 @@ def test_training_split_that_is_missing_or_empty_is_an_error(tmp_path, tiny):
     fill(tmp_path, {"trainA": 1})
     config = tiny(dataset=str(tmp_path))
     for function in (datasets.load, datasets.count):
-        with pytest.raises(UserError, match=r"trainB is missing\.$"):
+        with pytest.raises(UserError, match=r"trainB is missing\. .* holds trainA/\."):
             function(config)
     (tmp_path / "trainB").mkdir()
     (tmp_path / "trainB" / "picture.heic").write_bytes(b"x")
     with pytest.raises(UserError, match=r"trainB has no picture .*Left out: 1 \.heic"):
         datasets.load(config)
+
+
+def test_data_set_a_level_off_is_named(tmp_path, tiny):
+    root = tmp_path / "mine"
+    fill(root / "deep/er", TRAIN_SIZES)
+    right = f"There is one in {root}/deep/er: .*--dataset"
+    for wrong in (
+        root,
+        root / "deep",
+        root / "deep/er/trainA",
+        root / "deep/er/trainB",
+    ):
+        with pytest.raises(UserError, match=f"trainA is missing. {right}"):
+            datasets.count(tiny(dataset=str(wrong)))
+    fill(root / "other", TRAIN_SIZES)
+    with pytest.raises(UserError, match=f"{root}/other, {root}/deep/er: "):
+        datasets.count(tiny(dataset=str(root)))
+    named = tmp_path / "named"
+    for name in ("horses", "zebras", ".git"):
+        (named / name).mkdir(parents=True)
+    (named / "notes.txt").touch()
+    told = f"{named} holds horses/, notes.txt, zebras/. .*trainA and trainB"
+    with pytest.raises(UserError, match=told):
+        datasets.load(tiny(dataset=str(named)))
+
+
+def test_folder_with_the_name_of_a_built_in_data_set_is_named(
+    folder, tiny, few_shapes, monkeypatch, capsys
+):
+    monkeypatch.chdir(folder.parent)
+    for name in ("shapes", "maps"):
+        shutil.copytree(folder, name)
+        for function in (datasets.load, datasets.count):
+            config = tiny(dataset=name, data_dir=str(folder))
+            if name == "shapes" or function is datasets.count:
+                function(config)
+                told = capsys.readouterr().err
+                assert f"{folder.parent}/{name}." in told and f"./{name}." in told
+        assert datasets.count(tiny(dataset=f"./{name}")) == (4, 3)
+        assert capsys.readouterr().err == ""
+        shutil.rmtree(name)
+        datasets.count(tiny(dataset=name, data_dir=str(folder)))
+        assert capsys.readouterr().err == ""
+
+
+def test_lost_depth_and_frames_have_a_line_for_each_split(tmp_path, tiny, capsys):
+    fill(tmp_path, {"trainA": 1, "trainB": 1, "testA": 1, "testB": 1}, ".png")
+    for i in range(3):
+        grey = np.full((40, 40), 1000 * i, np.uint16)
+        Image.fromarray(grey).save(tmp_path / f"trainA/deep{i}.png")
+    frames = [picture(i) for i in range(2)]
+    frames[0].save(tmp_path / "testB/a.gif", save_all=True, append_images=frames[1:])
+    for cache in ("auto", "none"):
+        data = datasets.load(tiny(dataset=str(tmp_path), cache=cache))
+        deep, moving = capsys.readouterr().err.splitlines()
+        assert f"3 pictures in {tmp_path} trainA" in deep and "0 to 2000" in deep
+        assert f"1 pictures in {tmp_path} testB" in moving
+        read_all(data.train_x)
+        assert capsys.readouterr().err == ""
 
 
 def test_unknown_data_set_names_all_and_the_closest(folder, tiny):
@@ -414,7 +473,7 @@ def test_folder_gives_pictures_of_all_below_it_spread_evenly(tmp_path, monkeypat
     assert numbers_of(datasets.sample_folder(str(photos), 3)) == [0, 2, 5]
 
 
-def test_folder_or_data_set_that_is_none_is_told(tiny, tmp_path):
+def test_folder_or_data_set_that_is_none_is_refused(tiny, tmp_path):
     (tmp_path / "file.png").write_bytes(b"")
     (tmp_path / "empty").mkdir()
     for name, told in (

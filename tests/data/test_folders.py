@@ -8,7 +8,7 @@ import pytest
 from helpers.encoded_pictures import noise
 from PIL import Image
 
-from cyclegan_tf.data import folders
+from cyclegan_tf.data import folders, images
 from cyclegan_tf.data.folders import find, pictures_below, target_names, write_png
 from cyclegan_tf.messages import UserError
 
@@ -33,7 +33,7 @@ def found(source, output) -> dict[str, str]:
 # --- Finding
 
 
-def test_folders_are_searched_and_paths_kept_in_sorted_order(tmp_path):
+def test_folders_are_searched_in_sorted_order(tmp_path):
     names = ["b.jpg", "z/c.gif", "a/y/d.bmp", "a/e.jpeg", "f.png", "A.JPG", "c.2.jpg"]
     source = make(tmp_path / "in", *names)
     assert list(found(source, tmp_path / "out" / "deep").items()) == [
@@ -64,13 +64,60 @@ def test_hidden_files_and_other_endings_and_folders_are_left_out(tmp_path):
         assert find(source, tmp_path / "out") == [(name, source, target)]
 
 
+def test_endings_of_pictures_are_known_and_found(tmp_path):
+    known = Image.registered_extensions()
+    endings = {e for e, kind in known.items() if kind in (*images.FORMATS, "MPO")}
+    assert endings <= set(images.ENDINGS)
+    names = [f"a{ending}" for ending in sorted(images.ENDINGS)]
+    assert list(pictures_below(make(tmp_path / "in", *names))) == names
+    assert {".jfif", ".jpe", ".dib"} <= set(images.ENDINGS)
+
+
+def test_linked_folders_are_followed_once_and_circles_are_named(tmp_path, capsys):
+    root = make(tmp_path / "data/trainA", "z/a.jpg", ".hidden/b.jpg")
+    far = make(tmp_path / "far", "c.jpg", "deep/d.jpg")
+    make(tmp_path / "data/trainB", "e.jpg")
+    for name, target in (
+        ("far", far),
+        ("hidden", root / ".hidden"),
+        ("again", root / "z"),  # Found as z/a.jpg, as without the link.
+        ("self", root),
+        ("up", tmp_path / "data"),
+        ("z/top", root),
+    ):
+        (root / name).symlink_to(target)
+    (far / "deep/back").symlink_to(far)
+    (far / "deep/home").symlink_to(root)
+    names = ["far/c.jpg", "far/deep/d.jpg", "hidden/b.jpg", "z/a.jpg"]
+    assert list(pictures_below(root, report=True)) == names
+    assert "4 linked in a circle" in capsys.readouterr().err
+    (tmp_path / "link").symlink_to(root)
+    assert list(pictures_below(tmp_path / "link")) == names
+    # Earlier translations are left out also behind a link.
+    assert list(found(root, far / "deep")) == ["far/c.jpg", "hidden/b.jpg", "z/a.jpg"]
+
+
+def test_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    root, scandir = make(tmp_path / "in", "a.jpg", "mine/b.jpg"), os.scandir
+
+    def refuse(path):
+        if str(path).endswith("mine"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="in/mine can't be read: Permission denied"):
+        pictures_below(root)
+    assert pictures_below(tmp_path / "missing") == {}
+
+
 def test_input_that_is_missing_or_without_pictures_is_refused(tmp_path):
     make(tmp_path, "a.jpg")
     for name in ("missing", "missing.jpg", "a.jpg/b.jpg", "x" * 300):
         with pytest.raises(UserError, match=f"No such file or folder: .*{name[-9:]}"):
             find(tmp_path / name, tmp_path / "out")
     source = make(tmp_path / "in", *(f"a.{ending}" for ending in "bcdefghijk"))
-    told = r"in has no picture .*\. Left out: (1 \.\w, ){7}1 \.\w and others\.$"
+    told = r"in has no picture .*\. Left out: (1 \.\w, ){7}1 \.\w and 2 more\.$"
     with pytest.raises(UserError, match=told):
         find(source, tmp_path / "out")
 
@@ -82,7 +129,7 @@ def test_output_inside_the_input_is_not_searched_and_above_it_hides_nothing(tmp_
     assert found(source / "out2", tmp_path) == {"d.png": "d.png"}
 
 
-def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
+def test_other_files_are_counted_by_ending(tmp_path, capsys):
     names = ["a.jpg", "b.webp", "c.TIFF", "x/d.tif"]
     make(tmp_path / "in", *names, ".hidden", "x/.DS_Store")
     assert list(pictures_below(tmp_path / "in", report=True)) == names
@@ -93,13 +140,13 @@ def test_other_files_are_told_with_their_number_by_ending(tmp_path, capsys):
     assert list(pictures_below(tmp_path / "in", report=True)) == names
     told = f"Left out of {tmp_path}/in, no pictures: "
     assert capsys.readouterr().err == f"{told}2 .heic, 1 without ending, 1 .txt.\n"
-    # The error that none is found tells them.
+    # The error for no picture names them.
     make(tmp_path / "none", "a.txt")
     assert pictures_below(tmp_path / "none", report=True) == {}
     assert capsys.readouterr().err == ""
 
 
-def test_names_are_kept_and_made_longer_only_where_they_clash():
+def test_names_get_longer_only_where_they_clash():
     for names, targets in (
         (["a.jpg", "b.png"], ["a.png", "b.png"]),
         (["a.jpg", "a.png", "b.jpg"], ["a.jpg.png", "a.png.png", "b.png"]),
@@ -158,7 +205,7 @@ def test_other_files_of_the_output_may_be_replaced_but_not_folders(tmp_path):
 # --- Writing
 
 
-def test_png_holds_the_pixels_in_folders_made_for_it(tmp_path):
+def test_png_holds_the_pixels_in_new_folders(tmp_path):
     for name in (
         "b/a.png",
         "new/folders/a.png",

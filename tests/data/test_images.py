@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.damaged_pictures import tiff
 from helpers.encoded_pictures import bmp32, encoded, noise, palette_picture, png, smooth
 from PIL import Image
 
@@ -68,11 +69,15 @@ def test_first_of_several_frames_is_read():
         ("GIF", {"duration": 50}),
         ("WEBP", {"lossless": True}),
         ("TIFF", {}),
+        ("PNG", {}),
         ("MPO", {}),
     ):
         options = {"save_all": True, "append_images": [blue], **options}
         data = encoded(red, file_format, **options)
         assert Image.open(io.BytesIO(data)).n_frames == 2
+        loss = images.read(data)[1]
+        # Further pictures in an MPO of a phone are previews.
+        assert loss is None if file_format == "MPO" else loss.frames
         mean = 10 if file_format == "MPO" else 0
         assert_near(decode(data), np.full((5, 9, 3), (255, 0, 0), np.uint8), mean)
 
@@ -134,6 +139,49 @@ def test_16_bit_grey_goes_to_the_nearest_level():
     assert_decodes_to(png(grey, colour_type=0, bits=16), nearest)
 
 
+def tiff_of_signed(pixels: np.ndarray) -> bytes:
+    """A grey TIFF of int8 or int16."""
+    height, width = pixels.shape
+    bits = 8 * pixels.itemsize
+    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits]), 259: (3, [1])}
+    tags |= {
+        262: (3, [1]),
+        273: (4, [8]),
+        278: (4, [height]),
+        279: (4, [pixels.nbytes]),
+    }
+    return tiff(tags | {339: (3, [2])}, pixels.tobytes())
+
+
+def test_more_than_8_bits_come_with_their_range():
+    grey = np.linspace(0, 4095, 60).astype(np.uint16).reshape(5, 12)
+    signed = grey.astype(np.int16) - 1000
+    big_endian = grey.astype(">u2")
+    for case, data, values, levels in (
+        ("PNG", png(grey, 0, bits=16), (0, 4095), (0, 16)),
+        ("TIFF", encoded(Image.fromarray(grey), "TIFF"), (0, 4095), (0, 16)),
+        ("big end", encoded(Image.fromarray(big_endian), "TIFF"), (0, 4095), (0, 16)),
+        ("int16", tiff_of_signed(signed), (-1000, 3095), (0, 12)),
+        (
+            "int32",
+            encoded(Image.fromarray(100 * signed.astype(np.int32)), "TIFF"),
+            (-100000, 309500),
+            (0, 255),
+        ),
+        # Pillow reads the high bytes alone.
+        ("RGB", png(np.stack([grey] * 3, -1), 2, bits=16), (0, 4095), (0, 15)),
+        ("grey, alpha", png(np.stack([grey] * 2, -1), 4, bits=16), (0, 4095), (0, 15)),
+    ):
+        pixels, loss = images.read(data)
+        assert loss == (values, levels, False), case
+        assert (pixels.min(), pixels.max()) == levels, case
+        np.testing.assert_array_equal(pixels, decode(data))
+    for mode in ("L", "RGB", "P", "1"):
+        for file_format in ("PNG", "TIFF", "BMP"):
+            image = Image.fromarray(noise()).convert(mode)
+            assert images.read(encoded(image, file_format))[1] is None
+
+
 def test_cmyk_jpeg_becomes_rgb():
     cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     decoded = decode(encoded(cmyk, "JPEG", quality=95))
@@ -180,9 +228,11 @@ def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path):
         assert Image.open(io.BytesIO(data)).format == file_format
         with pytest.raises(ImageError, match="cannot identify"):
             decode(data)
-    data = encoded(Image.fromarray(np.zeros((8, 8), np.float32)), "TIFF")
-    with pytest.raises(ImageError, match="floating point"):
-        decode(data)
+    floats = np.linspace(-1000, 3071.5, 64, dtype=np.float32).reshape(8, 8)
+    with pytest.raises(ImageError, match=r"floating point numbers, -1000 to 3071\.5"):
+        decode(encoded(Image.fromarray(floats), "TIFF"))
+    with pytest.raises(ImageError, match="signed 8 bit"):
+        decode(tiff_of_signed(np.full((5, 5), -100, np.int8)))
     with pytest.raises(ImageError, match="No such file"):
         decode(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="Is a directory"):

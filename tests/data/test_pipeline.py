@@ -22,7 +22,7 @@ NUM_X, NUM_Y = 5, 8
 
 
 def numbered(number: int, size: int = 10) -> np.ndarray:
-    """A picture that tells its number, and each pixel's row and column."""
+    """A picture with its number, and each pixel's row and column."""
     y, x = np.mgrid[:size, :size]
     return np.stack([np.full_like(x, number), y, x], axis=-1).astype(np.uint8)
 
@@ -239,7 +239,7 @@ def for_seeds(function, seeds=SEEDS) -> np.ndarray:
 
 
 def corner(crop: np.ndarray) -> tuple[int, int]:
-    """Where a crop of `WHOLE` was cut, told by its first value."""
+    """The place of a crop of `WHOLE`, from its first value."""
     return divmod(int(crop[0, 0, 0]) // 3, 12)
 
 

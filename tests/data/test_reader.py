@@ -138,7 +138,7 @@ def test_threads_name_a_lost_picture_once(capsys):
 
     def read(index: int) -> np.ndarray:
         if index == 0:
-            together.wait(timeout=60)  # All are at it before the first is told.
+            together.wait(timeout=60)  # All fail before the first warning.
             raise images.ImageError("lost")
         return np.zeros((1, 1, 3), np.uint8)
 
@@ -168,6 +168,26 @@ def test_few_pictures_are_decoded_at_once_at_first_and_later():
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
         list(pool.map(domain.read, range(100)))
     assert 1 < most <= reader.MAX_AT_ONCE
+
+
+# --- What is lost in reading
+
+
+def test_losses_of_many_pictures_give_a_line_for_each_kind(capsys):
+    deep, bright = ((images.Loss((0, n), (0, n // 257), False)) for n in (4095, 65535))
+    several = images.Loss(None, (0, 255), True)
+
+    def lines(*losses) -> list[str]:
+        reader.report_losses(losses, "here")
+        return capsys.readouterr().err.splitlines()
+
+    assert lines(None, None) == []
+    dark, frames = lines(deep, None, several, deep, several)
+    assert "2 pictures in here" in dark and "0 to 4095" in dark and "to 15 of" in dark
+    assert "Scale them" in dark
+    assert "2 pictures in here" in frames and "frames" in frames
+    (line,) = lines(deep, bright)
+    assert "0 to 65535" in line and "Scale them" not in line
 
 
 # --- Training

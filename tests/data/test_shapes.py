@@ -31,7 +31,7 @@ def test_a_seed_alone_decides_the_pictures(pairs):
         assert len(np.unique(pictures.reshape(60, -1), axis=0)) == 60
 
 
-def test_pictures_have_the_size_asked_for():
+def test_pictures_have_the_given_size():
     for size in (16, 33, 72):
         for picture in shapes.draw_pair((0, 0), size):
             assert picture.shape == (size, size, 3)
@@ -85,7 +85,7 @@ def test_plain_bodies_carry_no_stripes_but_tell_where_they_would_be(pairs):
         # Along the trunk a plain coat changes with the shading alone.
         assert np.abs(np.diff(plain[trunk], axis=1)).max() <= 2
         assert np.abs(np.diff(striped[trunk], axis=1)).max() > 60
-        # A stripe runs up from each foot, which tells of a plain body where they are.
+        # A stripe runs up from each foot: the feet show where stripes belong.
         last_row = np.flatnonzero(body.any(axis=1))[-1]
         feet = body[last_row - 2]
         assert striped[last_row - 2][feet].mean() < 130

@@ -81,7 +81,7 @@ def test_damaged_tfds_picture_is_counted(tmp_path, tiny):
 
 
 @pytest.mark.usefixtures("no_network")
-def test_damaged_tfds_files_are_told_in_one_line(prepared, tmp_path, tiny):
+def test_damaged_tfds_files_are_reported_in_one_line(prepared, tmp_path, tiny):
     shutil.copytree(prepared, tmp_path / "copy")
     (file,) = (tmp_path / "copy").rglob("*trainB.tfrecord*")
     config = tiny(dataset="horse2zebra", data_dir=str(tmp_path / "copy"))
@@ -188,7 +188,7 @@ def test_hand_fetched_archive_with_a_wrong_checksum_is_refused(
 
 @pytest.fixture
 def archive(source, tmp_path, no_network, monkeypatch):
-    """A hand-fetched archive of `source`, which tfds is told to expect."""
+    """A hand-fetched archive of `source`, with the checksum that tfds expects."""
     manual = tmp_path / "downloads" / "manual"
     path = shutil.make_archive(manual / "horse2zebra", "zip", source)
     info = tfds.download.checksums.compute_url_info(path)
@@ -220,7 +220,7 @@ NO_SPACE = "No space left on device"
     ids=["extracting", "writing"],
 )
 @pytest.mark.usefixtures("archive")
-def test_full_disk_is_told_and_leaves_nothing(
+def test_full_disk_is_reported_and_leaves_nothing(
     unprepared, tmp_path, monkeypatch, module, name, error
 ):
     def full(*args, **kwargs):
@@ -277,7 +277,7 @@ def failing_builder(source, monkeypatch, error: BaseException) -> None:
 
 
 @pytest.mark.usefixtures("reachable")
-def test_error_while_preparing_is_told_and_leaves_nothing_of_this_data_set(
+def test_error_while_preparing_is_reported_and_leaves_nothing_of_this_data_set(
     source, unprepared, tmp_path, monkeypatch
 ):
     other = tmp_path / "cycle_gan" / "maps" / "incomplete.ABC123_3.0.0"

@@ -236,3 +236,15 @@ def test_mistake_is_told_in_one_line(tmp_path, options):
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="nowhere': no such folder, and none of shapes"):
         paired.load(options(dataset=str(tmp_path / "nowhere")))
+
+
+def test_lost_depth_and_a_folder_a_level_off_are_named(tmp_path, options, capsys):
+    write(tmp_path / "deep", "train", 2)
+    grey = np.full((40, 80), 2000, np.uint16)
+    Image.fromarray(grey).save(tmp_path / "deep/train/deep.png")
+    with pytest.raises(UserError, match=f"neither train/.* {tmp_path}/deep: "):
+        paired.load(options(dataset=str(tmp_path)))
+    paired.load(options(dataset=str(tmp_path / "deep")))
+    told = capsys.readouterr().err
+    assert told.count(f"1 pictures in {tmp_path}/deep have") == 1
+    assert "2000 to 2000" in told

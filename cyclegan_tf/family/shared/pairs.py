@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.data import datasets, images, pipeline, reader, shapes
-from cyclegan_tf.data.dataset_record import Sizes, size_of
+from cyclegan_tf.data.datasets import Sizes
 from cyclegan_tf.data.folders import no_picture, pictures_below
-from cyclegan_tf.data.reader import Domain
+from cyclegan_tf.data.reader import Domain, size_of
 from cyclegan_tf.family.shared.options import Pix2Pix
 from cyclegan_tf.messages import UserError
 
@@ -47,16 +47,19 @@ def load(options: Pix2Pix) -> PairedData:
         not form pairs.
     """
     if options.dataset in shapes.DATASETS:
+        datasets.warn_of_folder(options.dataset)
         train = _draw(options, 0, shapes.NUM_TRAIN, options.load_size)
         test = _draw(options, 2, shapes.NUM_TEST, options.image_size)
         return PairedData(train, test)
-    train, test = _files(options.dataset)
-    return PairedData(
-        _read(train, options.load_size, options),
-        _read(test or train, options.image_size, options),
+    (train, test), losses = _files(options.dataset), {}
+    data = PairedData(
+        _read(train, options.load_size, options, losses),
+        _read(test or train, options.image_size, options, losses),
         bool(test),
         {"train": _sizes(options, train), "test": _sizes(options, test)},
     )
+    reader.report_losses(losses.values(), options.dataset)
+    return data
 
 
 def batches(
@@ -116,7 +119,8 @@ def _files(dataset: str) -> tuple[_Files, _Files]:
     if not aligned and not apart:
         raise UserError(
             f"{root} has no training pictures: neither train/ (A beside B in each "
-            "picture) nor trainA/ and trainB/."
+            "picture) nor trainA/ and trainB/. "
+            + datasets.describe_folder(root, "train", "trainA")
         )
     find = _aligned if aligned else _apart
     train, *tests = (find(root, part) for part in ("train", *_TEST_PARTS))
@@ -160,23 +164,24 @@ def _sizes(options: Pix2Pix, files: _Files) -> dict[str, int | None]:
     return {os.path.relpath(path, root): size_of(path) for path in paths}
 
 
-def _read(files: _Files, size: int, options: Pix2Pix) -> Domain:
+def _read(files: _Files, size: int, options: Pix2Pix, losses: dict) -> Domain:
     """Reads pairs and resizes them to squares; one that can't be read is an error."""
 
     def load_pair(name: str, paths: tuple[pathlib.Path, ...]) -> np.ndarray:
-        a, b = (images.resize(side, size) for side in _sides(paths))
+        a, b = (images.resize(side, size) for side in _sides(paths, losses))
         return _join(a, b, options.direction)
 
     keep = "decoded" if reader.fits(len(files) * size**2 * 6) else "none"
     return reader.read_all(files, load_pair, options.dataset, keep)
 
 
-def _sides(paths: tuple[pathlib.Path, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _sides(paths: tuple[pathlib.Path, ...], losses: dict) -> tuple:
     """A and B from one file or from two."""
     pictures = []
     for path in paths:
         try:
-            pictures.append(images.decode(path))
+            picture, losses[path] = images.read(path)
+            pictures.append(picture)
         except images.ImageError as error:
             raise UserError(f"{path} can't be read: {error}.") from error
     sizes = [f"{p.shape[1]}x{p.shape[0]}" for p in pictures]
