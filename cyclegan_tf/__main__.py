@@ -23,7 +23,9 @@ def main() -> None:
     elif name == "--version":
         print(__version__)
     elif name not in COMMANDS:
-        sys.exit(f"error: {_unknown(name)} See {program} --help.")
+        close = difflib.get_close_matches(name.replace("-", "_"), COMMANDS, 1, 0.5)
+        meant = f" Did you mean {close[0]}?" if close else ""
+        sys.exit(f"error: No such command: {name!r}.{meant} See {program} --help.")
     else:
         from cyclegan_tf.commands import program as runner
 
@@ -33,23 +35,14 @@ def main() -> None:
 def listing(program: str) -> str:
     """The commands, each with a sentence."""
     rows = [f"  {name:<16}{sentence}" for name, sentence in COMMANDS.items()]
-    return "\n".join(
-        [
-            f"usage: {program} COMMAND [--FLAG VALUE ...]",
-            "",
-            "CycleGAN in TensorFlow and Keras: train, export, serve.",
-            "",
-            *rows,
-            "",
-            f"{program} COMMAND --help lists the flags of a command.",
-        ]
-    )
+    rows = "\n".join(rows)
+    return f"""usage: {program} COMMAND [--FLAG VALUE ...]
 
+CycleGAN in TensorFlow and Keras: train, export, serve.
 
-def _unknown(name: str) -> str:
-    close = difflib.get_close_matches(name.replace("-", "_"), COMMANDS, n=1, cutoff=0.5)
-    meant = f" Did you mean {close[0]}?" if close else ""
-    return f"No such command: {name!r}.{meant}"
+{rows}
+
+{program} COMMAND --help lists the flags of a command."""
 
 
 if __name__ == "__main__":

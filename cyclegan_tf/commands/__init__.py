@@ -1,17 +1,24 @@
-"""The command line: a small module per command, flags in, one call, a line out.
+"""The command line: flags in, one call, a line out.
 
-Only this folder reads flags, and no other folder imports it. A command has
-`FLAGS`, `main(arguments)` and `help_text(called)`. `program.py` runs it.
+Only this folder reads flags, and no other folder imports it. A module has a `Command`
+for each of its commands, under the command's name in capitals. `program.py` runs it.
 """
 
-# A sentence of each command, in the order in which `--help` lists them.
+# A sentence for each command, in the order of `--help`.
 COMMANDS = {
-    "train": "Train CycleGAN on two sets of pictures, or go on with a run.",
+    "train": "Train CycleGAN on two sets of pictures, or continue a run.",
     "export": "Write a run's generators as SavedModel, TFLite and Keras files.",
-    "evaluate": "Say how good a run, a model or anybody's pictures are.",
+    "evaluate": "Measure how good a run, a model or folders of pictures are.",
     "translate": "Translate pictures with a run or an exported model.",
-    "serving_client": "Have TF Serving translate a picture.",
-    "pytorch_import": "Make a run of the official PyTorch code's weights.",
+    "serving_client": "Translate a picture with TF Serving.",
+    "pytorch_import": "Create a run from weights of the official PyTorch code.",
     "pytorch_export": "Write a run's networks for the official PyTorch code.",
-    "models": "List the models that can be trained, or measure one.",
+    "models": "List the models that train.py trains, or measure a preset.",
+}
+
+# The modules of commands that do not have their own.
+MODULES = {
+    "serving_client": "translate",
+    "pytorch_import": "pytorch",
+    "pytorch_export": "pytorch",
 }

@@ -1,15 +1,15 @@
 """`evaluate`: measures a run, an exported model, or folders of pictures.
 
-Imports TensorFlow late, so that `--help` and a refused flag answer at once.
+TensorFlow is imported where it is used, so that `--help` and a refused flag answer at
+once.
 """
 
 import dataclasses
-import os
 import pathlib
 
 from absl import flags
 
-from cyclegan_tf.commands import program
+from cyclegan_tf.commands.program import CHECKPOINT, Command, Flag, path
 from cyclegan_tf.config import (
     DIRECTIONS,
     EVALUATION_FEATURES,
@@ -25,84 +25,10 @@ from cyclegan_tf.training.run_directory import (
     read_checkpoint,
 )
 
-SUMMARY = (
-    "Measures translations: whether they change domain, look like the target and keep "
-    "the picture, and what goes wrong. Each number stands beside that of doing nothing "
-    "and of real pictures."
-)
 
-FLAGS = {
-    "run_dir": ("", "a run of train.py: both directions, on its test pictures"),
-    "checkpoint": ("latest", "latest, best (see --keep_best) or a step of the run"),
-    "model": (
-        "",
-        "a SavedModel's folder, a .tflite or a .keras file: replaces one of the run's "
-        "generators, or translates --input",
-    ),
-    "direction": ("A2B", "with --run_dir: direction of --model, A2B or B2A"),
-    "fake": ("", "a folder of outputs of any program, named as `translate` does"),
-    "real": ("", "a folder of real pictures of the target"),
-    "input": ("", "a folder of inputs; names match those of --fake"),
-    "paired": (
-        False,
-        "test pictures of the same name in both domains, or in --input and --real, "
-        "belong together: measures errors to the truth",
-    ),
-    "features": (
-        Config.evaluation_features,
-        "network pretrained on ImageNet, for distances and the probe: "
-        + ", ".join(EVALUATION_NETWORKS)
-        + "; or the Inception of published FIDs, with its file in --feature_weights: "
-        "fid (resizes like clean-fid) or fid_legacy (like pytorch-fid)",
-    ),
-    "feature_weights": (
-        "",
-        "file of its weights; empty: from Keras, or from its package",
-    ),
-    "reference": (
-        "half",
-        "real pictures to measure distances to: half (of the training pictures), train "
-        "(all training pictures), or test (all test pictures, like published FIDs); "
-        "with folders, train and test are all of --real",
-    ),
-    "subset_size": (
-        0,
-        "pictures in a subset of the kernel distance; 0: half of them, at most 50",
-    ),
-    "num_pictures": (0, "number of test pictures of each domain; 0: all"),
-    "size": (0, "side for pictures of folders; 0: their own, at most 256"),
-    "seed": (0, "seed of the subsets"),
-    "data_dir": ("", "where tfds keeps its data sets; empty: as in the run"),
-    "output": (
-        "",
-        "folder of evaluation.json and .png; empty: RUN_DIR, or . without a run or "
-        "with --model",
-    ),
-}
-
-
-def help_text(called: str) -> str:
-    """The text of `--help`."""
-    usage = f"""{called} --run_dir RUN
-       {called} --run_dir RUN --model MODEL --direction A2B
-       {called} --model MODEL --input PICTURES --real PICTURES
-       {called} --fake PICTURES --real PICTURES [--input PICTURES]"""
-    return program.help_of_flags(usage, SUMMARY, FLAGS)
-
-
-def main(arguments: list[str]) -> None:
-    """Runs the command."""
-    program.no_arguments(arguments)
-    run(flags.FLAGS)
-
-
-def run(values: flags.FlagValues) -> None:
-    """Checks the flags, evaluates, prints a table and writes both files.
-
-    Raises:
-      UserError: flags do not go together, or a run, a model or pictures can't be used.
-    """
-    check_flags(values)
+def _evaluate(values: flags.FlagValues) -> None:
+    """Checks the flags, evaluates, prints a table and writes both files."""
+    _check_flags(values)
     if values.run_dir:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
@@ -119,7 +45,7 @@ def run(values: flags.FlagValues) -> None:
     about |= {name: values[name].value for name in ("seed", "checkpoint", "reference")}
     # Another model's numbers must not replace those of a training.
     place = values.output or ("." if values.model else values.run_dir) or "."
-    folder = pathlib.Path(os.path.expanduser(place))
+    folder = pathlib.Path(place)
     paths = report.write(folder, evaluator, translated, numbers, problems, about, log)
     for line in report.describe_features(evaluator):
         print(line)
@@ -132,7 +58,7 @@ def run(values: flags.FlagValues) -> None:
     print(f"Numbers: {paths[0]}\nPictures: {paths[1]}")
 
 
-def check_flags(values: flags.FlagValues) -> None:
+def _check_flags(values: flags.FlagValues) -> None:
     """Refuses values out of range, and flags that do not go together."""
     check_choice("features", values.features, EVALUATION_FEATURES)
     check_choice("reference", values.reference, ("half", "train", "test"))
@@ -203,8 +129,7 @@ def _prepare_run(values: flags.FlagValues) -> tuple:
     directions = tuple(generators)
     about = {"run_dir": values.run_dir, "step": int(checkpoint.rsplit("-", 1)[1])}
     if values.model:
-        path = pathlib.Path(os.path.expanduser(values.model))
-        generators[values.direction] = load.of_model(path)
+        generators[values.direction] = load.of_model(pathlib.Path(values.model))
         directions = (values.direction,)
         about["model"] = values.model
     data = datasets.load(config)
@@ -242,9 +167,69 @@ def _prepare_folders(values: flags.FlagValues) -> tuple:
         for domain in (sources, fakes, truth)
     )
     if values.model:
-        model = load.of_model(pathlib.Path(os.path.expanduser(values.model)))
+        model = load.of_model(pathlib.Path(values.model))
         translated = translations.translate_pictures("A2B", sources, model, truth=truth)
     else:
         translated = translations.Translations("A2B", sources, outputs, truth=truth)
     about = {n: values[n].value for n in ("model", "fake", "real", "input")}
     return evaluator, [translated], {**about, "size": size}
+
+
+EVALUATE = Command(
+    _evaluate,
+    {
+        "run_dir": path("a run of train.py: both directions, on its test pictures"),
+        "checkpoint": CHECKPOINT,
+        "model": path(
+            "a SavedModel's folder, a .tflite or a .keras file: replaces one of the "
+            "run's generators, or translates --input"
+        ),
+        "direction": Flag("A2B", "with --run_dir: direction of --model, A2B or B2A"),
+        "fake": path("a folder of outputs of any program, named as `translate` does"),
+        "real": path("a folder of real pictures of the target"),
+        "input": path("a folder of inputs; names match those of --fake"),
+        "paired": Flag(
+            False,
+            "test pictures of the same name in both domains, or in --input and --real, "
+            "belong together: measures errors to the truth",
+        ),
+        "features": Flag(
+            Config.evaluation_features,
+            "network pretrained on ImageNet, for distances and the probe: "
+            + ", ".join(EVALUATION_NETWORKS)
+            + "; or the Inception of published FIDs, with its file in "
+            "--feature_weights: fid (resizes like clean-fid) or fid_legacy (like "
+            "pytorch-fid)",
+        ),
+        "feature_weights": path(
+            "file of its weights; empty: from Keras, or from its package"
+        ),
+        "reference": Flag(
+            "half",
+            "real pictures to measure distances to: half (of the training pictures), "
+            "train (all training pictures), or test (all test pictures, like published "
+            "FIDs); with folders, train and test are all of --real",
+        ),
+        "subset_size": Flag(
+            0,
+            "pictures in a subset of the kernel distance; 0: half of them, at most 50",
+        ),
+        "num_pictures": Flag(0, "number of test pictures of each domain; 0: all"),
+        "size": Flag(0, "side for pictures of folders; 0: their own, at most 256"),
+        "seed": Flag(0, "seed of the subsets"),
+        "data_dir": path("folder of tfds; empty: as in the run"),
+        "output": path(
+            "folder of evaluation.json and .png; empty: RUN_DIR, or . without a run or "
+            "with --model"
+        ),
+    },
+    "Measures translations: whether they change domain, look like the target and keep "
+    "the picture, and what goes wrong. Each number stands beside that of doing nothing "
+    "and of real pictures.",
+    (
+        "--run_dir RUN",
+        "--run_dir RUN --model MODEL --direction A2B",
+        "--model MODEL --input PICTURES --real PICTURES",
+        "--fake PICTURES --real PICTURES [--input PICTURES]",
+    ),
+)

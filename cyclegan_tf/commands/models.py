@@ -13,34 +13,18 @@ from importlib.metadata import version
 
 from absl import flags
 
-from cyclegan_tf.commands import program
+from cyclegan_tf.commands.program import Command, Flag, entry
 from cyclegan_tf.config import DRAWN_DATASETS, Config
 from cyclegan_tf.family.shared.options import OPTIONS
 from cyclegan_tf.messages import UserError, check_choice, without_native_messages
 from cyclegan_tf.training.presets import PRESETS, preset
 from cyclegan_tf.training.run_directory import LOG_FILE
 
-SUMMARY = (
-    "Lists the models of train.py, with their papers and presets. With --measure it "
-    "trains a preset, and its baseline, with three seeds in a temporary folder, and "
-    "prints their numbers."
-)
-
-FLAGS = {"measure": ("", "a preset to train and measure instead")}
-
 NUM_SEEDS = 3
 
 
-def help_text(called: str) -> str:
-    """The text of `--help`."""
-    return program.help_of_flags(f"{called} [--measure PRESET]", SUMMARY, FLAGS)
-
-
-def main(arguments: list[str]) -> None:
-    """Lists the models, or measures the flag's preset."""
-    program.no_arguments(arguments)
-    name = flags.FLAGS["measure"].value
-    program.show(measure(name) if name else listing())
+def _models(values: flags.FlagValues) -> None:
+    print(measure(values.measure) if values.measure else listing())
 
 
 def listing() -> str:
@@ -50,7 +34,7 @@ def listing() -> str:
         lines.append(f"{kind.model}: {kind.__doc__.splitlines()[0]}")
         for name, known in PRESETS.items():
             if known.options is kind:
-                lines.append(program.entry(name, known.record))
+                lines.append(entry(name, known.record))
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -114,3 +98,13 @@ def _tables(rows: dict[str, dict[int, dict[str, float]]]) -> str:
     date, machine = datetime.date.today(), f"{platform.system()} {platform.machine()}"
     lines.append(f"({date}, {machine}, Python {platform.python_version()}, {versions})")
     return "\n".join(lines)
+
+
+MODELS = Command(
+    _models,
+    {"measure": Flag("", "a preset to train and measure instead")},
+    "Lists the models of train.py, with their papers and presets. With --measure it "
+    "trains a preset, and its baseline, with three seeds in a temporary folder, and "
+    "prints their numbers.",
+    ("[--measure PRESET]",),
+)

@@ -8,16 +8,15 @@ import dataclasses
 import pathlib
 import re
 import sys
-import textwrap
 from collections.abc import Sequence
 
 from absl import flags
 
 from cyclegan_tf.base_options import GROUPS, BaseOptions
-from cyclegan_tf.commands import program
+from cyclegan_tf.commands.program import Command, Flag, entry, flag_entry
 from cyclegan_tf.config import Config
 from cyclegan_tf.family.shared.options import OPTIONS
-from cyclegan_tf.messages import UserError, check_choice, without_native_messages
+from cyclegan_tf.messages import LOG, UserError, check_choice, without_native_messages
 from cyclegan_tf.training.presets import PRESETS, run_dir_of
 from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
@@ -26,28 +25,16 @@ from cyclegan_tf.training.run_directory import (
     load_options,
 )
 
-SUMMARY = (
-    "Trains CycleGAN on two sets of pictures, or another model. Run the same command "
-    "again to continue a run."
-)
-
 _GENERAL = {
-    "preset": ("", "one of the presets below; other flags override it"),
-    "model": ("", "the model, without a preset: " + ", ".join(OPTIONS)),
-    "dry_run": (False, "print the configuration, parameters and steps, and stop"),
-}
-# CycleGAN is first in OPTIONS: its texts win.
-FLAGS = _GENERAL | {
-    field.name: (field.default, field.metadata["text"])
-    for kind in reversed(OPTIONS.values())
-    for field in dataclasses.fields(kind)
+    "preset": Flag("", "one of the presets below; other flags override it"),
+    "model": Flag("", "the model, without a preset: " + ", ".join(OPTIONS)),
+    "dry_run": Flag(False, "print the configuration, parameters and steps, and stop"),
 }
 
 
-def main(arguments: list[str]) -> None:
-    """Makes the configuration from the flags, then trains or prints the plan."""
-    program.no_arguments(arguments)
-    config = config_from_flags(flags.FLAGS)
+def _train(values: flags.FlagValues) -> None:
+    """Trains, or prints the plan."""
+    config = config_from_flags(values)
     with without_native_messages():
         from cyclegan_tf.training import devices, train
         from cyclegan_tf.training.nan_checks import NonFiniteLossError
@@ -55,10 +42,10 @@ def main(arguments: list[str]) -> None:
         found = devices.describe_devices()
         if config.shares_cores:
             devices.share_cores()
-    if flags.FLAGS.dry_run:
+    if values.dry_run:
         print(train.describe(config))
         return
-    print(f"Devices: {found}. Run directory: {config.run_dir}", flush=True)
+    LOG.info(f"Devices: {found}. Run directory: {config.run_dir}")
     try:
         train.train(config)
     except NonFiniteLossError as error:
@@ -76,7 +63,7 @@ def config_from_flags(values: flags.FlagValues) -> BaseOptions:
       UserError: a value is out of range, the preset or the model is unknown, the model
         has no such option, or the run directory has another configuration.
     """
-    preset, base = values["preset"].value, _base(values)
+    preset, base = values.preset, _base(values)
     given = _given(values, base)
     if not given.get("run_dir"):
         data = {"dataset": given["dataset"]} if "dataset" in given else {}
@@ -96,7 +83,7 @@ def config_from_flags(values: flags.FlagValues) -> BaseOptions:
 
 def _base(values: flags.FlagValues) -> BaseOptions:
     """The preset, or the defaults of the given model or of the run's model."""
-    preset, model = values["preset"].value, values["model"].value
+    preset, model = values.preset, values.model
     if preset:
         check_choice("preset", preset, PRESETS)
         base = PRESETS[preset].config
@@ -109,7 +96,7 @@ def _base(values: flags.FlagValues) -> BaseOptions:
     if model:
         check_choice("model", model, OPTIONS)
         return OPTIONS[model]()
-    run_dir = values["run_dir"].value
+    run_dir = values.run_dir
     if run_dir and (pathlib.Path(run_dir) / CONFIG_FILE).exists():
         return type(load_options(run_dir))()
     return Config()
@@ -118,7 +105,7 @@ def _base(values: flags.FlagValues) -> BaseOptions:
 def _given(values: flags.FlagValues, base: BaseOptions) -> dict:
     """The options on the command line, by name, if the model has them all."""
     own = [field.name for field in dataclasses.fields(base)]
-    names = FLAGS.keys() - _GENERAL.keys()
+    names = TRAIN.flags.keys() - _GENERAL.keys()
     given = {name: values[name].value for name in names if values[name].present}
     if foreign := sorted(given.keys() - set(own)):
         raise UserError(
@@ -143,30 +130,17 @@ def _networks_of(initialize_from: str | None, stored: Config | None) -> dict:
     }
 
 
-def help_text(called: str) -> str:
-    """The text of `--help`: flags by group with their defaults, then the presets.
-
-    The flags are those of the command line's preset or model.
-    """
+def _sections() -> dict[str, list[str]]:
+    """Flags by group, then the presets, for the command line's preset or model."""
     kind = _requested_kind(sys.argv[1:])
-    lines = [f"usage: {called} [--FLAG VALUE ...]", "", textwrap.fill(SUMMARY, 88)]
-    general = [
-        ("--preset NAME", _GENERAL["preset"][1]),
-        ("--model NAME", _GENERAL["model"][1]),
-        ("--dry_run", _GENERAL["dry_run"][1]),
-        ("--help", "print this; after --preset NAME, the flags of its model"),
-    ]
-    lines += ["", "General"] + [program.entry(*row) for row in general]
-    for group in GROUPS:
-        fields = dataclasses.fields(kind)
-        rows = [field for field in fields if field.metadata["group"] == group]
-        lines += ["", group] if rows else []
-        lines += [_flag_entry(row) for row in rows]
-    lines += ["", "Presets"]
-    for name, preset in PRESETS.items():
-        if kind in (Config, preset.options):
-            lines.append(program.entry(name, preset.record))
-    return "\n".join(lines)
+    help_row = entry("--help", "print this; after --preset NAME, for its model")
+    general = [flag_entry(name, flag) for name, flag in _GENERAL.items()]
+    sections = {"General": [*general, help_row], **{group: [] for group in GROUPS}}
+    for field in dataclasses.fields(kind):
+        row = flag_entry(field.name, _flag(field))
+        sections[field.metadata["group"]].append(row)
+    presets = {n: p for n, p in PRESETS.items() if kind in (Config, p.options)}
+    return sections | {"Presets": [entry(n, p.record) for n, p in presets.items()]}
 
 
 def _requested_kind(arguments: Sequence[str]) -> type[BaseOptions]:
@@ -181,12 +155,24 @@ def _requested_kind(arguments: Sequence[str]) -> type[BaseOptions]:
     return Config
 
 
-def _flag_entry(field: dataclasses.Field) -> str:
-    kinds = {int: "N", float: "X", str: "TEXT"}
-    if field.type is bool:
-        usage = f"--[no]{field.name}"
-    else:
-        value = "|".join(field.metadata["choices"]) or kinds[field.type]
-        usage = f"--{field.name} {value}"
-    default = "none" if field.default == "" else str(field.default).lower()
-    return program.entry(usage, f"{field.metadata['text']} (default: {default})")
+def _flag(field: dataclasses.Field) -> Flag:
+    text, choices, is_path = (
+        field.metadata[key] for key in ("text", "choices", "is_path")
+    )
+    return Flag(field.default, text, choices, is_path=is_path)
+
+
+TRAIN = Command(
+    _train,
+    # CycleGAN is first in OPTIONS: its texts win.
+    _GENERAL
+    | {
+        field.name: _flag(field)
+        for kind in reversed(OPTIONS.values())
+        for field in dataclasses.fields(kind)
+    },
+    "Trains CycleGAN on two sets of pictures, or another model. Run the same command "
+    "again to continue a run.",
+    ("[--FLAG VALUE ...]",),
+    sections=_sections,
+)

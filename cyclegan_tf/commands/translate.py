@@ -1,125 +1,81 @@
-"""`translate`: its flags, and the translation of picture files.
+"""`translate` and `serving_client`: picture files in, picture files out.
 
 TensorFlow is imported where it is used, so that `--help` and a wrong flag answer at
 once.
 """
 
 import functools
-import os
 import pathlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import flags
 
-from cyclegan_tf.commands import program
+from cyclegan_tf.commands.program import CHECKPOINT, Command, Flag, path, require
 from cyclegan_tf.config import DIRECTIONS
+from cyclegan_tf.deploy.serving_client import translate_file
 from cyclegan_tf.messages import (
     UserError,
     check_choice,
     progress_bar,
+    reason,
     without_native_messages,
 )
 from cyclegan_tf.training.run_directory import check_run, read_checkpoint
 
-SUMMARY = (
-    "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
-    "any size. PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become "
-    "one, they keep their endings, as in a.jpg.png. No input is ever overwritten."
-)
 
-FLAGS = {
-    "run_dir": ("", "a run of train.py"),
-    "checkpoint": ("latest", "of the run: latest, best (see --keep_best) or a step"),
-    "model": (
-        "",
-        "instead of a run: a .tflite or .keras file, or the folder of a SavedModel",
-    ),
-    "direction": (
-        "",
-        "of a run: A2B (X to Y) or B2A; empty: A2B, or the only one of a pix2pix run",
-    ),
-    "input": ("", "a picture, or a folder of pictures and folders"),
-    "output": ("", "a folder to write to; below --input it is left out"),
-    "max_side": (0, "pictures with a longer side are shrunk to it; 0: none are"),
-    "batch_size": (4, "pictures of one size translated at once; 1 takes least memory"),
-    "compare": (False, "write each picture beside its translation"),
-}
-
-
-def help_text(called: str) -> str:
-    """The text of `--help`."""
-    usage = f"""{called} --run_dir RUN --input PICTURES --output FOLDER
-       {called} --model MODEL --input PICTURES --output FOLDER"""
-    return program.help_of_flags(usage, SUMMARY, FLAGS)
-
-
-def main(arguments: list[str]) -> None:
-    """Translates what the flags name."""
-    program.no_arguments(arguments)
-    run(flags.FLAGS)
-
-
-def run(values: flags.FlagValues) -> None:
+def _translate(values: flags.FlagValues) -> None:
     """Checks flags, paths and model, translates, and prints a summary."""
-    check_flags(values)
-    source, output, run_dir, model = (
-        pathlib.Path(os.path.expanduser(values[name].value))
-        for name in ("input", "output", "run_dir", "model")
-    )
-    if values["run_dir"].value:
-        check_run(run_dir, values["checkpoint"].value)
+    _check_flags(values)
+    if values.run_dir:
+        check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
-        from cyclegan_tf.data import folders
-        from cyclegan_tf.deploy import load
-    files = folders.find(source, output)
-    with without_native_messages():
-        if values["model"].value:
-            translator = load.of_model(model)
-        else:
-            names = load.translator_names(run_dir)
-            direction = values["direction"].value or next(iter(names))
-            check_choice("direction", direction, names)
-            read = functools.partial(load.of_run, run_dir, names[direction])
-            translator = read_checkpoint(run_dir, read, values["checkpoint"].value)
-    reasons = translate_files(
-        files,
-        translator,
-        batch_size=values["batch_size"].value,
-        max_side=values["max_side"].value,
-        compare=values["compare"].value,
-    )
-    _report(len(files), reasons, output)
+        from cyclegan_tf.data import folders, reader
+
+        output = pathlib.Path(values.output)
+        files = folders.find(pathlib.Path(values.input), output)
+    translator = _translator(values)
+    sizes = values.batch_size, values.max_side
+    bad = translate_files(files, translator, *sizes, values.compare)
+    reader.report_bad(bad, len(files))
+    number = len(files) - len(bad)
+    print(f"Translated {number} picture{'s' * (number != 1)} to {output}")
 
 
-def check_flags(values: flags.FlagValues) -> None:
+def _check_flags(values: flags.FlagValues) -> None:
     """Refuses values out of range, and flags that do not fit together."""
-    for name in ("input", "output"):
-        if not values[name].value:
-            raise UserError(f"--{name} must be given. See --help.")
-    if bool(values["run_dir"].value) == bool(values["model"].value):
+    require(values, "input", "output")
+    if bool(values.run_dir) == bool(values.model):
         raise UserError("Either --run_dir or --model must be given. See --help.")
-    if values["model"].value and values["direction"].value:
+    if values.model and values.direction:
         raise UserError("--direction is for --run_dir; a model has one direction.")
-    if values["direction"].value:
-        check_choice("direction", values["direction"].value, DIRECTIONS)
+    if values.direction:
+        check_choice("direction", values.direction, DIRECTIONS)
     for name, minimum in (("max_side", 0), ("batch_size", 1)):
         value = values[name].value
         if value < minimum:
             raise UserError(f"`{name}` must be at least {minimum}. Received: {value}.")
 
 
+def _translator(values: flags.FlagValues):
+    """Loads the model, or the generator of the run."""
+    with without_native_messages():
+        from cyclegan_tf.deploy import load
+
+        if values.model:
+            return load.of_model(pathlib.Path(values.model))
+        run_dir = pathlib.Path(values.run_dir)
+        names = load.translator_names(run_dir)
+        direction = values.direction or next(iter(names))
+        check_choice("direction", direction, names)
+        read = functools.partial(load.of_run, run_dir, names[direction])
+        return read_checkpoint(run_dir, read, values.checkpoint)
+
+
 def translate_files(
     files: list, translator, batch_size: int, max_side: int = 0, compare: bool = False
 ) -> dict[str, str]:
-    """Reads, translates and writes pictures, a batch at a time.
-
-    Args:
-      files: `PictureFile`s.
-      translator: A `Translator`.
-      batch_size: The most pictures, all of one size, in a batch.
-      max_side: Pictures with a longer side are shrunk to it; 0: none are.
-      compare: Write each picture beside its translation.
+    """Reads, translates and writes `PictureFile`s; `--help` describes the options.
 
     Returns:
       Reasons why pictures can't be read, by the pictures' names.
@@ -178,19 +134,69 @@ def _translated(translator, batch: list) -> np.ndarray:
     try:
         results = translator(pictures)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise UserError(
             f"{name} can't be translated at {width}x{height} pixels in a batch of "
-            f"{len(batch)} (see --max_side, --batch_size): {reason}"
+            f"{len(batch)} (see --max_side, --batch_size): {reason(error)}"
         ) from error
     if results.shape != pictures.shape:
         raise UserError(f"The model gives another size than that of {name}.")
     return results
 
 
-def _report(number: int, reasons: dict[str, str], output: pathlib.Path) -> None:
-    from cyclegan_tf.data import reader
+TRANSLATE = Command(
+    _translate,
+    {
+        "run_dir": path("a run of train.py"),
+        "checkpoint": CHECKPOINT,
+        "model": path(
+            "instead of a run: a .tflite or .keras file, or the folder of a SavedModel"
+        ),
+        "direction": Flag(
+            "",
+            "direction of the run: A2B (X to Y) or B2A; empty: A2B, or the only one of "
+            "a pix2pix run",
+        ),
+        "input": path("a picture, or a folder of pictures and folders"),
+        "output": path("output folder; pictures in it are not translated"),
+        "max_side": Flag(0, "shrinks pictures with a longer side to it; 0: none"),
+        "batch_size": Flag(
+            4, "pictures of one size in a batch; 1 takes the least memory"
+        ),
+        "compare": Flag(False, "write each picture beside its translation"),
+    },
+    "Translates a picture, or all below a folder (JPEG, PNG, BMP, GIF, WebP, TIFF), of "
+    "any size. PICTURES/sub/a.jpg becomes FOLDER/sub/a.png; where two would become "
+    "one, they keep their endings, as in a.jpg.png. No input is ever overwritten.",
+    (
+        "--run_dir RUN --input PICTURES --output FOLDER",
+        "--model MODEL --input PICTURES --output FOLDER",
+    ),
+)
 
-    reader.report_bad(reasons, number)
-    number -= len(reasons)
-    print(f"Translated {number} picture{'s' * (number != 1)} to {output}")
+
+def _serve(values: flags.FlagValues, *pictures: str) -> None:
+    if len(pictures) != 2 or not values.server:
+        raise UserError("Name --server, a picture and the PNG to write. See --help.")
+    if not values.model.isprintable():
+        raise UserError(f"`model` must be a name. Received: {values.model!r}.")
+    options = values.version, values.timeout_seconds
+    translate_file(values.server, values.model, *pictures, *options)
+
+
+SERVING_CLIENT = Command(
+    _serve,
+    {
+        "server": Flag(
+            "",
+            "HOST:PORT (gRPC, usually 8500) or http://HOST:PORT (REST, usually 8501)",
+        ),
+        "model": Flag("horse2zebra_A2B", "name of the served model"),
+        "version": Flag(
+            None, "version of the model; without it the newest", bounds=(0, 2**63 - 1)
+        ),
+        "timeout_seconds": Flag(60, "longest wait for the server", bounds=(1, 86400)),
+    },
+    "Translates a picture with TF Serving, and writes the result as a PNG.",
+    ("--server HOST:PORT INPUT OUTPUT.png",),
+    takes_arguments=True,
+)

@@ -23,8 +23,7 @@ from cyclegan_tf.core.layers import (
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy import saved_model
 from cyclegan_tf.files import scratch
-from cyclegan_tf.messages import without_native_messages
-from cyclegan_tf.process import delayed_signals
+from cyclegan_tf.messages import delayed_signals, without_native_messages
 
 _MOST = 256  # Values that float16 may add without the loss of many digits.
 SMALLER_WEIGHTS = [tf.lite.Optimize.DEFAULT]

@@ -4,10 +4,13 @@ TensorFlow's standard environment variable `TF_CONFIG` names the machines (worke
 """
 
 import contextlib
+import glob
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +19,13 @@ import tensorflow as tf
 
 from cyclegan_tf.compat import num_cores
 from cyclegan_tf.core.replicas import first_replica, num_local_replicas
-from cyclegan_tf.messages import UserError, reason
+from cyclegan_tf.messages import LOG, UserError, reason
 
-# When missing workers are named, and when the training gives up.
+# Seconds until missing workers are named, and until the training gives up.
 NAMED_AFTER, GIVEN_UP_AFTER = 30, 600
+
+# Device files of NVIDIA's driver, on Linux and in WSL.
+GPU_FILES = ["/dev/nvidia[0-9]*", "/dev/dxg"]
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
@@ -37,17 +43,45 @@ _LOST = (
 
 
 def describe_devices() -> str:
-    """Lists the devices for training; asks the driver, so call it once."""
+    """Lists the devices for training, or tells why TensorFlow can't use the GPU."""
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(g)["device_name"] for g in gpus]
-    return ", ".join(names) or "CPU only, no GPU found"
+    return ", ".join(names) or f"CPU only, {_missing_gpu()}"
+
+
+def _missing_gpu() -> str:
+    if not any(map(glob.glob, GPU_FILES)):
+        return "no GPU found"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides the GPU"
+    causes = "; ".join(_native_messages()[:3]) or "no reason given"
+    return (
+        f"although this machine has a GPU. TensorFlow: {causes}. To install the CUDA "
+        f"libraries: pip install 'tensorflow[and-cuda]=={tf.__version__}'"
+    )
+
+
+def _native_messages() -> list[str]:
+    """TensorFlow's messages about GPUs, in a fresh process: this one hides them."""
+    code = "import tensorflow as tf; tf.config.list_physical_devices('GPU')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0"},
+        capture_output=True,
+        text=True,
+    )
+    lines = [line.rpartition("] ")[2].rstrip(".") for line in done.stderr.splitlines()]
+    about = re.compile("cuda|gpu|dlopen|dynamic library", re.IGNORECASE)
+    # TensorFlow's factories are registered twice on every machine.
+    found = [line for line in lines if about.search(line) and "factory" not in line]
+    return list(dict.fromkeys(found))
 
 
 def share_cores() -> None:
     """Gives each operation half of the cores, so that two run side by side.
 
-    The two directions of a CycleGAN need little from each other. On two cores, steps
-    are up to 1.4 times as fast. It changes the whole process, so it is for programs,
+    On two cores, steps of a CycleGAN are up to 1.4 times as fast: its two directions
+    need little from each other. It changes the whole process, so it is for programs,
     before TensorFlow computes. It does nothing with a GPU, or if the environment sets
     the threads of an operation.
     """
@@ -61,11 +95,10 @@ def share_cores() -> None:
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Returns a strategy: MirroredStrategy, that of several workers, or the default.
+    """Returns a strategy by name.
 
-    Args:
-      name: `single`, `mirrored` (all GPUs), `multi_worker`, `cpu:N` (N logical CPU
-        devices), or `auto` (`mirrored` with several GPUs, else `single`).
+    `single`, `mirrored` (all GPUs), `multi_worker`, `cpu:N` (N logical CPU devices), or
+    `auto` (`mirrored` with several GPUs, else `single`).
 
     Raises:
       UserError: there is no GPU for `mirrored` or no valid `TF_CONFIG`, a worker does
@@ -95,16 +128,7 @@ def _strategy(name: str) -> tf.distribute.Strategy:
         wait_for_workers()
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name.startswith("cpu:"):
-        number = int(name.removeprefix("cpu:"))
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        if len(tf.config.get_logical_device_configuration(cpu) or []) < number:
-            logical = [tf.config.LogicalDeviceConfiguration()] * number
-            tf.config.set_logical_device_configuration(cpu, logical)
-        # Collectives over CPUs mix up the keys of two strategies in one process.
-        return tf.distribute.MirroredStrategy(
-            [f"CPU:{i}" for i in range(number)],
-            cross_device_ops=tf.distribute.ReductionToOneDevice(),
-        )
+        return _logical_cpus(int(name.removeprefix("cpu:")))
     if name == "mirrored" and not gpus:
         raise UserError("`strategy` mirrored needs a GPU; cpu:N works without one.")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
@@ -112,15 +136,23 @@ def _strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def _logical_cpus(number: int) -> tf.distribute.Strategy:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or []) < number:
+        logical = [tf.config.LogicalDeviceConfiguration()] * number
+        tf.config.set_logical_device_configuration(cpu, logical)
+    # Collectives over CPUs mix up the keys of two strategies in one process.
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(number)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
 # --- Several workers
 
 
 def other_workers(text: str) -> tuple[dict[str, str], int]:
-    """Reads `TF_CONFIG`: addresses of the other workers by name, and our own port.
-
-    Raises:
-      UserError: it names no cluster of chief and workers, or not this task.
-    """
+    """Reads `TF_CONFIG`: addresses of the other workers by name, and our own port."""
     try:
         values = json.loads(text)
         cluster, task = values["cluster"], values["task"]
@@ -145,12 +177,8 @@ def other_workers(text: str) -> tuple[dict[str, str], int]:
 def wait_for_workers() -> None:
     """Waits until all workers answer at their ports, and answers at its own meanwhile.
 
-    After `NAMED_AFTER` seconds it names the missing ones on stderr. TensorFlow itself
-    waits an hour without a message, and can't be interrupted.
-
-    Raises:
-      UserError: `TF_CONFIG` is missing or wrong, its port can't be used, or a worker
-        does not answer for `GIVEN_UP_AFTER` seconds.
+    After `NAMED_AFTER` seconds it names the missing ones. TensorFlow itself waits an
+    hour without a message, and can't be interrupted.
     """
     others, port = other_workers(os.environ.get("TF_CONFIG", ""))
     try:
@@ -165,7 +193,7 @@ def wait_for_workers() -> None:
             waited = time.monotonic() - start
             line = f"{', '.join(missing)} did not answer within {waited:.0f} s."
             if waited >= named:
-                print(f"Waiting: {line}", file=sys.stderr, flush=True)
+                LOG.info(f"Waiting: {line}")
                 named += NAMED_AFTER
             if waited >= GIVEN_UP_AFTER:
                 raise UserError(f"{line} Start all workers.")
@@ -191,10 +219,7 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
 
 
 def sum_of_workers(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
-    """Returns a function from a number of each worker to their sum.
-
-    All workers must call it; it waits for them.
-    """
+    """Returns a function from each worker's number to their sum; all must call it."""
     if num_workers(strategy) == 1:
         return lambda number: number
 
@@ -211,10 +236,9 @@ def sum_of_workers(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
 
 
 def common_signal(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
-    """Returns a function that lets all workers stop after the same step.
+    """Returns a function from this worker's signal, or 0, to the one that stops all.
 
-    It maps the signal that this worker received, or 0, to the signal that all stop for:
-    SIGTERM if another worker received it. All workers must call it after each step.
+    That is SIGTERM if another worker received one. All must call it after each step.
     """
     add = sum_of_workers(strategy)
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.core.state import State
-from cyclegan_tf.process import STARTED, stop_on_signal
+from cyclegan_tf.messages import stop_on_signal
 from cyclegan_tf.training.checkpoints import Checkpoints
 from cyclegan_tf.training.nan_checks import NanChecks
 from cyclegan_tf.training.reporting import NoReporter, Reporter
@@ -96,6 +95,7 @@ class Loop:
       evaluate: Evaluates the model; None: no evaluations.
       agree: From this process's signal, or 0, to the one that stops all processes;
         called after each step.
+      started: When the training began, by `time.monotonic`; now if None.
 
     Attributes:
       newest_grid: Name of the last grid, or None.
@@ -109,6 +109,7 @@ class Loop:
         reporter: Reporter | None,
         evaluate: Callable[[], Evaluation] | None = None,
         agree: Callable[[int], int] = int,
+        started: float | None = None,
     ):
         self._run, self._trainer, self._config = run, run.trainer, config
         self._checkpoints = checkpoints
@@ -118,6 +119,7 @@ class Loop:
         self._unread = []
         self._window, self._steps, self._counts = [], 0, {}
         self._window_start = time.monotonic()
+        self._started = self._window_start if started is None else started
         self._waited = 0.0
         self._once = None
         self._nan_checks = NanChecks(
@@ -162,7 +164,7 @@ class Loop:
         self._step += 1
         if self._once is None:
             self._read_losses()  # Waits until it is done.
-            self._once = {"first_step_seconds": time.monotonic() - STARTED}
+            self._once = {"first_step_seconds": time.monotonic() - self._started}
         self._reporter.advance()
         epoch, within = divmod(self._step, self._run.epoch_steps)
         if self._step % self._config.log_every_steps == 0:
@@ -224,7 +226,8 @@ class Loop:
         values["learning_rate"] = self._trainer.learning_rate
         values["steps_per_second"] = number / (now - self._window_start)
         values["waiting_for_data"] = self._waited / (now - self._window_start)
-        values["peak_memory_gigabytes"] = peak_gigabytes()
+        if peak := peak_gigabytes():
+            values["peak_memory_gigabytes"] = peak
         self._reporter.scalars(self._step, {**values, **self._once})
         self._window, self._steps, self._window_start = [], 0, now
         self._waited, self._once = 0.0, {}
@@ -259,9 +262,13 @@ class Loop:
 
 
 def peak_gigabytes() -> float:
-    """The largest resident memory of this process so far."""
+    """The largest resident memory of this process so far; 0 on Windows."""
     status = pathlib.Path("/proc/self/status")
     if status.exists():  # On Linux `getrusage` starts with the parent's peak.
         return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) * 1024 / 1e9
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e9 if sys.platform == "darwin" else 1e6)

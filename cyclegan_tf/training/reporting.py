@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 
 from cyclegan_tf.data import images
 from cyclegan_tf.files import written_whole
@@ -21,8 +22,8 @@ from cyclegan_tf.training.run_directory import (
     TENSORBOARD_FOLDER,
 )
 
-# Measurements in the log beside the model's numbers: rates since the record before, and
-# the seconds from the program's start to the end of the first step.
+# Measurements in the log beside the model's numbers: rates since the last record, and
+# the seconds from the start of `train` to the end of the first step.
 MEASURES = (
     "steps_per_second",
     "waiting_for_data",
@@ -36,8 +37,8 @@ class Reporter:
 
     Args:
       run_dir: The run directory.
-      start_step: The step where the run continues; drops later records, as the run
-        trains these steps again.
+      start_step: The step where the run continues. Later records and points go: the
+        run trains these steps again.
       num_steps: The last step, for the time left.
     """
 
@@ -45,13 +46,13 @@ class Reporter:
         self._run_dir = pathlib.Path(run_dir)
         self._log = self._run_dir / LOG_FILE
         self._warned = set()
-        self._drop_records_after(start_step)
+        _drop_records_after(start_step, self._log)
         self._bar = progress_bar(initial=start_step, total=num_steps, unit="step")
         self._writer = tf.summary.create_noop_writer()
         with self._may_fail(TENSORBOARD_FOLDER):
-            self._writer = tf.summary.create_file_writer(
-                str(self._run_dir / TENSORBOARD_FOLDER)
-            )
+            folder = self._run_dir / TENSORBOARD_FOLDER
+            _drop_points_after(start_step, folder)
+            self._writer = tf.summary.create_file_writer(str(folder))
 
     def advance(self) -> None:
         """Counts a step."""
@@ -70,12 +71,9 @@ class Reporter:
                 tf.summary.scalar(name, value)
 
     def grid(self, name: str, step: int, pictures: dict[str, np.ndarray]) -> None:
-        """Writes a grid of pictures as a PNG and to TensorBoard.
+        """Writes a grid of pictures to NAME.png and to TensorBoard.
 
-        Args:
-          name: Name of the file, without its extension.
-          step: Its step.
-          pictures: Columns by title, uint8 [rows, height, width, 3].
+        `pictures` has columns by title, uint8 [rows, height, width, 3].
         """
         folder = self._run_dir / GRIDS_FOLDER
         tiled = images.tile(list(pictures.values()))
@@ -107,11 +105,6 @@ class Reporter:
                 path = self._run_dir / name
                 LOG.warning(f"Warning: {path} can't be written: {reason(error)}.")
 
-    def _drop_records_after(self, step: int) -> None:
-        kept = [r for r in read_log(self._log) if r["step"] <= step]
-        with written_whole(self._log) as temporary:
-            temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
-
 
 class NoReporter:
     """Reports nothing: the chief worker reports."""
@@ -122,12 +115,31 @@ class NoReporter:
     advance = say = scalars = grid = curves = close = _nothing
 
 
-def append_line(path: pathlib.Path, line: str) -> None:
-    """Appends a whole line to a file, or nothing.
+def _drop_records_after(step: int, log: pathlib.Path) -> None:
+    kept = [r for r in read_log(log) if 0 < step >= r["step"]]
+    with written_whole(log) as temporary:
+        temporary.write_text("".join(json.dumps(r) + "\n" for r in kept))
 
-    Raises:
-      OSError: the write fails.
-    """
+
+def _drop_points_after(step: int, folder: pathlib.Path) -> None:
+    """Drops points of TensorBoard's files; files without later points stay."""
+    for path in folder.glob("events.out.tfevents.*"):
+        events = list(RawEventFileLoader(str(path)).Load())
+        steps = [tf.compat.v1.Event.FromString(event).step for event in events]
+        kept = [e for e, s in zip(events, steps, strict=True) if 0 < step >= s]
+        if len(kept) < len(events):
+            with (
+                written_whole(path) as temporary,
+                tf.io.TFRecordWriter(str(temporary)) as writer,
+            ):
+                for event in kept:
+                    writer.write(event)
+        if not kept:
+            path.unlink()
+
+
+def append_line(path: pathlib.Path, line: str) -> None:
+    """Appends a whole line to a file, or nothing if the write fails."""
     data = (line + "\n").encode()
     with path.open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
@@ -152,10 +164,7 @@ def read_log(path: pathlib.Path) -> list[dict]:
 
 @contextlib.contextmanager
 def _freed() -> Iterator[None]:
-    """Frees figures at once: they refer to themselves, so Python would keep them.
-
-    A full collection would take half a second.
-    """
+    """Frees figures at once; they have reference cycles. A full collection is slow."""
     collects = gc.isenabled()
     gc.disable()  # New objects stay in the youngest generation.
     try:

@@ -1,11 +1,10 @@
 """One writer per run: a training locks the file `run.lock` in its run directory.
 
-The kernel holds the lock (`flock`) and releases it when the process ends, even if it
-is killed. Imports no TensorFlow.
+The system holds the lock and releases it when the process ends, even if it is killed.
+Imports no TensorFlow.
 """
 
 import contextlib
-import fcntl
 import io
 import os
 import pathlib
@@ -50,7 +49,7 @@ def _locked(path: pathlib.Path) -> io.FileIO:
     while True:
         file = path.open("ab+", buffering=0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError as error:
             with file:
                 file.seek(0)
@@ -69,6 +68,28 @@ def _locked(path: pathlib.Path) -> io.FileIO:
         file.close()  # Its holder removed it meanwhile.
 
 
+def _lock(file: io.FileIO) -> None:
+    """Locks a file, or raises BlockingIOError."""
+    try:
+        import fcntl
+    except ImportError:
+        _lock_on_windows(file)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lock_on_windows(file: io.FileIO) -> None:
+    try:
+        import msvcrt
+
+        file.seek(1 << 30)  # Nobody can read a locked byte; the holder stands before.
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except ImportError as error:
+        raise OSError("this system has no locks") from error
+    except PermissionError as error:
+        raise BlockingIOError from error
+
+
 def _is_at(file: io.FileIO, path: pathlib.Path) -> bool:
     """Whether an open file still has its name."""
     with contextlib.suppress(FileNotFoundError):
@@ -78,4 +99,5 @@ def _is_at(file: io.FileIO, path: pathlib.Path) -> bool:
 
 def _remove(path: pathlib.Path, file: io.FileIO) -> None:
     if _is_at(file, path):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):  # Windows keeps open files.
+            path.unlink(missing_ok=True)

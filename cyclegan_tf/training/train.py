@@ -6,6 +6,7 @@ import functools
 import itertools
 import pathlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 
 import keras
@@ -22,8 +23,14 @@ from cyclegan_tf.family.pix2pix import Pix2PixGAN
 from cyclegan_tf.family.points import PointsGAN
 from cyclegan_tf.family.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.family.shared.options import Controllable, FamilyOptions, Pix2Pix
-from cyclegan_tf.messages import LOG, UserError, print_messages, reason
-from cyclegan_tf.process import Stopped
+from cyclegan_tf.messages import (
+    LOG,
+    Stopped,
+    UserError,
+    lossy_output,
+    print_messages,
+    reason,
+)
 from cyclegan_tf.training import cyclegan_run, devices
 from cyclegan_tf.training.checkpoints import (
     Checkpoints,
@@ -123,6 +130,7 @@ def train(config: BaseOptions) -> pathlib.Path:
       NonFiniteLossError: a loss or a weight became NaN or infinite.
       Stopped: after Ctrl-C or SIGTERM, once the state is saved.
     """
+    started = time.monotonic()
     print_messages()
     if not config.run_dir:
         config = dataclasses.replace(config, run_dir=run_dir_of("", config))
@@ -130,15 +138,15 @@ def train(config: BaseOptions) -> pathlib.Path:
     check_same(config)
     _check_writable(run_dir)
     check_can_go_on(run_dir)
-    with _global_options(config.deterministic):
+    with lossy_output(), _global_options(config.deterministic):
         strategy = make_strategy(config.strategy)
         with devices.reports_lost_workers(strategy):
             if not devices.is_chief(strategy):
-                return _train(config, run_dir, strategy)
+                return _train(config, run_dir, strategy, started)
             with one_writer(run_dir):
                 check_same(config)  # Another training may have ended here meanwhile.
                 remove_half_checkpoints(run_dir)
-                return _train(config, run_dir, strategy)
+                return _train(config, run_dir, strategy, started)
 
 
 @contextlib.contextmanager
@@ -162,7 +170,10 @@ def _global_options(deterministic: bool) -> Iterator[None]:
 
 
 def _train(
-    config: BaseOptions, run_dir: pathlib.Path, strategy: tf.distribute.Strategy
+    config: BaseOptions,
+    run_dir: pathlib.Path,
+    strategy: tf.distribute.Strategy,
+    started: float,
 ) -> pathlib.Path:
     """Trains as `train` does; the chief worker holds the run directory's lock."""
     keras.utils.set_random_seed(config.seed)
@@ -196,16 +207,15 @@ def _train(
     if chief:
         reporter = Reporter(run_dir, start, run.num_steps)
     agree = devices.common_signal(strategy)
-    loop = Loop(run, config, checkpoints, reporter, evaluate, agree)
+    loop = Loop(run, config, checkpoints, reporter, evaluate, agree, started)
     stopped, step = loop.run(run.batches(start)), run.trainer.step
     agree(0)  # Nobody leaves before all are done.
     if stopped and step < run.num_steps:
         line = f"Stopped and saved at step {step:,}. The same command continues."
         raise Stopped(line, stopped)
     if chief:
-        LOG.info(
-            f"Trained {step:,} of {run.num_steps:,} steps, {peak_gigabytes():.1f} GB."
-        )
+        memory = f", {peak:.1f} GB" if (peak := peak_gigabytes()) else ""
+        LOG.info(f"Trained {step:,} of {run.num_steps:,} steps{memory}.")
         for line in run.summary():
             LOG.info(line)
         LOG.info(f"Pictures: {run_dir / GRIDS_FOLDER / loop.newest_grid}")

@@ -122,8 +122,8 @@ def main(arguments: list[str]) -> None:
         )
         first, memory = fresh_run(config)
         print(
-            f"In a process of its own: {first:.1f} s from the start to the end of the "
-            f"first step, {memory:.1f} GB."
+            f"In a process of its own: {first:.1f} s from the start of `train` to the "
+            f"end of the first step, {memory:.1f} GB."
         )
         if tf.config.list_physical_devices("GPU"):
             memory = found.peak_gigabytes

@@ -27,7 +27,7 @@ def fresh_run(config: Config) -> tuple[float, float]:
     """Trains three steps with the command `train`, in a process of its own.
 
     Returns:
-      Seconds from the start of the program to the end of its first step, and the peak
+      Seconds from the start of `train` to the end of the first step, and the peak
       memory of the process in gigabytes, with its data.
     """
     with _pictures(config.picture_size) as folder:

@@ -3,8 +3,8 @@
 import pytest
 from absl import flags
 
-from cyclegan_tf.commands import translate
 from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.commands.translate import TRANSLATE
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def run(model, monkeypatch, tmp_path):
 
     def call(*args, run_dir=model.config.run_dir):
         values = flags.FlagValues()
-        define_flags(translate.FLAGS, values)
+        define_flags(TRANSLATE.flags, values)
         values(["translate", *([f"--run_dir={run_dir}"] if run_dir else []), *args])
-        translate.run(values)
+        TRANSLATE(values)
 
     return call

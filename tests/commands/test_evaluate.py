@@ -16,6 +16,7 @@ from helpers.quality_samples import COLOURS, array, drawn
 from PIL import Image
 
 from cyclegan_tf.commands import evaluate
+from cyclegan_tf.commands.evaluate import EVALUATE
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.core import features as pretrained
 from cyclegan_tf.deploy import load as loading
@@ -45,10 +46,10 @@ def asked():
 def evaluated(*arguments):
     """Runs the command; gives what it wrote, and what it printed."""
     values, printed = flags.FlagValues(), io.StringIO()
-    define_flags(evaluate.FLAGS, values)
+    define_flags(EVALUATE.flags, values)
     values(["evaluate", *map(str, arguments)])
     with contextlib.redirect_stdout(printed):
-        evaluate.run(values)
+        EVALUATE(values)
     lines = printed.getvalue().splitlines()
     numbers, page = (line.partition(": ")[2] for line in lines[-2:])
     assert pathlib.Path(page).stat().st_size > 1000

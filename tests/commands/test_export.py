@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 from helpers.exporting_samples import nothing_changes
 
-from cyclegan_tf.commands import export
+from cyclegan_tf.commands.export import EXPORT
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.messages import UserError
 
@@ -37,10 +37,9 @@ def test_mistake_is_one_line_and_changes_nothing(model, tmp_path, monkeypatch, m
     (version / "saved_model.pb").write_text("mine")
     args, told = MISTAKES[mistake]
     values = flags.FlagValues()
-    define_flags(export.FLAGS, values)
-    monkeypatch.setattr(flags, "FLAGS", values)
+    define_flags(EXPORT.flags, values)
     monkeypatch.chdir(tmp_path)
     rest = values(["export.py", *args])[1:]
     with nothing_changes(tmp_path), pytest.raises(UserError, match=told) as error:
-        export.main(rest)
+        EXPORT(values, *rest)
     assert "\n" not in str(error.value)

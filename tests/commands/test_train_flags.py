@@ -11,8 +11,8 @@ from absl.testing import flagsaver
 from helpers.config_values import FIELDS, OTHER_VALUES, refused
 
 from cyclegan_tf.base_options import GROUPS
-from cyclegan_tf.commands import train as command_line
 from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.commands.train import TRAIN, config_from_flags
 from cyclegan_tf.config import Config
 from cyclegan_tf.family.shared.options import OPTIONS, Points
 from cyclegan_tf.messages import UserError
@@ -24,13 +24,13 @@ from cyclegan_tf.training.run_directory import load_config, load_options, save_c
 def config_of(tmp_path, monkeypatch):
     """From command line arguments to a `Config`, in an empty working directory."""
     if "preset" not in flags.FLAGS:
-        define_flags(command_line.FLAGS)
+        define_flags(TRAIN.flags)
     monkeypatch.chdir(tmp_path)
 
     def parse(*args: str) -> Config:
         with flagsaver.flagsaver():
             flags.FLAGS(["train.py", *args])
-            return command_line.config_from_flags(flags.FLAGS)
+            return config_from_flags(flags.FLAGS)
 
     return parse
 
@@ -201,7 +201,7 @@ def test_shared_flags_have_one_type():
 def test_help_of_a_preset_shows_what_its_model_has(monkeypatch):
     for asked in ("--preset=points_grid", "--model=points"):
         monkeypatch.setattr(sys, "argv", ["train.py", asked, "--help"])
-        told = command_line.help_text("python train.py")
+        told = TRAIN.help("python train.py")
         for field in dataclasses.fields(Points):
             assert re.search(rf"\n  --(\[no\])?{field.name}\s", told), field.name
         assert "--lambda_cycle" not in told and "\n  quick" not in told
@@ -209,19 +209,19 @@ def test_help_of_a_preset_shows_what_its_model_has(monkeypatch):
 
 
 def test_help_lists_every_flag_with_its_choices_and_every_preset_once():
-    lines = command_line.help_text("python train.py").splitlines()
+    lines = TRAIN.help("python train.py").splitlines()
     text = " ".join(" ".join(lines).split())
     for name, field in FIELDS.items():
         flag = re.compile(rf"  --(\[no\])?{name}(\s|$)")
         assert len([line for line in lines if flag.match(line)]) == 1
-        choices = "|".join(field.metadata["choices"])
-        assert f"--{name} {choices}" in text.replace("| ", "|") or not choices
-        shown = str(field.default).lower() or "none"
-        assert f"{field.metadata['text']} (default: {shown})" in text, name
+        choices = ", ".join(field.metadata["choices"])
+        told = field.metadata["text"] + f": {choices}" * bool(choices)
+        shown = str(field.default).lower()
+        assert told + f" (default: {shown})" * bool(shown) in text, name
     for name in PRESETS:
         if PRESETS[name].config.model == Config.model:
             assert f" {name} {PRESETS[name].record}" in text
-    for flag in ("preset NAME", "model NAME", "dry_run", "help"):
+    for flag in ("preset TEXT", "model TEXT", "[no]dry_run", "help"):
         assert any(line.startswith(f"  --{flag} ") for line in lines)
     for group in ("General", *GROUPS, "Presets"):
         assert lines.count(group) == 1

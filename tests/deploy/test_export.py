@@ -28,7 +28,7 @@ from helpers.exporting_samples import (
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from cyclegan_tf.commands import export as command
+from cyclegan_tf.commands.export import EXPORT
 from cyclegan_tf.commands.program import define_flags
 from cyclegan_tf.core.generators import translate
 from cyclegan_tf.data import images, shapes
@@ -62,11 +62,10 @@ def exported(model, tmp_path_factory):
         "--licence=CC0-1.0",
     ]
     values, printed = flags.FlagValues(), io.StringIO()
-    define_flags(command.FLAGS, values)
+    define_flags(EXPORT.flags, values)
     values(["export.py", *arguments])
-    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        command.main([])
+    with contextlib.redirect_stdout(printed):
+        EXPORT(values)
     record, card = read(output / "export.json"), (output / "README.md").read_text()
     return output, printed.getvalue().splitlines(), record, card
 

@@ -49,7 +49,7 @@ REFUSED = {
 def request_of(*args: str) -> ExportOptions:
     """From command line arguments to a request, of the run `r` if none is named."""
     values = flags.FlagValues()
-    define_flags(export.FLAGS, values)
+    define_flags(export.EXPORT.flags, values)
     values(["export.py", "--run_dir=r", *args])
     return export.from_flags(values)
 
@@ -62,7 +62,7 @@ def test_flag_sets_its_field_and_no_other():
     assert request_of() == default
     fields = {field.name for field in dataclasses.fields(ExportOptions)}
     assert {field for _, field, _ in OTHER_VALUES.values()} == fields
-    assert set(OTHER_VALUES) == set(export.FLAGS)
+    assert set(OTHER_VALUES) == set(export.EXPORT.flags)
     for flag, (text, field, value) in OTHER_VALUES.items():
         assert value != getattr(default, field)
         expected = dataclasses.replace(default, **{field: value})

@@ -24,8 +24,8 @@ from helpers.serving_cases import MODEL, ORIENTATION, SPEAK, Served, encoded, tu
 from helpers.serving_stand_in import ServingStandIn
 from PIL import Image
 
-from cyclegan_tf.commands import serving_client as command
 from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.commands.translate import SERVING_CLIENT
 from cyclegan_tf.core import generators
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy import saved_model, serving_client
@@ -240,12 +240,11 @@ def test_program_translates_or_tells_the_refused_picture(served, tmp_path, by):
         (["--server=x:1", "missing.png", "b.png"], "missing.png"),
     ],
 )
-def test_mistake_is_told(monkeypatch, arguments, told):
+def test_mistake_is_told(arguments, told):
     values = flags.FlagValues()
-    define_flags(command.FLAGS, values)
-    monkeypatch.setattr(flags, "FLAGS", values)
+    define_flags(SERVING_CLIENT.flags, values)
     with pytest.raises((UserError, OSError, flags.Error), match=told):
-        command.main(values(["serving_client", *arguments])[1:])
+        SERVING_CLIENT(values, *values(["serving_client", *arguments])[1:])
 
 
 def test_program_needs_no_tensorflow_to_tell_a_mistake_or_its_help(tmp_path):

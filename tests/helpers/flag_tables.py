@@ -1,14 +1,13 @@
 """The tables of flags in the pages: `make docs` writes them anew from the code."""
 
 import dataclasses
-import importlib
 import pathlib
 import re
 
 from absl import flags
 
 from cyclegan_tf.base_options import GROUPS
-from cyclegan_tf.commands.program import define_flags
+from cyclegan_tf.commands.program import define_flags, load_command
 from cyclegan_tf.config import Config
 from cyclegan_tf.family.shared.options import OPTIONS, FamilyOptions
 
@@ -51,8 +50,7 @@ def _tables_of(kind: type, without: type | None = None) -> str:
 
 def _flags(command: str) -> dict[str, tuple]:
     values = flags.FlagValues()
-    module = importlib.import_module(f"cyclegan_tf.commands.{command}")
-    define_flags(module.FLAGS, values)
+    define_flags(load_command(command).flags, values)
     return {name: (values[name].default, values[name].help) for name in values}
 
 

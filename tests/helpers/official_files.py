@@ -70,19 +70,19 @@ def assert_holds(run_dir, name, architecture, arrays) -> None:
 # --- Programs
 
 
-def call(program, *args) -> None:
-    """Runs a program in this process."""
+def call(command, *args) -> None:
+    """Runs a command in this process."""
     values = flags.FlagValues()
-    define_flags(program.FLAGS, values)
-    values([program.__name__, *args])
-    program.run(values)
+    define_flags(command.flags, values)
+    values(["command", *args])
+    command(values)
 
 
-def refuses(program, told, *args) -> None:
+def refuses(command, told, *args) -> None:
     """Expects a line of error, and the files here as they were."""
     folder = pathlib.Path.cwd()
     with nothing_changes(folder), pytest.raises(UserError, match=told) as error:
-        call(program, *args)
+        call(command, *args)
     assert "\n" not in str(error.value)
 
 

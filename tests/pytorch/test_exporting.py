@@ -18,7 +18,7 @@ from helpers.official_files import (
     write,
 )
 
-from cyclegan_tf.commands import pytorch_export
+from cyclegan_tf.commands.pytorch import PYTORCH_EXPORT
 from cyclegan_tf.config import Config
 from cyclegan_tf.core.state import named_weights
 from cyclegan_tf.messages import UserError
@@ -62,7 +62,7 @@ def read(path) -> dict[str, np.ndarray]:
 
 
 def refused(told, *args) -> None:
-    refuses(pytorch_export, told, "--run_dir=run", "--output=out", *args)
+    refuses(PYTORCH_EXPORT, told, "--run_dir=run", "--output=out", *args)
 
 
 # --- What is written
@@ -178,12 +178,12 @@ def test_options_of_the_official_code_are_told():
 def test_flags_choose_formats_epoch_and_places(folder, held, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(folder))
     args = ["--run_dir=~/run", "--output=~/out"]
-    call(pytorch_export, *args, "--formats=safetensors, safetensors", "--epoch=200")
+    call(PYTORCH_EXPORT, *args, "--formats=safetensors, safetensors", "--epoch=200")
     files = ["200_net_G_A.safetensors", "200_net_G_B.safetensors"]
     assert sorted(os.listdir("out")) == files
     line = capsys.readouterr().out.splitlines()[0]
     assert line == f"Wrote {', '.join(files)} to {folder}/out"
-    call(pytorch_export, *args)
+    call(PYTORCH_EXPORT, *args)
     files += [f"latest_net_G_{x}.{e}" for x in "AB" for e in ("pth", "safetensors")]
     assert sorted(os.listdir("out")) == files
 

@@ -24,9 +24,9 @@ from helpers.official_files import (
 )
 from helpers.translations import assert_near, direct, picture
 
-from cyclegan_tf.commands import pytorch_import, translate
 from cyclegan_tf.commands.program import define_flags
-from cyclegan_tf.commands.pytorch_import import files_of
+from cyclegan_tf.commands.pytorch import PYTORCH_IMPORT, files_of
+from cyclegan_tf.commands.translate import TRANSLATE
 from cyclegan_tf.config import Config
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import write_png
@@ -53,16 +53,16 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 
 def run(*args):
-    call(pytorch_import, *args)
+    call(PYTORCH_IMPORT, *args)
 
 
 def refused(told, *args):
-    refuses(pytorch_import, told, "--output=run", *args)
+    refuses(PYTORCH_IMPORT, told, "--output=run", *args)
 
 
 def files_told(*args):
     values = flags.FlagValues()
-    define_flags(pytorch_import.FLAGS, values)
+    define_flags(PYTORCH_IMPORT.flags, values)
     values(["import", *args])
     return files_of(values)
 
@@ -518,8 +518,8 @@ def test_translate_takes_the_generator_that_is_there(folder):
     write_png(pixels, folder / "in/a.png")
     told = "^run/checkpoints/step-0 does not hold generator_g; it holds generator_f"
     args = ["--run_dir=run", "--input=in", "--output=out"]
-    refuses(translate, told, *args)
-    call(translate, *args, "--direction=B2A")
+    refuses(TRANSLATE, told, *args)
+    call(TRANSLATE, *args, "--direction=B2A")
     made = images.decode(folder / "out/a.png")
     assert_near(made, direct(load_network("run", "generator_f"), pixels))
 

@@ -94,8 +94,47 @@ def test_stored_run_of_a_strategy_that_went_is_refused_in_a_line(tiny, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_devices_are_told_in_words():
+def test_devices_are_told_in_words(monkeypatch):
+    monkeypatch.setattr(devices, "GPU_FILES", [])
     assert describe_devices() == "CPU only, no GPU found"
+
+
+@pytest.fixture
+def broken_gpu(tmp_path, monkeypatch):
+    """A machine with the driver of a GPU that TensorFlow can't use."""
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(devices, "GPU_FILES", [f"{tmp_path}/nvidia[0-9]*"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+NATIVE = """2026-01-01 00:00:00.000000: I port.cc:153] oneDNN is on.
+WARNING: All log messages before absl::InitializeLog() go to STDERR
+E0000 00:00:1 1 cuda_fft.cc:467] Unable to register cuFFT factory
+W0000 00:00:1 1 gpu_device.cc:2341] Cannot dlopen some GPU libraries.
+W0000 00:00:2 1 gpu_device.cc:2341] Cannot dlopen some GPU libraries.
+"""
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_gpu_that_tensorflow_cannot_use_is_told_with_its_reason(monkeypatch):
+    asked = []
+
+    def run(command, env, **options):
+        asked.append(env["TF_CPP_MIN_LOG_LEVEL"])
+        return subprocess.CompletedProcess(command, 0, "", NATIVE)
+
+    monkeypatch.setattr(devices.subprocess, "run", run)
+    told = describe_devices()
+    assert "TensorFlow: Cannot dlopen some GPU libraries. To" in told
+    assert f"pip install 'tensorflow[and-cuda]=={tf.__version__}'" in told
+    assert asked == ["0"] and "\n" not in told
+
+
+@pytest.mark.usefixtures("broken_gpu")
+def test_hidden_gpu_is_told(monkeypatch):
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert "CUDA_VISIBLE_DEVICES hides" in describe_devices()
 
 
 # --- Several workers
@@ -171,7 +210,7 @@ def test_workers_stop_together_and_go_on_after_one_was_killed(tmp_path):
     assert steps == list(range(1, int(stopped) + 1))
 
 
-def test_missing_worker_is_named(monkeypatch, capsys):
+def test_missing_worker_is_named(monkeypatch, caplog):
     """The other port is nobody's. Seconds are shortened."""
     ports = free_ports(2)
     config = {
@@ -182,9 +221,9 @@ def test_missing_worker_is_named(monkeypatch, capsys):
     monkeypatch.setattr(devices, "NAMED_AFTER", 0.1)
     monkeypatch.setattr(devices, "GIVEN_UP_AFTER", 0.3)
     missing = rf"worker 1 \(127.0.0.1:{ports[1]}\) did not answer within \d s"
-    with pytest.raises(UserError, match=missing):
+    with caplog.at_level("INFO"), pytest.raises(UserError, match=missing):
         devices.wait_for_workers()
-    assert re.match(f"Waiting: {missing}", capsys.readouterr().err)
+    assert re.match(f"Waiting: {missing}", caplog.messages[0])
     with socket.create_server(("", ports[0])):
         with pytest.raises(UserError, match=f"Port {ports[0]} of TF_CONFIG can't"):
             devices.wait_for_workers()

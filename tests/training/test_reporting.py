@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -64,6 +65,27 @@ def test_run_that_goes_on_drops_records_after_its_step(tmp_path):
     records = read_log(tmp_path / "log.jsonl")
     assert [r["step"] for r in records] == [10, 20, 30]
     assert records[-1]["gen_g_loss"] == 2.0
+
+
+@pytest.mark.parametrize("start", [0, 20])
+def test_tensorboard_shows_a_step_once_after_a_kill(start, tmp_path):
+    reporter = Reporter(tmp_path, 0, 40)
+    for step in range(start, 31, 10):
+        reporter.scalars(step, {"loss": 1.0})
+    reporter.close()
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    with file.open("ab") as end:
+        end.write(b"cut")  # As a kill leaves it.
+    reporter = Reporter(tmp_path, start, 40)
+    for step in range(start + 10, 41, 10):
+        reporter.scalars(step, {"loss": 2.0})
+    reporter.close()
+    found = sorted((s, float(v)) for s, _, v in events(tmp_path / "tensorboard"))
+    again = [(step, 2.0) for step in range(start + 10, 41, 10)]
+    assert found == [(20, 1.0)] * (start == 20) + again
+    assert [r["step"] for r in read_log(tmp_path / "log.jsonl")] == [
+        s for s, _ in found
+    ]
 
 
 def test_curves_are_drawn_from_the_log(tmp_path):

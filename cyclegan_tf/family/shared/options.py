@@ -94,7 +94,9 @@ class Controllable(FamilyOptions):
 
     model: ClassVar[str] = "controllable"
 
-    generator_run: str = data("runs/digits_dcgan", "run of the trained `dcgan`")
+    generator_run: str = data(
+        "runs/digits_dcgan", "run of the trained `dcgan`", is_path=True
+    )
     latent_size: int = networks(64, "size of a latent, as in that run", minimum=1)
     num_filters: int = networks(32, "generator filters, as in that run", minimum=1)
     lambda_features: float = losses(10.0, "weight of changes to the other features")
@@ -168,6 +170,7 @@ class Pix2Pix(FamilyOptions):
         "`shapes_upside_down`, or a folder: with train/ and test/, A beside B in each "
         "picture, or with trainA/, trainB/, testA/ and testB/, and the same name for "
         "both pictures of a pair",
+        is_path=True,
     )
     allow_changed_data: bool = faults(False, CHANGED_DATA)
     direction: str = data(

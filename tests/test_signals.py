@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cyclegan_tf.process import delayed_signals, stop_on_signal
+from cyclegan_tf.messages import delayed_signals, stop_on_signal
 
-both = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+NUMBERS = [signal.SIGINT, signal.SIGTERM]
+both = pytest.mark.parametrize("number", NUMBERS)
+all_three = pytest.mark.parametrize("number", [*NUMBERS, signal.SIGHUP])
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def received(number):
     signal.signal(number, before)
 
 
-@both
+@all_three
 def test_signal_is_put_off_and_not_lost(number, received):
     done = []
     with delayed_signals():
@@ -54,7 +56,7 @@ def test_a_second_signal_ends_a_program_at_once(number):
     """Nothing that Python would do follows, as where TensorFlow computes."""
     code = (
         "import signal\n"
-        "from cyclegan_tf.process import stop_on_signal\n"
+        "from cyclegan_tf.messages import stop_on_signal\n"
         "try:\n"
         "    with stop_on_signal() as stop:\n"
         f"        signal.raise_signal({number:d})\n"
@@ -75,3 +77,29 @@ def test_signals_are_left_alone_in_other_threads():
     with ThreadPoolExecutor() as threads:
         found = threads.submit(work).result()
     assert found == (0, signal.getsignal(signal.SIGINT))
+
+
+def test_terminal_that_closes_sends_two_signals_and_the_training_saves(monkeypatch):
+    """Its message can't be written either."""
+
+    def fail(number, data):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.write", fail)
+    before = signal.getsignal(signal.SIGHUP)
+    with stop_on_signal() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.number == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_ignored_end_of_a_terminal_stays_ignored():
+    """As after nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with delayed_signals(), stop_on_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.number
+    finally:
+        signal.signal(signal.SIGHUP, before)
