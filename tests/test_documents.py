@@ -19,7 +19,7 @@ import cyclegan_tf as cg
 from cyclegan_tf.commands import COMMANDS
 from cyclegan_tf.config import DRAWN_DATASETS, TFDS_CONFIGS, Config
 from cyclegan_tf.core.generators import resnet
-from cyclegan_tf.deploy import model_card, tflite
+from cyclegan_tf.deploy import conversion, model_card
 from cyclegan_tf.family.shared.options import OPTIONS
 from cyclegan_tf.training.presets import PRESETS
 
@@ -194,7 +194,7 @@ def test_python_example_runs(tiny, tmp_path, monkeypatch):
 def test_phone_examples_fit_their_file():
     side = Config().image_size
     small = resnet(num_filters=4, num_blocks=1)
-    file = tflite.convert(small, 4, "dynamic_int8", (side, side))
+    file = conversion.convert(small, 4, "dynamic_int8", (side, side))
     interpreter = tf.lite.Interpreter(model_content=file)
     name = f"{model_card.model_name(Config().dataset)}_A2B_dynamic_int8"
     for language, sides, channels in (

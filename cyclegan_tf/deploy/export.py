@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from cyclegan_tf.config import DIRECTIONS
 from cyclegan_tf.core.layers import computing_in
-from cyclegan_tf.deploy import exportables, keras_file, model_card, saved_model
+from cyclegan_tf.deploy import conversion, exportables, model_card, saved_model
 from cyclegan_tf.deploy import verify as verification
-from cyclegan_tf.deploy.export_options import TRANSLATORS, ExportOptions, Size
-from cyclegan_tf.files import remove_if_empty, staging, written_whole
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.deploy.export_options import ExportOptions
+from cyclegan_tf.files import ensured_folder, staging, written_whole
+from cyclegan_tf.messages import LOG, UserError, print_messages
 from cyclegan_tf.training.reporting import MEASURES, read_log
-from cyclegan_tf.training.run_directory import EXPORT_FOLDER, LOG_FILE, load_options
+from cyclegan_tf.training.run_directory import EXPORT_FOLDER, LOG_FILE
 
 # Values in the log that describe the machine, not the model.
 _NOT_METRICS = ("step", *MEASURES)
@@ -33,9 +33,9 @@ def export(run_dir: str | os.PathLike, **options) -> list[dict]:
 
     Args:
       run_dir: The run directory.
-      **options: Fields of `exporting.export_options.ExportOptions`: `formats`,
-        `directions`, `output`, `version`, `name`, `tflite_types`, `tflite_sizes`,
-        `tflite_io` and others; they are the flags of the command `export`.
+      **options: Fields of `deploy.export_options.ExportOptions`, the flags of the
+        command `export`: `formats`, `directions`, `output`, `version`, `name`,
+        `tflite_types`, `tflite_sizes`, `tflite_io` and others.
 
     Returns:
       A row for each file: `path` in the folder of exports, `kind`, `direction`,
@@ -53,25 +53,20 @@ def export(run_dir: str | os.PathLike, **options) -> list[dict]:
 
 @computing_in("float32")
 def export_run(export: ExportOptions) -> list[dict]:
-    """Exports what the options name, and prints a table of the files; see `export`."""
+    """Exports what the options name, and logs a table of the files; see `export`."""
+    print_messages()
     export = export.for_run()
-    run = load_options(export.run_dir)
-    output = pathlib.Path(
-        os.path.expanduser(export.output or f"{export.run_dir}/{EXPORT_FOLDER}")
-    )
-    source = "digits"
-    if run.model in TRANSLATORS:
-        source = f"test pictures of {run.dataset}"
-        if export.pictures:
-            source = "pictures of a folder"
-        _check_sizes(export.tflite_sizes, exportables.size_multiple(run))
-    checkpoint, generators = exportables.load_generators(export)
-    name = export.name or model_card.model_name(getattr(run, "dataset", run.model))
+    source = exportables.open_run(export.run_dir)
+    _check_sizes(export, source.multiple)
+    output = export.output or f"{export.run_dir}/{EXPORT_FOLDER}"
+    output = pathlib.Path(os.path.expanduser(output))
+    checkpoint, generators = exportables.load_generators(source, export)
+    name = export.name or model_card.model_name(source.title)
     step = int(checkpoint.rsplit("-", 1)[1])
     names = [f"{name}_{direction}".removesuffix("_") for direction in generators]
     about = model_card.record(
         name=name,
-        options=run,
+        options=source.options,
         step=step,
         version=_choose_version(export, output, names),
         metrics=_metrics(export.run_dir, step),
@@ -80,23 +75,39 @@ def export_run(export: ExportOptions) -> list[dict]:
     with staging(output, (OSError, tf.errors.OpError)) as folder:
         plan, references = [], {}
         for direction, generator in generators.items():
-            model = exportables.exportable(export, run, generator, name, direction)
+            model = exportables.exportable(source, generator, name, direction, export)
             plan += _write_files(model, export, about["version"], folder, references)
-        print("Verifying in a fresh process", flush=True)
+        LOG.info("Verifying in a fresh process")
         rows = verification.verify(plan, references, folder)
-        print(model_card.table(rows))
+        LOG.info(model_card.table(rows))
         failures = [f"{r['path']}: {r['problem']}" for r in rows if r["problem"]]
         if failures:
             raise UserError("Not exported. " + "; ".join(failures) + ".")
         number = min(len(outputs) for _, outputs in references.values())
-        about["verified_on"] = f"{number} {source}"
-        about["parity"] = rows
-        _write_records(about, folder)
+        about["verified_on"] = f"{number} {_inputs(source, export)}"
+        about = _write_record(about, rows, folder)
+        _write_serving_files(about, folder)
         _put_in_place(folder, output)
     for direction, path in about["recommended"].items():
-        print(f"For a phone, {direction}: {output / path}")
-    print(f"Exported version {about['version']} to {output}")
+        LOG.info(f"For a phone, {direction}: {output / path}")
+    LOG.info(f"Exported version {about['version']} to {output}")
     return rows
+
+
+def _inputs(source: exportables.Source, export: ExportOptions) -> str:
+    """Names the inputs of the verification."""
+    if export.pictures:
+        return "pictures of a folder"
+    return f"test pictures of {source.title}" if source.pictures else "digits"
+
+
+def _check_sizes(export: ExportOptions, multiple: int) -> None:
+    for size in filter(None, export.tflite_sizes):
+        if size[0] % multiple or size[1] % multiple or min(size) < 8:
+            raise UserError(
+                f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
+                f"generator. Received: {size[0]}x{size[1]}."
+            )
 
 
 def _choose_version(export, output: pathlib.Path, names: list[str]) -> int:
@@ -115,15 +126,6 @@ def _choose_version(export, output: pathlib.Path, names: list[str]) -> int:
     return export.version or max(taken, default=0) + 1
 
 
-def _check_sizes(sizes: tuple[Size | None, ...], multiple: int) -> None:
-    for size in filter(None, sizes):
-        if size[0] % multiple or size[1] % multiple or min(size) < 8:
-            raise UserError(
-                f"`tflite_size` must be multiples of {multiple}, at least 8, for this "
-                f"generator. Received: {size[0]}x{size[1]}."
-            )
-
-
 def _metrics(run_dir: str, step: int) -> dict:
     metrics = {}
     for entry in read_log(pathlib.Path(run_dir) / LOG_FILE):
@@ -139,7 +141,7 @@ def _write_files(model, export, version: int, folder, references: dict) -> list[
     """Writes the files of a generator; gives rows for `verify` and adds references."""
     plan = []
     for name in export.formats:
-        print(f"{model.name}: {name}", flush=True)
+        LOG.info(f"{model.name}: {name}")
         for row in WRITERS[name](model, export, version, folder):
             row |= {"direction": model.direction, "pictures": []}
             for size in row.pop("sizes"):
@@ -156,7 +158,7 @@ def _write_files(model, export, version: int, folder, references: dict) -> list[
 def _write_saved_model(model, export, version: int, folder) -> list[dict]:
     place = f"saved_model/{model.name}/{version}"
     (folder / place).parent.mkdir(parents=True)
-    signatures = model.signatures(export.max_pixels)
+    signatures = model.signatures()
     saved_model.write(folder / place, model.generator, signatures)
     saved_model.write_warmup(folder / place, model.name, model.warmup())
     return [
@@ -168,7 +170,7 @@ def _write_saved_model(model, export, version: int, folder) -> list[dict]:
 def _write_keras_file(model, export, version: int, folder) -> list[dict]:
     place = f"keras/{model.name}.keras"
     (folder / place).parent.mkdir(exist_ok=True)
-    keras_file.portable(model.generator).save(folder / place)
+    conversion.portable_generator(model.generator).save(folder / place)
     return [{"path": place, "kind": "keras", "sizes": [model.size]}]
 
 
@@ -180,8 +182,8 @@ def _write_tflite(model, export, version: int, folder) -> list[dict]:
         for kind in export.tflite_types:
             end = "" if size == model.size else suffix
             place = f"tflite/{model.name}_{kind}{end}.tflite"
-            print(f"  {place}", flush=True)
-            content, more = model.tflite(kind, size, export)
+            LOG.info(f"  {place}")
+            content, more = model.tflite(kind, size)
             (folder / place).write_bytes(content)
             sizes = [size] if size else model.any_sizes
             rows.append({"path": place, "kind": kind, "sizes": sizes, **more})
@@ -199,39 +201,36 @@ WRITERS = {
 # --- Records, and the final places
 
 
-def _write_records(about: dict, folder: pathlib.Path) -> None:
-    """Writes record and card of all files, and of each SavedModel beside it."""
-    _write_record(about, folder)
-    for version in folder.glob("saved_model/*/*"):
-        of_this = str(version.relative_to(folder))
-        rows = [r for r in about["parity"] if r["path"].startswith(f"{of_this}:")]
-        _write_record({**about, "name": version.parent.name, "parity": rows}, version)
-    if (folder / "saved_model").exists():
-        batching = folder / "saved_model" / saved_model.BATCHING_FILE
-        batching.write_text(saved_model.BATCHING_PARAMETERS)
-
-
-def _write_record(about: dict, folder: pathlib.Path) -> None:
-    about["recommended"] = {}
+def _write_record(about: dict, rows: list[dict], folder: pathlib.Path) -> dict:
+    """Writes `export.json` and card of some files; gives the content of the first."""
+    recommended = {}
     for direction in DIRECTIONS:
-        rows = [r for r in about["parity"] if r["direction"] == direction]
-        path = model_card.recommended(rows)
-        if path:
-            about["recommended"][direction] = path
-    record = folder / model_card.RECORD_FILE
-    record.write_text(json.dumps(about, indent=2) + "\n")
-    card = folder / model_card.CARD_FILE
-    card.write_text(model_card.model_card(about))
+        of_direction = [row for row in rows if row["direction"] == direction]
+        if path := model_card.recommended(of_direction):
+            recommended[direction] = path
+    about = {**about, "parity": rows, "recommended": recommended}
+    record = json.dumps(about, indent=2) + "\n"
+    (folder / model_card.RECORD_FILE).write_text(record)
+    (folder / model_card.CARD_FILE).write_text(model_card.model_card(about))
+    return about
+
+
+def _write_serving_files(about: dict, folder: pathlib.Path) -> None:
+    """Writes record and card beside each SavedModel, and the server's settings."""
+    for version in folder.glob("saved_model/*/*"):
+        place = f"{version.relative_to(folder)}:"
+        rows = [row for row in about["parity"] if row["path"].startswith(place)]
+        _write_record({**about, "name": version.parent.name}, rows, version)
+        batching = version.parents[1] / saved_model.BATCHING_FILE
+        batching.write_text(saved_model.BATCHING_PARAMETERS)
 
 
 def _put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:
     """Moves all files to their places; versions are new, other files are replaced."""
     with contextlib.ExitStack() as undo:
-        undo.callback(remove_if_empty, output / "saved_model")
         for version in sorted(folder.glob("saved_model/*/*")):
             target = output / version.relative_to(folder)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            undo.callback(remove_if_empty, target.parent)
+            undo.enter_context(ensured_folder(target.parent))
             version.rename(target)
             undo.callback(shutil.rmtree, target, ignore_errors=True)
         for source in sorted(p for p in folder.rglob("*") if p.is_file()):

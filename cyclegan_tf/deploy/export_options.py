@@ -19,7 +19,7 @@ DEFAULT_MAX_PIXELS = 4096 * 4096
 
 TRANSLATORS = ("cyclegan", "pix2pix")
 DIGIT_MAKERS = ("dcgan", "conditional")
-_DIGIT_FORMATS, _DIGIT_TFLITE_TYPES = ("savedmodel", "tflite"), ("float32", "int8")
+_FOR_DIGITS = {"formats": ("savedmodel", "tflite"), "tflite_types": ("float32", "int8")}
 _FOR_PICTURES = ("directions", "tflite_io", "tflite_sizes", "pictures", "max_pixels")
 _FOR_PICTURES += ("num_calibration_pictures",)
 
@@ -58,7 +58,7 @@ class ExportOptions:
         _check_choices("formats", self.formats or ("",), FORMATS)
         _check_choices("direction", self.directions, DIRECTIONS)
         _check_choices("tflite_types", self.tflite_types or ("",), TFLITE_TYPES)
-        _check_choices("tflite_io", (self.tflite_io,), TFLITE_IO)
+        check_choice("tflite_io", self.tflite_io, TFLITE_IO)
         for name, value, minimum in (
             ("version", self.version, 0),
             ("calibration_pictures", self.num_calibration_pictures, 1),
@@ -78,10 +78,7 @@ class ExportOptions:
         """Checks that the run has a checkpoint and that its model has these options.
 
         Returns:
-          The same options, with the formats and types that a model of digits has.
-
-        Raises:
-          UserError: it does not.
+          The same options; of all formats and types those that the model has.
         """
         model = load_options(self.run_dir).model
         check_run(self.run_dir, self.checkpoint)
@@ -92,18 +89,16 @@ class ExportOptions:
                 f"`run_dir` {self.run_dir} is a run of the model `{model}`, which "
                 f"can't be exported; {', '.join(TRANSLATORS + DIGIT_MAKERS)} can."
             )
+        fitting = {}
         for field in dataclasses.fields(self):
-            unused = field.name in _FOR_PICTURES
-            if unused and getattr(self, field.name) != field.default:
-                raise UserError(f"The export of a `{model}` has no `{field.name}`.")
-        formats, types = self.formats, self.tflite_types
-        if set(formats) == set(FORMATS):
-            formats = _DIGIT_FORMATS
-        if set(types) == set(TFLITE_TYPES):
-            types = _DIGIT_TFLITE_TYPES
-        _check_choices("formats", formats, _DIGIT_FORMATS)
-        _check_choices("tflite_types", types, _DIGIT_TFLITE_TYPES)
-        return dataclasses.replace(self, formats=formats, tflite_types=types)
+            name, value = field.name, getattr(self, field.name)
+            if name in _FOR_PICTURES and value != field.default:
+                raise UserError(f"The export of a `{model}` has no `{name}`.")
+            if name in _FOR_DIGITS:
+                everything = set(value) == set(field.default)
+                fitting[name] = _FOR_DIGITS[name] if everything else value
+                _check_choices(name, fitting[name], _FOR_DIGITS[name])
+        return dataclasses.replace(self, **fitting)
 
 
 def _check_choices(name: str, values, choices) -> None:

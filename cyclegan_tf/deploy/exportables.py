@@ -1,6 +1,7 @@
 """What each model gives the export: its generators, their inputs and their files.
 
-CycleGAN and pix2pix have `Translator`s, `dcgan` and `conditional` a `DigitMaker`.
+A `Source` is a run. It has `Translator`s (CycleGAN, pix2pix) or a `DigitMaker`
+(`dcgan`, `conditional`).
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from cyclegan_tf.config import DIRECTIONS, Config
 from cyclegan_tf.core.generators import translate, unet
 from cyclegan_tf.core.layers import computing_in
 from cyclegan_tf.data import datasets, images
-from cyclegan_tf.deploy import saved_model, tflite
+from cyclegan_tf.deploy import conversion, saved_model
 from cyclegan_tf.deploy.export_options import ExportOptions, Size
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from cyclegan_tf.family.shared import digits
@@ -32,85 +33,127 @@ _NUM_CALIBRATION_LATENTS = 200
 _DIGIT_SIZE = (28, 28)
 _MIN_INT8_PSNR = 15.0  # Below it no digit is visible.
 
-_PIX2PIX_DIRECTIONS = {"a_to_b": "A2B", "b_to_a": "B2A"}
+
+# --- Runs, by model
 
 
-# --- Generators of a run
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A run of a model that makes pictures, as the export and `load` see it.
 
-
-def network_names(options: BaseOptions) -> dict[str, str]:
-    """The generators in checkpoints of a run, by direction; "" for digits."""
-    if isinstance(options, Config):
-        return dict(DIRECTIONS)
-    if isinstance(options, Pix2Pix):
-        return {_PIX2PIX_DIRECTIONS[options.direction]: "generator"}
-    return {"": "generator"}
-
-
-def size_multiple(options: Config | Pix2Pix) -> int:
-    """The sides of a generator's input must be multiples of this."""
-    is_pix2pix = isinstance(options, Pix2Pix)
-    return 2**options.num_downs if is_pix2pix else options.size_multiple
-
-
-@computing_in("float32")
-def load_generator(run_dir, name: str, checkpoint: str | None = None) -> tuple:
-    """Loads a generator of a run of any model that makes pictures.
-
-    Args:
-      run_dir: The run directory.
-      name: `generator_g` or `generator_f` of a CycleGAN, else `generator`.
-      checkpoint: A path that `check_run` gave; None for the newest.
-
-    Returns:
-      The run's options, and the generator, a Keras model.
-
-    Raises:
-      UserError: there is no run, no checkpoint, or one that does not match.
+    Attributes:
+      options: Those of the run.
+      title: Its data set, or its model.
+      names: The generators in its checkpoints, by direction; "" for digits.
+      load: Loads a generator, from its name and a checkpoint's path prefix.
+      multiple: The sides of a generator's input must be multiples of this.
+      side: Of the training pictures, in pixels.
+      pictures: Reads pictures of a part, `train` or `test`, to translate in a
+        direction, at most a number; None for digits.
+      num_classes: Number of labels of digits; 0 without labels.
     """
-    if checkpoint is None:
-        read = functools.partial(load_generator, run_dir, name)
-        return read_checkpoint(run_dir, read)
-    options = load_options(run_dir)
-    if isinstance(options, Config):
-        return options, checkpoints.load_network(run_dir, name, checkpoint)
-    if isinstance(options, Pix2Pix):
+
+    options: BaseOptions
+    title: str
+    names: dict[str, str]
+    load: Callable[[str, str], keras.Model]
+    multiple: int = 1
+    side: int = 0
+    pictures: Callable[[str, str, int], list[np.ndarray]] | None = None
+    num_classes: int = 0
+
+
+def _cyclegan(options: Config) -> Source:
+    return Source(
+        options,
+        options.dataset,
+        DIRECTIONS,
+        load=lambda *which: checkpoints.load_network(options.run_dir, *which),
+        multiple=options.size_multiple,
+        side=options.picture_size,
+        pictures=lambda part, direction, number: datasets.sample_split(
+            options, part + direction[0], number
+        ),
+    )
+
+
+def _pix2pix(options: Pix2Pix) -> Source:
+    pairs = functools.cache(lambda: paired.load(options))
+
+    def pictures(part: str, direction: str, number: int) -> list[np.ndarray]:
+        domain = getattr(pairs(), part)
+        return [domain.read(i)[..., :3] for i in range(min(number, len(domain)))]
+
+    @computing_in("float32")
+    def load(name: str, checkpoint: str) -> keras.Model:
         network = unet(options.num_filters, options.num_downs, name=name)
-    else:
-        norm = getattr(options, "norm", "batch")
-        num_inputs = options.latent_size + num_classes(options)
+        return _restored(name, network, checkpoint)
+
+    direction = {"a_to_b": "A2B", "b_to_a": "B2A"}[options.direction]
+    return Source(
+        options,
+        options.dataset,
+        {direction: "generator"},
+        load,
+        multiple=2**options.num_downs,
+        side=options.image_size,
+        pictures=pictures,
+    )
+
+
+def _digits(options: DCGAN | Conditional, norm: str, num_classes: int) -> Source:
+    @computing_in("float32")
+    def load(name: str, checkpoint: str) -> keras.Model:
+        num_inputs = options.latent_size + num_classes
         network = digit_generator(num_inputs, options.num_filters, norm)
+        return _restored(name, network, checkpoint)
+
+    names = {"": "generator"}
+    return Source(options, options.model, names, load, num_classes=num_classes)
+
+
+def _restored(name: str, network: keras.Model, checkpoint: str) -> keras.Model:
     checkpoints.restore_networks(checkpoint, {name: network})
-    return options, network
+    return network
 
 
-def num_classes(options: DCGAN | Conditional) -> int:
-    """Number of labels of a model of digits; 0 without labels."""
-    return digits.NUM_CLASSES if isinstance(options, Conditional) else 0
+_SOURCES = {
+    "cyclegan": _cyclegan,
+    "pix2pix": _pix2pix,
+    "dcgan": lambda options: _digits(options, options.norm, 0),
+    "conditional": lambda options: _digits(options, "batch", digits.NUM_CLASSES),
+}
 
 
-def load_generators(export: ExportOptions) -> tuple[str, dict[str, keras.Model]]:
-    """Loads the generators of a run from one checkpoint.
+def open_run(run_dir) -> Source:
+    """Reads the options of a run whose model makes pictures."""
+    options = load_options(run_dir)
+    return _SOURCES[options.model](options)
+
+
+def load_generators(
+    source: Source, export: ExportOptions
+) -> tuple[str, dict[str, keras.Model]]:
+    """Loads the generators to export from one checkpoint.
 
     Returns:
       The checkpoint's path prefix, and the generators by direction.
 
     Raises:
-      UserError: as `load_generator`, or the run has no such direction.
+      UserError: the run has no such checkpoint or direction, or it does not match.
     """
-    names = network_names(load_options(export.run_dir))
     for direction in export.directions:
-        check_choice("direction", direction, names)
+        check_choice("direction", direction, source.names)
 
     def read(path: str):
-        found = tuple(names)
-        if len(names) > 1:  # Imported runs of a CycleGAN may lack one.
+        found = tuple(source.names)
+        if len(found) > 1:  # Imported runs of a CycleGAN may lack one.
             stored = checkpoints.networks_in(path)
-            found = tuple(d for d, name in names.items() if name in stored)
+            found = tuple(d for d in found if source.names[d] in stored)
         if not found:
             raise UserError(f"{path} holds no generator.")
         return path, {
-            direction: load_generator(export.run_dir, names[direction], path)[1]
+            direction: source.load(source.names[direction], path)
             for direction in export.directions or found
         }
 
@@ -118,69 +161,83 @@ def load_generators(export: ExportOptions) -> tuple[str, dict[str, keras.Model]]
     return read_checkpoint(export.run_dir, read, export.checkpoint)
 
 
-# --- Pictures to pictures
+# --- Generators that translate pictures
 
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """A generator that translates pictures.
-
-    Attributes:
-      name: Such as `horse2zebra_A2B`.
-      direction: `A2B` or `B2A`.
-      generator: With its weights.
-      multiple: The sides of its input must be multiples of this.
-      size: (height, width) of its training pictures.
-      pictures: uint8 test pictures [height, width, 3] of any sizes.
-      calibration: Returns training pictures.
-    """
+    """A generator that translates pictures, such as `horse2zebra_A2B`."""
 
     name: str
     direction: str
     generator: keras.Model
-    multiple: int
-    size: Size
-    pictures: list[np.ndarray]
-    calibration: Callable[[], list[np.ndarray]]
+    source: Source
+    export: ExportOptions
 
     verified_signatures = ("translate_float", "translate", "serving_default")
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of its training pictures."""
+        return self.source.side, self.source.side
 
     @property
     def any_sizes(self) -> list[Size]:
         """Sizes for the verification of files that take any; one fits no multiple."""
         return [self.size, (self.size[0] * 3 // 4 + 1, self.size[1] // 2 + 3)]
 
-    def signatures(self, max_pixels: int) -> dict:
+    def signatures(self) -> dict:
         """The tf.functions of the SavedModel."""
-        return saved_model.picture_signatures(self.generator, self.multiple, max_pixels)
+        return saved_model.picture_signatures(
+            self.generator, self.source.multiple, self.export.max_pixels
+        )
 
     def warmup(self) -> dict:
         """Inputs of the warm-up request."""
-        picture = images.resize(self.pictures[0], self.size)
+        picture = images.resize(self._test_pictures[0], self.size)
         return {"image_bytes": [tf.io.encode_png(picture).numpy()]}
 
-    def tflite(self, kind: str, size: Size, export: ExportOptions) -> tuple:
+    def tflite(self, kind: str, size: Size | None) -> tuple[bytes, dict]:
         """A TFLite file, and further fields of its row."""
-        calibration = []
-        if kind == "int8":
-            calibration = [
-                images.resize(p, size or self.size) for p in self.calibration()
-            ]
-        content = tflite.convert(
-            self.generator, self.multiple, kind, size, export.tflite_io, calibration
+        pictures = self._calibration_pictures if kind == "int8" else []
+        content = conversion.convert(
+            self.generator,
+            self.source.multiple,
+            kind,
+            size,
+            self.export.tflite_io,
+            [images.resize(picture, size or self.size) for picture in pictures],
         )
         with without_native_messages():
             return content, TFLiteGenerator(content).tensors()
 
     def reference(self, size: Size) -> tuple[dict, np.ndarray]:
         """Test pictures of a size, and their translations."""
-        pictures = [images.resize(picture, size) for picture in self.pictures]
+        pictures = [images.resize(picture, size) for picture in self._test_pictures]
         floats = [images.to_float(picture[np.newaxis]) for picture in pictures]
-        outputs = [translate(self.generator, x, self.multiple) for x in floats]
+        outputs = [translate(self.generator, x, self.source.multiple) for x in floats]
         return {"pictures": np.stack(pictures)}, np.concatenate(outputs)
 
+    @functools.cached_property
+    def _test_pictures(self) -> list[np.ndarray]:
+        return self._read("test", NUM_TEST_PICTURES)
 
-# --- Latents to digits
+    @functools.cached_property
+    def _calibration_pictures(self) -> list[np.ndarray]:
+        return self._read("train", self.export.num_calibration_pictures)
+
+    def _read(self, part: str, number: int) -> list[np.ndarray]:
+        """uint8 pictures [height, width, 3] of any sizes."""
+        if self.export.pictures:
+            return datasets.sample_folder(self.export.pictures, number)
+        try:
+            return self.source.pictures(part, self.direction, number)
+        except UserError as error:
+            line = f"{error} --pictures FOLDER names other pictures."
+            raise UserError(line) from error
+
+
+# --- Generators of digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +261,7 @@ class DigitMaker:
             latent = tf.concat([latent, label], axis=1)
         return self.generator(latent, training=False)
 
-    def signatures(self, max_pixels: int) -> dict:
+    def signatures(self) -> dict:
         """The tf.functions of the SavedModel."""
         return saved_model.digit_signatures(
             self.generate, self.latent_size, self.num_classes
@@ -217,9 +274,10 @@ class DigitMaker:
             inputs["label"] = inputs["label"].astype(np.int64)
         return inputs
 
-    def tflite(self, kind: str, size: Size, export: ExportOptions) -> tuple:
+    def tflite(self, kind: str, size: Size | None) -> tuple[bytes, dict]:
         """A TFLite file, and further fields of its row."""
-        inputs = self._inputs(_NUM_CALIBRATION_LATENTS)
+        number = _NUM_CALIBRATION_LATENTS
+        inputs = self._inputs(number)
         specs = [
             tf.TensorSpec([1, *value.shape[1:]], value.dtype, name=key)
             for key, value in inputs.items()
@@ -228,17 +286,16 @@ class DigitMaker:
         def generate(latent, label=None):
             return {"image": self.generate(latent, label)}
 
-        calibration = None
-        if kind == "int8":
-            calibration = [
-                {key: value[i : i + 1] for key, value in inputs.items()}
-                for i in range(_NUM_CALIBRATION_LATENTS)
-            ]
         signature = {"generate": saved_model.traced(generate, *specs)}
-        content = tflite.convert_function(
-            self.generator, signature, calibration, kind == "int8"
+        if kind != "int8":
+            return conversion.convert_function(self.generator, signature), {}
+        content = conversion.convert_function(
+            self.generator,
+            signature,
+            [{k: v[i : i + 1] for k, v in inputs.items()} for i in range(number)],
+            optimizations=conversion.SMALLER_WEIGHTS,
         )
-        return content, {"min_psnr": _MIN_INT8_PSNR} if kind == "int8" else {}
+        return content, {"min_psnr": _MIN_INT8_PSNR}
 
     def reference(self, size: Size) -> tuple[dict, np.ndarray]:
         """Latents, labels if any, and their digits."""
@@ -255,51 +312,18 @@ class DigitMaker:
         return inputs
 
 
-# --- By model
+# --- By direction
 
 
 def exportable(
-    export: ExportOptions,
-    options: BaseOptions,
+    source: Source,
     generator: keras.Model,
     name: str,
     direction: str,
+    export: ExportOptions,
 ) -> Translator | DigitMaker:
-    """Prepares a generator for the export.
-
-    Args:
-      export: What to export.
-      options: Those of the run.
-      generator: As `load_generators` gives it.
-      name: Name of the model.
-      direction: `A2B`, `B2A` or, for digits, "".
-    """
-    if not direction:
-        return DigitMaker(name, generator, options.latent_size, num_classes(options))
-    is_cyclegan = isinstance(options, Config)
-
-    def pictures(part: str, number: int) -> list[np.ndarray]:
-        if export.pictures:
-            return datasets.sample_folder(export.pictures, number)
-        try:
-            if is_cyclegan:
-                return datasets.sample_split(options, part + direction[0], number)
-            domain = getattr(pairs(), part)
-        except UserError as error:
-            line = f"{error} --pictures FOLDER names other pictures."
-            raise UserError(line) from error
-        return [domain.read(i)[..., :3] for i in range(min(number, len(domain)))]
-
-    pairs = functools.cache(lambda: paired.load(options))
-    side = options.picture_size if is_cyclegan else options.image_size
-    return Translator(
-        name=f"{name}_{direction}",
-        direction=direction,
-        generator=generator,
-        multiple=size_multiple(options),
-        size=(side, side),
-        pictures=pictures("test", NUM_TEST_PICTURES),
-        calibration=functools.cache(
-            lambda: pictures("train", export.num_calibration_pictures)
-        ),
-    )
+    """Prepares a generator of a run for the export; `name` is the model's."""
+    if source.pictures:
+        return Translator(f"{name}_{direction}", direction, generator, source, export)
+    latent_size, num_classes = source.options.latent_size, source.num_classes
+    return DigitMaker(name, generator, latent_size, num_classes)

@@ -13,16 +13,10 @@ import tensorflow as tf
 from cyclegan_tf.core.generators import translate
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy.export_options import DIGIT_MAKERS, TRANSLATORS
-from cyclegan_tf.deploy.exportables import (
-    DigitMaker,
-    load_generator,
-    network_names,
-    num_classes,
-    size_multiple,
-)
+from cyclegan_tf.deploy.exportables import DigitMaker, open_run
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from cyclegan_tf.files import plain_path
-from cyclegan_tf.messages import UserError, check_choice
+from cyclegan_tf.messages import UserError, check_choice, reason
 from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
     check_run,
@@ -30,13 +24,33 @@ from cyclegan_tf.training.run_directory import (
     read_checkpoint,
 )
 
-SIGNATURE = "translate_float"
-
-_ERRORS = (tf.errors.OpError, OSError, ValueError, TypeError, LookupError)
-_ERRORS += (AttributeError, RuntimeError)
-
 # From uint8 [batch, height, width, 3] to the same shape, of any size.
 Translator = Callable[[np.ndarray], np.ndarray]
+
+
+def load(
+    path: str | os.PathLike, checkpoint: str = "latest"
+) -> "LoadedModel | LoadedDigits":
+    """Loads a run's generators, or an exported one.
+
+        zebra = cg.load("runs/mine").translate(horse)
+        horse = cg.load("runs/mine").translate(zebra, direction="B2A")
+
+    Args:
+      path: A run directory, a .tflite or .keras file, or the folder of a SavedModel or
+        of its versions.
+      checkpoint: Of a run: `latest`, `best` (see `keep_best`) or a step.
+
+    Returns:
+      A model with the method `translate`; of a run of digits, one with `generate`.
+
+    Raises:
+      UserError: there is no run with a checkpoint, and no model.
+    """
+    path = pathlib.Path(os.path.expanduser(path))
+    if (path / CONFIG_FILE).is_file() and load_options(path).model in DIGIT_MAKERS:
+        return LoadedDigits(path, checkpoint)
+    return LoadedModel(path, checkpoint)
 
 
 class LoadedModel:
@@ -45,14 +59,14 @@ class LoadedModel:
     The latest checkpoint of a run is chosen at the first use of a direction.
     """
 
-    def __init__(self, path: str | os.PathLike, checkpoint: str = "latest"):
-        self._path = pathlib.Path(os.path.expanduser(path))
-        self._checkpoint, self._names, self._translators = checkpoint, {}, {}
-        if (self._path / CONFIG_FILE).is_file():
-            self._names = translator_names(self._path)
-            check_run(self._path, checkpoint)
+    def __init__(self, path: pathlib.Path, checkpoint: str = "latest"):
+        self._path, self._checkpoint = path, checkpoint
+        self._names, self._translators = {}, {}
+        if (path / CONFIG_FILE).is_file():
+            self._names = translator_names(path)
+            check_run(path, checkpoint)
         else:
-            self._translators[None] = of_model(self._path)
+            self._translators[None] = of_model(path)
 
     def translate(
         self, pictures: np.ndarray, direction: str | None = None
@@ -105,11 +119,12 @@ class LoadedModel:
 class LoadedDigits:
     """The generator of a run of `dcgan` or `conditional`."""
 
-    def __init__(self, path: str | os.PathLike, checkpoint: str = "latest"):
-        read = functools.partial(load_generator, path, "generator")
-        options, generator = read_checkpoint(path, read, checkpoint)
-        classes = num_classes(options)
-        self._maker = DigitMaker("", generator, options.latent_size, classes)
+    def __init__(self, path: pathlib.Path, checkpoint: str = "latest"):
+        source = open_run(path)
+        read = functools.partial(source.load, "generator")
+        generator = read_checkpoint(path, read, checkpoint)
+        size, classes = source.options.latent_size, source.num_classes
+        self._maker = DigitMaker("", generator, size, classes)
 
     def generate(self, latent: np.ndarray, label: np.ndarray | None = None):
         """Generates digits.
@@ -140,75 +155,39 @@ class LoadedDigits:
         return images.to_uint8(maker.generate(latent, label)).numpy()
 
 
-def load(
-    path: str | os.PathLike, checkpoint: str = "latest"
-) -> LoadedModel | LoadedDigits:
-    """Loads a run's generators, or an exported one.
-
-        zebra = cg.load("runs/mine").translate(horse)
-        horse = cg.load("runs/mine").translate(zebra, direction="B2A")
-
-    Args:
-      path: A run directory, a .tflite or .keras file, or the folder of a SavedModel or
-        of its versions.
-      checkpoint: Of a run: `latest`, `best` (see `keep_best`) or a step.
-
-    Returns:
-      A model with the method `translate`; of a run of digits, one with `generate`.
-
-    Raises:
-      UserError: there is no run with a checkpoint, and no model.
-    """
-    path = pathlib.Path(os.path.expanduser(path))
-    if (path / CONFIG_FILE).is_file() and load_options(path).model in DIGIT_MAKERS:
-        return LoadedDigits(path, checkpoint)
-    return LoadedModel(path, checkpoint)
+# --- Runs and files as functions
 
 
 def translator_names(run_dir: str | os.PathLike) -> dict[str, str]:
-    """The generators of a run that translates pictures, by direction.
-
-    Raises:
-      UserError: there is no run, or its model translates no pictures.
-    """
-    options = load_options(run_dir)
-    if options.model not in TRANSLATORS:
+    """The generators of a run that translates pictures, by direction."""
+    model = load_options(run_dir).model
+    if model not in TRANSLATORS:
         raise UserError(
-            f"{run_dir} is a run of the model `{options.model}`, which translates no "
-            f"pictures; {' and '.join(TRANSLATORS)} do."
+            f"{run_dir} is a run of the model `{model}`, which translates no pictures; "
+            f"{' and '.join(TRANSLATORS)} do."
         )
-    return network_names(options)
+    return open_run(run_dir).names
 
 
-def of_run(
-    run_dir: str | os.PathLike, name: str, checkpoint: str | None = None
-) -> Translator:
-    """Loads a generator of a run; see `exportables.load_generator`."""
-    options, generator = load_generator(run_dir, name, checkpoint)
-    multiple = size_multiple(options)
-    return _on_pixels(lambda pictures: translate(generator, pictures, multiple))
+def of_run(run_dir: str | os.PathLike, name: str, checkpoint: str) -> Translator:
+    """Loads a generator of a run from a checkpoint's path prefix."""
+    source = open_run(run_dir)
+    generator = source.load(name, checkpoint)
+    return _on_pixels(lambda floats: translate(generator, floats, source.multiple))
 
 
 def of_model(path: pathlib.Path) -> Translator:
-    """Loads an exported generator.
-
-    Args:
-      path: A TFLite or Keras file; or the folder of a SavedModel, or of its versions,
-        for the newest one.
-
-    Raises:
-      UserError: there is no model, or it does not map images to images.
-    """
-    ending = path.suffix.lower()
-    if os.path.isfile(path) and ending in (".tflite", ".keras"):
-        return _of_tflite(path) if ending == ".tflite" else _of_keras_file(path)
-    if os.path.isdir(path):
+    """Loads an exported generator; see `load`."""
+    if path.is_dir():
         return _of_saved_model(_newest_version(path))
-    if os.path.exists(path):
+    if not path.exists():
+        raise UserError(f"No such model: {path}.")
+    loaders = {".tflite": _of_tflite, ".keras": _of_keras_file}
+    if path.suffix.lower() not in loaders:
         raise UserError(
             f"{path} is neither a .tflite or .keras file nor a SavedModel's folder."
         )
-    raise UserError(f"No such model: {path}.")
+    return loaders[path.suffix.lower()](path)
 
 
 def _on_pixels(generate: Callable[[tf.Tensor], tf.Tensor]) -> Translator:
@@ -223,50 +202,45 @@ def _on_pixels(generate: Callable[[tf.Tensor], tf.Tensor]) -> Translator:
     return lambda pictures: graph(tf.constant(pictures)).numpy()
 
 
-# --- SavedModels and Keras files
-
-
 @contextlib.contextmanager
-def _readable(path: pathlib.Path):
+def _reading(path: pathlib.Path):
     """Turns errors on files that are damaged, or not ours, into one line."""
     try:
         yield
-    except UserError:
-        raise
-    except _ERRORS as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise UserError(f"{path} can't be used: {reason}") from error
+    except Exception as error:  # On damaged files loaders raise whatever they meet.
+        raise UserError(f"{path} can't be used: {reason(error)}") from error
 
 
 def _newest_version(folder: pathlib.Path) -> pathlib.Path:
     """The folder itself if it holds a SavedModel, or its highest version."""
-    found = [file.parent for file in folder.glob("*/saved_model.pb")]
-    versions = [version for version in found if version.name.isdecimal()]
     if (folder / "saved_model.pb").exists():
         return folder
+    found = [file.parent for file in folder.glob("*/saved_model.pb")]
+    versions = [version for version in found if version.name.isdecimal()]
     if not versions:
         raise UserError(f"{folder} holds no SavedModel.")
     return max(versions, key=lambda version: int(version.name))
 
 
 def _of_saved_model(folder: pathlib.Path) -> Translator:
-    with _readable(folder):
+    with _reading(folder):
         with plain_path(folder) as plain:
             loaded = tf.saved_model.load(plain)
-        if SIGNATURE not in loaded.signatures:
-            raise UserError(f"{folder} has no signature `{SIGNATURE}`.")
+        translate_float = loaded.signatures.get("translate_float")
+        if translate_float is None:
+            raise LookupError("it has no signature `translate_float`")
         # The function refers to `loaded`, or its variables would be deleted.
         return _on_pixels(
-            lambda floats: loaded.signatures[SIGNATURE](images=floats)["images"]
+            lambda floats: loaded.signatures["translate_float"](images=floats)["images"]
         )
 
 
 def _of_keras_file(path: pathlib.Path) -> Translator:
-    with _readable(path):
+    with _reading(path):
         generator = keras.models.load_model(path, compile=False)
         shapes = generator.input_shape, generator.output_shape
-    if shapes != ((None, None, None, 3),) * 2:
-        raise UserError(f"{path} does not map images of any size to images.")
+        if shapes != ((None, None, None, 3),) * 2:
+            raise ValueError("it does not map images of any size to images")
     # A convolution with a stride of 2 halves the picture. In Keras 2 a transposed one,
     # which doubles it, is a subclass.
     halvings = sum(
@@ -275,34 +249,28 @@ def _of_keras_file(path: pathlib.Path) -> Translator:
         if isinstance(layer, keras.layers.Conv2D)
         and not isinstance(layer, keras.layers.Conv2DTranspose)
     )
-    return _on_pixels(lambda images: translate(generator, images, 2**halvings))
-
-
-# --- TFLite files
+    return _on_pixels(lambda floats: translate(generator, floats, 2**halvings))
 
 
 def _of_tflite(path: pathlib.Path) -> Translator:
     generator = TFLiteGenerator(path)
-    one = _translated_at_size if generator.size else _translated
-    return lambda pictures: np.stack([one(generator, p) for p in pictures])
 
+    def translated(picture: np.ndarray) -> np.ndarray:
+        floats = images.to_float(picture[np.newaxis]).numpy()
+        return images.to_uint8(generator(floats)).numpy()[0]
 
-def _translated(generator: TFLiteGenerator, picture: np.ndarray) -> np.ndarray:
-    floats = images.to_float(picture[np.newaxis]).numpy()
-    return images.to_uint8(generator(floats)).numpy()[0]
+    def translated_at_size(picture: np.ndarray) -> np.ndarray:
+        """Fits a picture into the top left of the file's size, mirrors it to fill the
+        rest, and resizes the result back.
+        """
+        fitted = images.resize(picture, fit(picture.shape[:2], generator.size))
+        height, width = fitted.shape[:2]
+        below, right = generator.size[0] - height, generator.size[1] - width
+        filled = np.pad(fitted, ((0, below), (0, right), (0, 0)), mode="reflect")
+        return images.resize(translated(filled)[:height, :width], picture.shape[:2])
 
-
-def _translated_at_size(generator: TFLiteGenerator, picture: np.ndarray) -> np.ndarray:
-    """Fits a picture into the top left of a file's size, mirrors it to fill the rest,
-    and resizes the result back.
-    """
-    fitted = images.resize(picture, fit(picture.shape[:2], generator.size))
-    height, width = fitted.shape[:2]
-    below, right = generator.size[0] - height, generator.size[1] - width
-    filled = np.pad(fitted, ((0, below), (0, right), (0, 0)), mode="reflect")
-    return images.resize(
-        _translated(generator, filled)[:height, :width], picture.shape[:2]
-    )
+    one = translated_at_size if generator.size else translated
+    return lambda pictures: np.stack([one(picture) for picture in pictures])
 
 
 # --- Sizes

@@ -1,4 +1,4 @@
-"""Records of an export: `export.json`, the model card, labels, versions.
+"""`export.json` and the model card of an export, its table, the file for a phone.
 
 Imports no TensorFlow.
 """
@@ -55,17 +55,6 @@ def labels(dataset: str) -> tuple[str, str]:
     return first, second
 
 
-def versions() -> dict[str, str]:
-    """Versions of this package, of Python and of the packages behind an export."""
-    packages = ("tensorflow", "keras", "numpy", "pillow")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {
-        "cyclegan_tf": __version__,
-        "python": platform.python_version(),
-        **found,
-    }
-
-
 def record(
     *,
     name: str,
@@ -77,15 +66,10 @@ def record(
 ) -> dict:
     """The content of `export.json`, without `parity` and `verified_on`.
 
-    Args:
-      name: Name of the model.
-      options: Those of the run.
-      step: Training steps of the checkpoint.
-      version: Version number of the SavedModels.
-      metrics: Last training metrics.
-      licence: Of the model.
+    `step` is that of the checkpoint, `version` that of the SavedModels.
     """
     fields = dataclasses.asdict(options)
+    packages = ("tensorflow", "keras", "numpy", "pillow")
     about = {
         "name": name,
         "kind": _KINDS[options.model],
@@ -93,7 +77,11 @@ def record(
         "licence": licence,
         "step": step,
         "metrics": metrics,
-        "versions": versions(),
+        "versions": {
+            "cyclegan_tf": __version__,
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in packages},
+        },
     }
     if "dataset" in fields:
         about["labels"] = dict(zip("AB", labels(options.dataset), strict=True))
@@ -103,33 +91,28 @@ def record(
 
 
 def model_card(about: dict) -> str:
-    """The README for exported files.
-
-    Args:
-      about: The content of `export.json`, with `parity` and `verified_on`.
-    """
-    config, trained = about["config"], f"Trained for {about['step']:,} steps"
-    licence = f" Licence: {about['licence']}."
+    """The README of an export, from the content of `export.json`."""
+    config = about["config"]
+    lines = [
+        f"# {about['name']}, version {about['version']}",
+        "",
+        f"A {about['kind']}: makes digits of 28x28 pixels from latents.",
+        f"Trained for {about['step']:,} steps on drawn digits. "
+        f"Licence: {about['licence']}.",
+    ]
     if "labels" in about:
         a, b = about["labels"].values()
-        lines = [
+        lines[2:] = [
             f"A {about['kind']}: A2B translates {a} to {b}, B2A {b} to {a}.",
-            f"{trained} on `{config['dataset']}` at {config['image_size']} px with a "
-            f"`{config.get('generator', 'unet')}` generator.{licence}",
+            f"Trained for {about['step']:,} steps on `{config['dataset']}` at "
+            f"{config['image_size']} px with a `{config.get('generator', 'unet')}` "
+            f"generator. Licence: {about['licence']}.",
             "",
             "Takes and gives RGB pictures: pixels in [0, 255], or floats in [-1, 1]. "
             "Use it on pictures like those of its training. On others it may do "
             "nothing, or paint textures in wrong places.",
         ]
-    else:
-        lines = [
-            f"A {about['kind']}: makes digits of 28x28 pixels from latents.",
-            f"{trained} on drawn digits.{licence}",
-        ]
-    lines = [
-        f"# {about['name']}, version {about['version']}",
-        "",
-        *lines,
+    lines += [
         "",
         f"Compared with the Keras generator on {about['verified_on']}; errors on "
         "[-1, 1], PSNR in dB, milliseconds a picture on two threads:",
@@ -137,19 +120,36 @@ def model_card(about: dict) -> str:
         "| file | MB | largest error | mean error in levels of 255 | PSNR | ms |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for row in about["parity"]:
-        psnr = "exact" if row["psnr"] is None else f"{row['psnr']:.1f}"
-        lines.append(
-            f"| `{row['path']}` | {row['bytes'] / 1e6:.2f} | {row['max_error']:.2g} | "
-            f"{row['mean_error'] * 127.5:.2f} | {psnr} | {row['milliseconds']:.1f} |"
-        )
+    lines += [
+        f"| `{row['path']}` | {row['bytes'] / 1e6:.2f} | {row['max_error']:.2g} | "
+        f"{row['mean_error'] * 127.5:.2f} | {_psnr_text(row)} | "
+        f"{row['milliseconds']:.1f} |"
+        for row in about["parity"]
+    ]
     for direction, path in about["recommended"].items():
         lines += ["", f"For a phone, {direction}: `{path}`."]
     if about["metrics"]:
         lines += ["", "Last training metrics: "]
         lines += [f"- {name}: {value:.4g}" for name, value in about["metrics"].items()]
-    lines += ["", "All values: `export.json`. Written by cyclegan_tf."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(
+        [*lines, "", "All values: `export.json`. Written by cyclegan_tf.\n"]
+    )
+
+
+def table(rows: list[dict]) -> str:
+    """The results as text: file, size, largest error, PSNR, milliseconds."""
+    width = max(len(row["path"]) for row in rows)
+    lines = [f"{'file':<{width}}  {'MB':>7} {'max error':>10} {'PSNR':>6} {'ms':>8}"]
+    lines += [
+        f"{row['path']:<{width}}  {row['bytes'] / 1e6:7.2f} {row['max_error']:10.2g} "
+        f"{_psnr_text(row):>6} {row['milliseconds']:8.1f}"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _psnr_text(row: dict) -> str:
+    return "exact" if row["psnr"] is None else f"{row['psnr']:.1f}"
 
 
 def recommended(rows: list[dict]) -> str | None:
@@ -159,30 +159,17 @@ def recommended(rows: list[dict]) -> str | None:
     the time of the fastest such file; without one, the float16 file. Files of further
     sizes do not count.
     """
+
+    def psnr(row: dict) -> float:
+        return math.inf if row["psnr"] is None else row["psnr"]
+
     files = [row for row in rows if row["kind"] in TFLITE_KINDS]
     files = [row for row in files if row["pictures"] == files[0]["pictures"]]
     integers = [row for row in files if row["kind"] in INTEGER_KINDS]
-    good = [row for row in integers if _psnr(row) >= MINIMUM_PSNR]
+    good = [row for row in integers if psnr(row) >= MINIMUM_PSNR]
     if good:
         fastest = min(row["milliseconds"] for row in good)
         quick = [row for row in good if row["milliseconds"] <= 2 * fastest]
-        return max(quick, key=_psnr)["path"]
+        return max(quick, key=psnr)["path"]
     halves = [row["path"] for row in files if row["kind"] == "float16"]
     return halves[0] if halves else None
-
-
-def _psnr(row: dict) -> float:
-    return math.inf if row["psnr"] is None else row["psnr"]
-
-
-def table(rows: list[dict]) -> str:
-    """The results as text: file, size, largest error, PSNR, milliseconds."""
-    width = max(len(row["path"]) for row in rows)
-    lines = [f"{'file':<{width}}  {'MB':>7} {'max error':>10} {'PSNR':>6} {'ms':>8}"]
-    for row in rows:
-        psnr = "exact" if row["psnr"] is None else f"{row['psnr']:.1f}"
-        lines.append(
-            f"{row['path']:<{width}}  {row['bytes'] / 1e6:7.2f} "
-            f"{row['max_error']:10.2g} {psnr:>6} {row['milliseconds']:8.1f}"
-        )
-    return "\n".join(lines)

@@ -9,7 +9,6 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.compat import as_tf_variable
@@ -56,11 +55,8 @@ def picture_signatures(
     of any sizes, to `image_bytes`, PNGs of the same sizes. `translate` maps `images`,
     uint8 [batch, height, width, 3], to `images` of the same shape; `translate_float`
     does so for float32 in [-1, 1].
-
-    Args:
-      generator: The generator.
-      multiple: The sides of its input must be multiples of this.
-      max_pixels: `serving_default` refuses larger pictures before it decodes them.
+    The sides of the generator's input must be multiples of `multiple`.
+    `serving_default` refuses more than `max_pixels` before it decodes.
     """
 
     def translate_float(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -100,9 +96,8 @@ def decode(data: tf.Tensor, name: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """Decodes a JPEG, a PNG, or a BMP without a palette, inside a graph.
 
     It reads the size from the header first, so that a small file can't fill the memory.
-    GIFs are refused, since TensorFlow decodes all frames to give one. Grey pictures
-    become RGB, 16 bits become 8, alpha is dropped. TensorFlow ignores the orientation
-    that cameras note in a JPEG.
+    Grey pictures become RGB, 16 bits become 8, alpha is dropped, and the orientation in
+    a JPEG is ignored. GIFs are refused, since TensorFlow decodes all frames.
 
     Args:
       data: The file's bytes, a scalar string.
@@ -110,10 +105,8 @@ def decode(data: tf.Tensor, name: tf.Tensor, max_pixels: int) -> tf.Tensor:
       max_pixels: The most pixels of a picture.
 
     Returns:
-      uint8 [height, width, 3].
-
-    Raises (when the graph runs):
-      InvalidArgumentError: the picture has another format, is damaged or too large.
+      uint8 [height, width, 3]. The graph raises InvalidArgumentError for a picture that
+      has another format, is damaged or too large.
     """
     header = tf.io.decode_raw(data, tf.uint8, fixed_length=32)
     is_jpeg = _starts_with(header, b"\xff\xd8\xff")
@@ -126,7 +119,7 @@ def decode(data: tf.Tensor, name: tf.Tensor, max_pixels: int) -> tf.Tensor:
         header = tf.identity(header)
     size = tf.case(
         [
-            (is_jpeg, lambda: _jpeg_size(data)),
+            (is_jpeg, lambda: _or_default(data, _jpeg_size, tf.zeros([2], tf.int64))),
             (is_png, lambda: _integers(tf.reverse(header[16:24], [0]))[::-1]),
         ],
         # The height of a BMP is negative if its top row is first.
@@ -140,12 +133,7 @@ def decode(data: tf.Tensor, name: tf.Tensor, max_pixels: int) -> tf.Tensor:
     )
     with _require(size[0] * size[1] <= max_pixels, name, too_large):
         data = tf.identity(data)
-
-    def decode_whole(data):
-        image = tf.io.decode_image(data, channels=3, expand_animations=False)
-        return tf.ensure_shape(image, [None, None, 3])
-
-    image = _or_default(data, decode_whole, tf.zeros([0, 0, 3], tf.uint8))
+    image = _or_default(data, _decode_any, tf.zeros([0, 0, 3], tf.uint8))
     damaged = "cannot be decoded: it is damaged or cut off"
     with _require(tf.size(image) > 0, name, damaged):
         return tf.identity(image)
@@ -167,11 +155,13 @@ def _integers(content: tf.Tensor) -> tf.Tensor:
 
 
 def _jpeg_size(data: tf.Tensor) -> tf.Tensor:
-    def read(data):
-        shape = tf.io.extract_jpeg_shape(data, output_type=tf.int32)
-        return tf.cast(shape[1::-1], tf.int64)
+    shape = tf.io.extract_jpeg_shape(data, output_type=tf.int32)
+    return tf.cast(shape[1::-1], tf.int64)
 
-    return _or_default(data, read, tf.zeros([2], tf.int64))
+
+def _decode_any(data: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, 3])
 
 
 def _or_default(data: tf.Tensor, function, default: tf.Tensor) -> tf.Tensor:
@@ -194,11 +184,7 @@ def digit_signatures(generate: Callable, latent_size: int, num_classes: int) -> 
     `images`, float32 [batch, 28, 28, 1] in [-1, 1]. Both take `latent`, float32 [batch,
     latent_size], and with labels `label`, int64 [batch]. With labels, `from_label`
     gives PNGs for `label` and `seed`, int64 [batch]: the seed draws the latent.
-
-    Args:
-      generate: Maps a latent, and a label if there are labels, to images.
-      latent_size: Numbers in a latent.
-      num_classes: Number of labels; 0 without labels.
+    `num_classes` is 0 without labels.
     """
     latents = tf.TensorSpec([None, latent_size], tf.float32, name="latent")
     labels = tf.TensorSpec([None], tf.int64, name="label")
@@ -247,27 +233,20 @@ def _label_checks(latent: tf.Tensor, label: tf.Tensor, num_classes: int) -> list
 # --- Files beside the graph
 
 
-def write_warmup(
-    folder: pathlib.Path, model: str, inputs: Mapping[str, np.ndarray | list]
-) -> None:
+def write_warmup(folder: pathlib.Path, model: str, inputs: Mapping) -> None:
     """Writes the request that TF Serving runs before a version takes traffic.
 
-    Args:
-      folder: The version's folder.
-      model: Name of the model.
-      inputs: Inputs of `serving_default`, by name.
+    `inputs` are those of `serving_default`, arrays or lists by name.
     """
     # Imported here: TFLite and Keras files need no TF Serving package.
-    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+    from tensorflow_serving.apis import prediction_log_pb2
 
-    request = predict_pb2.PredictRequest()
+    log = prediction_log_pb2.PredictionLog()
+    request = log.predict_log.request
     request.model_spec.name = model
     request.model_spec.signature_name = "serving_default"
     for name, value in inputs.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    log = prediction_log_pb2.PredictionLog(
-        predict_log=prediction_log_pb2.PredictLog(request=request)
-    )
     path = folder / WARMUP_FILE
     path.parent.mkdir()
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -1,17 +1,15 @@
-"""Sends a picture to TF Serving and writes the translated picture.
+"""Sends a picture to TF Serving, and writes the translated picture.
 
-HOST:PORT is a gRPC server, which needs tensorflow-serving-api; http://HOST:PORT is a
-REST server. Imports no TensorFlow.
+`HOST:PORT` is a gRPC server, `http://HOST:PORT` a REST server. Imports no TensorFlow.
 """
 
 import base64
+import contextlib
 import io
 import os
 import pathlib
 import re
-import struct
 import warnings
-import zlib
 from urllib.parse import quote
 
 from PIL import ExifTags, Image, ImageOps
@@ -20,10 +18,6 @@ from cyclegan_tf.files import written_whole
 from cyclegan_tf.messages import UserError, without_native_messages
 
 _NAME = "image_bytes"  # Of the signature's input and of its output.
-_PNG = b"\x89PNG\r\n\x1a\n"
-# What Pillow raises on damaged files.
-_DAMAGE = (OSError, EOFError, SyntaxError, ValueError, LookupError, OverflowError)
-_DAMAGE += (TypeError, struct.error, zlib.error, Image.DecompressionBombError)
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 
 
@@ -31,15 +25,15 @@ def translate_file(server, model, source, target, version=None, timeout_seconds=
     """Translates a picture in a file, and writes the result as a PNG.
 
     Args:
-      server: `HOST:PORT` of gRPC, or `http://HOST:PORT` of REST.
+      server: `HOST:PORT` or `http://HOST:PORT`.
       model: Name of the served model.
       source: Path of the picture.
-      target: Path of the PNG file; an existing one is replaced.
+      target: Path of the PNG; an existing one is replaced.
       version: The model's version; None for the newest.
-      timeout_seconds: Seconds to wait for the server.
+      timeout_seconds: How long to wait for the server.
 
     Raises:
-      UserError: a path does not fit, or the server gave no picture.
+      UserError: a path does not fit, or the server sent no picture.
       OSError: a file can't be read or written.
     """
     source, target = pathlib.Path(source), pathlib.Path(target)
@@ -57,12 +51,8 @@ def translate_file(server, model, source, target, version=None, timeout_seconds=
 def read_picture(path: str | os.PathLike) -> bytes:
     """Reads a picture for the server: the file's bytes, or the picture as a PNG.
 
-    Upright JPEG and PNG files are sent as they are. The server ignores the orientation
-    that cameras note in a file, and does not know the other formats.
-
-    Raises:
-      UserError: the file is no JPEG, PNG, BMP, GIF, WebP or TIFF picture.
-      OSError: it can't be read.
+    Sends upright JPEG and PNG files as they are. The server ignores the orientation in
+    a file, and does not know all other formats.
     """
     content, encoded = pathlib.Path(path).read_bytes(), io.BytesIO()
     try:
@@ -73,7 +63,7 @@ def read_picture(path: str | os.PathLike) -> bytes:
                 if image.format in ("JPEG", "MPO", "PNG") and not turned:
                     return content
                 ImageOps.exif_transpose(image).convert("RGB").save(encoded, "PNG")
-    except _DAMAGE as error:
+    except Exception as error:  # On damaged files Pillow raises whatever it meets.
         raise UserError(f"{path} is no picture that can be sent: {error}") from error
     return encoded.getvalue()
 
@@ -81,14 +71,7 @@ def read_picture(path: str | os.PathLike) -> bytes:
 def translate_grpc(
     server: str, model: str, pictures: list[bytes], version=None, timeout_seconds=60
 ) -> list[bytes]:
-    """Translates encoded pictures (JPEG or PNG) by gRPC, without encryption.
-
-    Returns:
-      A PNG for each picture, of its size.
-
-    Raises:
-      UserError: no answer, an error from the server, or no PNGs.
-    """
+    """Translates JPEG or PNG pictures to PNGs of their sizes, by gRPC."""
     if not re.fullmatch(r"[^/\s]+:\d+", server):
         raise UserError(f"`server` must be HOST:PORT or a URL. Received: {server!r}.")
     try:
@@ -124,7 +107,7 @@ def translate_grpc(
 def translate_rest(
     server: str, model: str, pictures: list[bytes], version=None, timeout_seconds=60
 ) -> list[bytes]:
-    """As `translate_grpc`, by REST; `server` is `http://HOST:PORT`."""
+    """Translates JPEG or PNG pictures to PNGs of their sizes, by REST."""
     import requests  # Here, since gRPC does not need it.
 
     number = "" if version is None else f"/versions/{version}"
@@ -135,18 +118,16 @@ def translate_rest(
         reply = requests.post(address, json=body, timeout=timeout_seconds)
     except requests.RequestException as error:
         raise _failed(server, type(error).__name__, str(error)) from error
-    if reply.status_code != 200:
-        try:
+    message, translated = reply.text, []
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
+        if reply.status_code != 200:
             message = str(reply.json()["error"])
-        except (ValueError, LookupError, TypeError):
-            message = reply.text
+        else:
+            # A signature with one output leaves its name out.
+            found = [row.get(_NAME, row)["b64"] for row in reply.json()["predictions"]]
+            translated = [base64.b64decode(text, validate=True) for text in found]
+    if reply.status_code != 200:
         raise _failed(server, f"HTTP {reply.status_code}", message)
-    try:
-        # A signature with one output leaves its name out.
-        found = [row.get(_NAME, row)["b64"] for row in reply.json()["predictions"]]
-        translated = [base64.b64decode(text, validate=True) for text in found]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        translated = []
     return _checked(server, translated, pictures)
 
 
@@ -158,7 +139,7 @@ def _failed(server: str, status: str, message: str) -> UserError:
 
 
 def _checked(server: str, translated: list[bytes], pictures: list[bytes]):
-    pngs = [picture for picture in translated if picture.startswith(_PNG)]
+    pngs = [p for p in translated if p.startswith(b"\x89PNG\r\n\x1a\n")]
     if len(pngs) != len(pictures):
         raise UserError(f"{server} replied without `{_NAME}` or with no PNG in it.")
     return pngs

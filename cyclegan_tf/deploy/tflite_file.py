@@ -1,6 +1,6 @@
 """Runs a TFLite file of a generator.
 
-Imports no network, so that verification runs a file without ours.
+Imports no network, so that the verification runs a file without our layers.
 """
 
 import os
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, reason
 
 
 class TFLiteGenerator:
@@ -38,9 +38,8 @@ class TFLiteGenerator:
             self._interpreter = interpreter(content, num_threads)
             self._interpreter.allocate_tensors()
         except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"{name} is no TFLite file that runs here: {reason}"
+                f"{name} is no TFLite file that runs here: {reason(error)}"
             ) from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
@@ -59,36 +58,21 @@ class TFLiteGenerator:
           For each `shape` (-1: any), `dtype`, `scale` and `zero_point`. A stored value
           stands for (stored - zero_point) * scale, a float in [-1, 1].
         """
-        described = {}
-        for role, details in (("input", self._input), ("output", self._output)):
-            scale, zero_point = 1.0, 0.0
-            if details["dtype"] != np.float32:
-                scale, zero_point = _quantization(details)
-            described[role] = {
-                "shape": [int(n) for n in details["shape_signature"]],
-                "dtype": np.dtype(details["dtype"]).name,
-                "scale": float(scale),
-                "zero_point": float(zero_point),
-            }
-        return described
+        return {"input": _described(self._input), "output": _described(self._output)}
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Translates one image.
-
-        Args:
-          images: Float32 [1, height, width, 3] in [-1, 1].
-
-        Returns:
-          Float32 of the same shape.
-        """
+        """Translates one image, float32 [1, height, width, 3] in [-1, 1]."""
         index = self._input["index"]
         if self.size is None:
             self._interpreter.resize_tensor_input(index, images.shape, strict=True)
             self._interpreter.allocate_tensors()
         self._interpreter.set_tensor(index, _to_stored(images, self._input))
         self._interpreter.invoke()
-        output = self._interpreter.get_tensor(self._output["index"])
-        return _from_stored(output, self._output)
+        stored = self._interpreter.get_tensor(self._output["index"])
+        if stored.dtype == np.float32:
+            return stored
+        scale, zero_point = map(np.float32, _quantization(self._output))
+        return (stored.astype(np.float32) - zero_point) * scale
 
 
 def interpreter(content: bytes, num_threads: int) -> tf.lite.Interpreter:
@@ -97,6 +81,16 @@ def interpreter(content: bytes, num_threads: int) -> tf.lite.Interpreter:
         # TensorFlow's interpreter warns that it moves to the package LiteRT.
         warnings.simplefilter("ignore", UserWarning)
         return tf.lite.Interpreter(model_content=content, num_threads=num_threads)
+
+
+def _described(details: dict) -> dict:
+    scale, zero_point = _quantization(details)
+    return {
+        "shape": [int(n) for n in details["shape_signature"]],
+        "dtype": np.dtype(details["dtype"]).name,
+        "scale": float(scale),
+        "zero_point": float(zero_point),
+    }
 
 
 def _to_stored(images: np.ndarray, details: dict) -> np.ndarray:
@@ -111,15 +105,10 @@ def _to_stored(images: np.ndarray, details: dict) -> np.ndarray:
     return np.clip(stored, limits.min, limits.max).astype(details["dtype"])
 
 
-def _from_stored(stored: np.ndarray, details: dict) -> np.ndarray:
-    if details["dtype"] == np.float32:
-        return stored
-    scale, zero_point = _quantization(details)
-    return (stored.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
-
-
 def _quantization(details: dict) -> tuple[float, float]:
-    """Scale and zero point; a tensor without a scale holds pixels in [0, 255]."""
+    """Scale and zero point; integers without a scale are pixels in [0, 255]."""
+    if details["dtype"] == np.float32:
+        return 1.0, 0.0
     scale, zero_point = details["quantization"]
     return (scale, zero_point) if scale else (1 / 127.5, 127.5)
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pathlib
+import pickle
 import statistics
 import subprocess
 import sys
@@ -21,10 +22,9 @@ import tensorflow as tf
 from cyclegan_tf.data import images
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator, interpreter
 from cyclegan_tf.files import plain_path
-from cyclegan_tf.messages import UserError
+from cyclegan_tf.messages import UserError, reason
 
-_PLAN_FILE, _REFERENCES_FILE = "plan.json", "references.npz"
-RESULTS_FILE = "results.json"
+_PLAN_FILE, _RESULTS_FILE = "plan.pickle", "results.json"
 
 _NUM_THREADS = 2
 _ROUNDS = 5
@@ -42,16 +42,15 @@ TOLERANCES = {
     "float16": 0.02,
 }
 
-# What loaders and graphs raise on files that are damaged or lack something.
+# Loaders and graphs raise them on files that are damaged or lack something.
 _ERRORS = (tf.errors.OpError, OSError, ValueError, TypeError, LookupError, RuntimeError)
 
 Inputs = dict[str, np.ndarray]
+References = dict[str, tuple[Inputs, np.ndarray]]
 
 
 def verify(
-    plan: list[dict],
-    references: dict[str, tuple[Inputs, np.ndarray]],
-    folder: pathlib.Path,
+    plan: list[dict], references: References, folder: pathlib.Path
 ) -> list[dict]:
     """Runs the files of a plan in a fresh process.
 
@@ -70,27 +69,18 @@ def verify(
       and `problem`, a sentence, or None.
 
     Raises:
-      UserError: the process failed.
+      UserError: a file does not run, or the process failed.
     """
-    (folder / _PLAN_FILE).write_text(json.dumps(plan))
-    arrays = {}
-    for name, (inputs, outputs) in references.items():
-        for key, value in {**inputs, "outputs": outputs}.items():
-            arrays[f"{name}/{key}"] = value
-    np.savez(folder / _REFERENCES_FILE, **arrays)
+    (folder / _PLAN_FILE).write_bytes(pickle.dumps((plan, references)))
     run_process(folder)
-    rows = json.loads((folder / RESULTS_FILE).read_text())
-    for name in (_PLAN_FILE, _REFERENCES_FILE, RESULTS_FILE):
+    rows = json.loads((folder / _RESULTS_FILE).read_text())
+    for name in (_PLAN_FILE, _RESULTS_FILE):
         (folder / name).unlink()
     return rows
 
 
 def run_process(folder: pathlib.Path) -> None:
-    """Carries out the plan in a folder in a fresh process.
-
-    Raises:
-      UserError: the process failed.
-    """
+    """Runs `main` on a folder in a fresh process."""
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(folder.absolute())],
         cwd=pathlib.Path(__file__).parents[2],  # Where Python finds the package.
@@ -101,7 +91,7 @@ def run_process(folder: pathlib.Path) -> None:
         text=True,
         check=False,
     )
-    if done.returncode or not (folder / RESULTS_FILE).exists():
+    if done.returncode or not (folder / _RESULTS_FILE).exists():
         status = f"no message, exit status {done.returncode}"
         last = (done.stderr.strip().splitlines() or [status])[-1]
         raise UserError(f"The exported files could not be verified: {last}")
@@ -112,48 +102,44 @@ def run_process(folder: pathlib.Path) -> None:
 
 def main(folder: pathlib.Path) -> None:
     """Carries out the plan in a folder and writes the results there."""
-    plan = json.loads((folder / _PLAN_FILE).read_text())
-    with np.load(folder / _REFERENCES_FILE) as stored:
-        arrays = dict(stored)
+    plan, references = pickle.loads((folder / _PLAN_FILE).read_bytes())
     # Files with the same pictures are timed in turns; the others need not be in memory
     # with them.
     for first in dict.fromkeys(row["pictures"][0] for row in plan):
-        _run([row for row in plan if row["pictures"][0] == first], arrays, folder)
-    (folder / RESULTS_FILE).write_text(json.dumps(plan))
+        rows = [row for row in plan if row["pictures"][0] == first]
+        _run(rows, references, folder)
+    (folder / _RESULTS_FILE).write_text(json.dumps(plan))
 
 
-def _run(rows: list[dict], arrays: dict, folder: pathlib.Path) -> None:
+def _run(rows: list[dict], references: References, folder: pathlib.Path) -> None:
     """Adds the results of files to their rows."""
     runners = []
     for row in rows:
         path = folder / row["path"].partition(":")[0]
         try:
             runners.append(_runner(path, row["kind"]))
-            row |= {"bytes": _size(path), **_errors(runners[-1], row, arrays)}
+            row |= {"bytes": _size(path), **_errors(runners[-1], row, references)}
         except _ERRORS as error:
             # Keras puts the cause after these words and a page of configuration.
-            cause = str(error).partition("Exception encountered: ")[2] or str(error)
-            reason = (cause or type(error).__name__).splitlines()[0][:300]
-            raise UserError(f"{row['path']} does not run: {reason}") from error
-    one = next(_examples(rows[0]["pictures"][0], arrays))[0]
+            cause = str(error).partition("Exception encountered: ")[2]
+            line = cause.splitlines()[0][:200] if cause else reason(error)
+            raise UserError(f"{row['path']} does not run: {line}") from error
+    one, _ = next(_examples(*references[rows[0]["pictures"][0]]))
     for row, seconds in zip(rows, _time(runners, one), strict=True):
         row["milliseconds"] = 1000 * seconds
 
 
-def _examples(name: str, arrays: dict):
-    """The examples of a reference: inputs, each with a batch of one, and the output."""
-    prefix = f"{name}/"
-    found = {k: v for k, v in arrays.items() if k.startswith(prefix)}
-    found = {k.removeprefix(prefix): v for k, v in found.items()}
-    for i, output in enumerate(found.pop("outputs")):
-        yield {key: value[i : i + 1] for key, value in found.items()}, output
+def _examples(inputs: Inputs, outputs: np.ndarray):
+    """The inputs of a reference in batches of one, and the output of each."""
+    for i, output in enumerate(outputs):
+        yield {name: value[i : i + 1] for name, value in inputs.items()}, output
 
 
-def _errors(runner, row: dict, arrays: dict) -> dict:
+def _errors(runner, row: dict, references: References) -> dict:
     """The errors of a file against the references, and its problem."""
     differences, results = [], []
     for name in row["pictures"]:
-        for inputs, output in _examples(name, arrays):
+        for inputs, output in _examples(*references[name]):
             results.append(runner(inputs)[0])
             if results[-1].shape != output.shape:
                 shapes = f"{results[-1].shape} instead of {output.shape}"
@@ -163,11 +149,11 @@ def _errors(runner, row: dict, arrays: dict) -> dict:
     mean_square = float(np.mean(difference**2))
     largest = float(np.abs(difference).max())
     tolerance, min_psnr = TOLERANCES.get(row["kind"]), row.get("min_psnr")
-    problem, finite = None, math.isfinite(largest)
-    if not finite:
+    problem, is_finite = None, math.isfinite(largest)
+    if not is_finite:
         largest, mean_square = 2.0, 4.0
     psnr = 10 * math.log10(4 / mean_square) if mean_square else None
-    if not finite:
+    if not is_finite:
         problem = "its output is not finite"
     elif mean_square and all(np.ptp(x, axis=(0, 1)).max() == 0 for x in results):
         problem = "its output is one flat colour"
@@ -212,16 +198,15 @@ def _runner(path: pathlib.Path, kind: str):
 def _saved_model(path: pathlib.Path, signature: str):
     """A signature of a SavedModel, in a session, which knows no Python objects."""
     session, signatures = _session(path)
-    taken = signatures[signature].inputs
-    (given,) = signatures[signature].outputs.values()
+    (result,) = signatures[signature].outputs.values()
 
     def run(inputs: Inputs) -> np.ndarray:
         feeds = {
             info.name: inputs[name] if name in inputs else _encode(inputs, info.dtype)
-            for name, info in taken.items()
+            for name, info in signatures[signature].inputs.items()
         }
-        output = session.run(given.name, feeds)
-        if given.dtype == tf.string.as_datatype_enum:
+        output = session.run(result.name, feeds)
+        if result.dtype == tf.string.as_datatype_enum:
             output = np.stack([tf.io.decode_png(png) for png in output])
         return _to_float(output) if output.dtype == np.uint8 else output
 

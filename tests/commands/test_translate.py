@@ -22,11 +22,11 @@ from cyclegan_tf.commands.translate import in_batches, translate_files
 from cyclegan_tf.data import images
 from cyclegan_tf.data.folders import PictureFile, find
 from cyclegan_tf.deploy import load as loading
-from cyclegan_tf.deploy.exportables import load_generator
-from cyclegan_tf.deploy.keras_file import portable
+from cyclegan_tf.deploy.conversion import portable_generator
+from cyclegan_tf.deploy.exportables import open_run
 from cyclegan_tf.messages import UserError, progress_bar
 from cyclegan_tf.training.presets import preset
-from cyclegan_tf.training.run_directory import save_config
+from cyclegan_tf.training.run_directory import check_run, save_config
 
 
 def invert(pictures):
@@ -84,7 +84,7 @@ def test_direction_and_model_choose_the_generator(run, model, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a.png").write_text("of an earlier run")
     run("--input=a.bmp", "--output=out", "--direction=B2A")
-    portable(model.generator_f).save(tmp_path / "b2a.keras")
+    portable_generator(model.generator_f).save(tmp_path / "b2a.keras")
     run("--input=a.bmp", "--output=out2", "--model=b2a.keras", run_dir=None)
     for folder in ("out", "out2"):
         made = load(tmp_path / folder / "a.png")
@@ -104,7 +104,8 @@ def test_pix2pix_run_is_translated_in_its_direction(run, tmp_path, refuses, caps
     untrained_run(options, factor=2.0)
     save(tmp_path, a__png=picture(21, 16))
     run("--input=a.png", "--output=out", run_dir="pairs")
-    _, generator = load_generator(tmp_path / "pairs", "generator")
+    checkpoint = check_run(tmp_path / "pairs")
+    generator = open_run(tmp_path / "pairs").load("generator", checkpoint)
     assert_near(load(tmp_path / "out/a.png"), direct(generator, picture(21, 16), 16))
     args = "--input=a.png", "--output=out2", "--direction=A2B"
     refuses("`direction`.* B2A.*'A2B'", *args, run_dir="pairs")

@@ -166,7 +166,7 @@ def test_every_truncation_is_refused(file_format):
 
 
 def claiming(file_format: str, width: int, height: int) -> bytes:
-    """A small file whose header tells another size."""
+    """A small file with another size in its header."""
     data = bytearray(encoded(Image.fromarray(noise(4, 4)), file_format))
     if file_format == "PNG":
         struct.pack_into(">II", data, 16, width, height)
@@ -241,7 +241,7 @@ def fuzzed_files() -> dict[str, bytes]:
 
 
 def headers_damaged(data: bytes, random: np.random.Generator) -> bytes:
-    """One or two of the first bytes replaced, where sizes and tables are told."""
+    """Replaces one or two of the first bytes, which hold sizes and tables."""
     broken = np.frombuffer(data, np.uint8).copy()
     places = random.integers(0, 40, random.integers(1, 3))
     broken[places] = random.choice([0, 1, 127, 128, 255], places.size)

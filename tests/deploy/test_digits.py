@@ -1,4 +1,4 @@
-"""Exports of what makes digits: signatures, files, labels, refusals."""
+"""Exports of generators of digits: signatures, files, labels, refusals."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Exports that fail or are refused: one line is told, and nothing is left."""
+"""Exports that fail or are refused: the error is one line, and nothing is left."""
 
 import dataclasses
 import errno

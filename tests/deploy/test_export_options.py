@@ -1,4 +1,4 @@
-"""Flags of `export.py`, the request they make, and what is refused at once."""
+"""Flags of `export.py`, the options from them, and wrong values."""
 
 import dataclasses
 

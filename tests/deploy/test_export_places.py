@@ -35,7 +35,7 @@ def test_versions_follow_the_last_one(lightest, request_of, output, versions_of)
     export_run(request_of(**SAVED_MODEL))
     # Numbers, not texts: 10 is above 9.
     assert {*versions_of()} == {"1", "5", "9", "10", "11", *others}
-    # A server is told of models that have a version.
+    # The server loads only models that have a version.
     text = (output / "saved_model/models.config").read_text()
     assert re.findall(r"name: '(\w+)'", text) == ["other_A2B", "shapes_A2B"]
 

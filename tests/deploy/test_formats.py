@@ -1,4 +1,4 @@
-"""What is written in each format: pictures, sizes and types that were asked for."""
+"""Pictures, sizes and types of the files of each format."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from helpers.exporting_samples import read, refuses, write_pictures
 
 from cyclegan_tf.core.generators import translate
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.deploy import exportables, tflite
+from cyclegan_tf.deploy import conversion, exportables
 from cyclegan_tf.deploy.export import export_run
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from cyclegan_tf.messages import UserError
@@ -24,7 +24,7 @@ def calibrated(monkeypatch):
         given.extend(calibration)
         raise UserError("seen enough")
 
-    monkeypatch.setattr(tflite, "convert", convert)
+    monkeypatch.setattr(conversion, "convert", convert)
     return given
 
 
@@ -33,8 +33,8 @@ def quick(tried, monkeypatch):
     """One convolution is converted in place of the generator."""
     inputs = keras.Input((None, None, 3))
     small = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
-    convert = tflite.convert
-    monkeypatch.setattr(tflite, "convert", lambda _, *args: convert(small, *args))
+    convert = conversion.convert
+    monkeypatch.setattr(conversion, "convert", lambda _, *args: convert(small, *args))
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from cyclegan_tf.core.layers import (
     instance_normalization,
     is_instance_normalization,
 )
-from cyclegan_tf.deploy.keras_file import portable
-from cyclegan_tf.deploy.tflite import lean_generator
+from cyclegan_tf.deploy.conversion import lean_generator, portable_generator
 
 SIZES = [(8, 8), (24, 40), (64, 16)]
 
@@ -44,7 +43,7 @@ def files(tmp_path_factory):
     """By network: a folder with its Keras file."""
     folders = {name: tmp_path_factory.mktemp(name) for name in samples.MULTIPLES}
     for name, folder in folders.items():
-        portable(samples.generator(name)).save(folder / "g.keras")
+        portable_generator(samples.generator(name)).save(folder / "g.keras")
     return folders
 
 
@@ -83,7 +82,7 @@ def test_portable_generator_is_its_generator_and_shares_no_weight(
     network, random_images
 ):
     generator = samples.generator(network)
-    copy = portable(generator)
+    copy = portable_generator(generator)
     assert copy.name == generator.name
     assert copy.input_shape == generator.input_shape == (None, None, None, 3)
     assert copy.output_shape == generator.output_shape
@@ -106,7 +105,7 @@ def test_portable_generator_is_its_generator_and_shares_no_weight(
 @pytest.mark.stack
 @every_network
 def test_every_layer_but_padding_and_skip_has_its_name(network):
-    copy, norms = portable(samples.generator(network)), 0
+    copy, norms = portable_generator(samples.generator(network)), 0
     names = {layer.name for layer in copy.layers}
     for layer in samples.generator(network).layers[1:]:
         replaced = isinstance(layer, ReflectionPadding2D | LinearOutput)
@@ -145,7 +144,7 @@ def test_epsilon_and_padding_are_those_of_the_layers(random_images):
     padded = ReflectionPadding2D(2, name="pad")(inputs)
     outputs = instance_normalization("norm", 0.5)(padded)
     images = random_images(2, 5, 7, 3)
-    made = portable(keras.Model(inputs, outputs))(images)
+    made = portable_generator(keras.Model(inputs, outputs))(images)
     sides = [(0, 0), (2, 2), (2, 2), (0, 0)]
     expected = np.pad(images, sides, mode="reflect")
     centred = expected - expected.mean(axis=(1, 2), keepdims=True)
@@ -155,7 +154,7 @@ def test_epsilon_and_padding_are_those_of_the_layers(random_images):
 
 def test_file_takes_four_bytes_a_parameter_and_little_more(tmp_path):
     generator = generators.resnet(num_filters=16, num_blocks=2)
-    portable(generator).save(tmp_path / "g.keras")
+    portable_generator(generator).save(tmp_path / "g.keras")
     weights = 4 * generator.count_params()
     assert weights > 500_000
     assert weights < (tmp_path / "g.keras").stat().st_size < 1.15 * weights

@@ -4,6 +4,7 @@ Pictures of one pixel are tried with the files themselves, in the tests of each 
 """
 
 import gc
+import types
 
 import keras
 import numpy as np
@@ -15,10 +16,10 @@ from PIL import Image
 
 from cyclegan_tf.deploy import load as loading
 from cyclegan_tf.deploy import saved_model
-from cyclegan_tf.deploy.keras_file import portable
-from cyclegan_tf.deploy.load import fit, of_model, of_run, shrunk
-from cyclegan_tf.deploy.tflite import convert
+from cyclegan_tf.deploy.conversion import convert, portable_generator
+from cyclegan_tf.deploy.load import fit, of_model, shrunk
 from cyclegan_tf.messages import UserError
+from cyclegan_tf.training.run_directory import check_run
 
 SIZES = [(32, 32), (3, 50), (33, 47), (7, 8), (61, 5), (2, 1)]
 FIXED = (24, 40)
@@ -36,6 +37,11 @@ def translated(model):
         return pairs
 
     return {name: of(model.networks[name]) for name in ("generator_g", "generator_f")}
+
+
+def of_run(run_dir, name):
+    """A translator of the newest checkpoint."""
+    return loading.of_run(run_dir, name, check_run(run_dir))
 
 
 def assert_translates(translator, pairs):
@@ -90,7 +96,8 @@ def convolution():
 
 def test_one_pixel_is_translated(model, monkeypatch):
     generator = convolution()
-    monkeypatch.setattr(loading, "load_generator", lambda *_: (model.config, generator))
+    run = types.SimpleNamespace(multiple=4, load=lambda *_: generator)
+    monkeypatch.setattr(loading, "open_run", lambda _: run)
     pixel = np.array([[[[10, 130, 250]]]], np.uint8)
     made = of_run(model.config.run_dir, "generator_g")(pixel)[0]
     assert_near(made, direct(generator, pixel[0]))
@@ -111,7 +118,7 @@ def test_saved_model_translates_as_its_generator_does(model, translated, tmp_pat
 
 @pytest.mark.stack
 def test_keras_file_translates_as_its_generator_does(model, translated, tmp_path):
-    portable(model.generator_g).save(tmp_path / "a.keras")
+    portable_generator(model.generator_g).save(tmp_path / "a.keras")
     assert_translates(of_model(tmp_path / "a.keras"), translated["generator_g"])
 
 

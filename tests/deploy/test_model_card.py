@@ -1,4 +1,4 @@
-"""What is told of exports, and the file for a phone, against hand-worked cases."""
+"""Records and cards of exports, and the choice of the file for a phone."""
 
 import itertools
 import json

@@ -10,7 +10,7 @@ import tensorflow as tf
 from helpers.exporting_samples import run_here, untrained_run
 
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.deploy import tflite, verify
+from cyclegan_tf.deploy import conversion, verify
 from cyclegan_tf.deploy.export import export as export_run
 from cyclegan_tf.deploy.load import load
 from cyclegan_tf.family.pix2pix import Pix2PixGAN
@@ -95,13 +95,13 @@ def test_run_translates_in_its_direction_alone(export, tmp_path):
 def test_files_are_tried_on_test_inputs_and_calibrated_on_training_inputs(
     export, tmp_path, monkeypatch
 ):
-    calls, convert = [], tflite.convert
+    calls, convert = [], conversion.convert
 
     def spy(*args):
         calls.append(args[-1])
         return convert(*args)
 
-    monkeypatch.setattr(tflite, "convert", spy)
+    monkeypatch.setattr(conversion, "convert", spy)
     asked = {"tflite_types": ("int8",), "num_calibration_pictures": 5}
     export("a_to_b", formats=("tflite",), **asked)
     ((*calibration,),) = calls

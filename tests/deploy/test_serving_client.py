@@ -272,7 +272,7 @@ STATUS = pathlib.Path("/proc/self/status")
 
 
 def damaged_pictures() -> list[tuple[bytes, str]]:
-    """Damaged pictures with what the server tells of each."""
+    """Damaged pictures, and a part of the server's message on each."""
     whole = [encoded(40, 40, kind) for kind in ("JPEG", "PNG", "BMP")]
     cut = [(picture[: len(picture) // 2], "cut off") for picture in whole]
     others = [b"no picture" * 50, b"", encoded(40, 40, "TIFF"), encoded(40, 40, "GIF")]

@@ -1,4 +1,4 @@
-"""What goes wrong between client and server is one line, and leaves nothing."""
+"""Errors between client and server are one line, and leave no file."""
 
 import base64
 import http.server
@@ -75,7 +75,7 @@ def test_server_without_port_is_refused():
 
 
 class WrongReplies(ServingStandIn):
-    """Answers, whatever is asked, with one value under a name, or with some JSON."""
+    """Answers every request with one value under a name, or with some JSON."""
 
     def __init__(self, name="image_bytes", value=b""):
         super().__init__({})

@@ -1,4 +1,4 @@
-"""Exported files against references made by hand, and how they are judged.
+"""Exported files against hand-worked references, and their problems.
 
 They run in this process; the last tests start a fresh one, or a stub.
 """

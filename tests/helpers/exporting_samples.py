@@ -1,4 +1,4 @@
-"""A tiny run to export, and what exports of it are compared with."""
+"""A tiny run to export, and references for its exports."""
 
 import contextlib
 import json
@@ -129,13 +129,13 @@ def write_pictures(folder, number, seed=0):
 
 
 def write_version(output, path):
-    """A version of a model that another export made."""
+    """A version of a model from another export."""
     (output / "saved_model" / path).mkdir(parents=True)
     (output / "saved_model" / path / "saved_model.pb").write_text("theirs")
 
 
 def refuses(request, told: str, unchanged) -> None:
-    """Expects a line that matches `told`, and a folder that stays as it is."""
+    """Expects an error line that matches `told`, and an unchanged folder."""
     with nothing_changes(unchanged), pytest.raises(UserError, match=told) as error:
         export_run(request)
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""What every TFLite file of a generator must be, whatever its kind."""
+"""The contract of every TFLite file of a generator, whatever its kind."""
 
 import collections
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from cyclegan_tf.core.layers import ResizeConvolution2D, TransposedConvolution2D
-from cyclegan_tf.deploy.tflite import lean_generator
+from cyclegan_tf.deploy.conversion import lean_generator
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator
 from helpers import tflite_samples as samples
 
@@ -45,8 +45,9 @@ PSNR_FLOORS = {
 # All phones' runtimes have these operations.
 FIXED_SIZE_OPS = set(
     (
-        "ADD CAST CONCATENATION CONV_2D DEQUANTIZE LEAKY_RELU MEAN MINIMUM MIRROR_PAD "
-        "MUL PAD QUANTIZE RELU ROUND RSQRT STRIDED_SLICE SUB TANH TRANSPOSE_CONV"
+        "ADD AVERAGE_POOL_2D CAST CONCATENATION CONV_2D DEQUANTIZE LEAKY_RELU MEAN "
+        "MINIMUM MIRROR_PAD MUL PAD QUANTIZE RELU ROUND RSQRT STRIDED_SLICE SUB TANH "
+        "TRANSPOSE_CONV"
     ).split()
 )
 ANY_SIZE_OPS = set("FLOOR_DIV FLOOR_MOD GATHER MAXIMUM PACK RANGE SHAPE".split())
@@ -75,7 +76,7 @@ def check_file(network: str, kind: str, size: samples.Size | None) -> None:
 
 
 def _check_interface(content: bytes, kind: str, size) -> None:
-    """Signature, sizes and scales, as the interpreter has them and as we tell them."""
+    """Signature, sizes and scales, of the interpreter and of `TFLiteGenerator`."""
     interpreter = tf.lite.Interpreter(model_content=content)
     assert interpreter.get_signature_list() == {
         "translate": {"inputs": ["image"], "outputs": ["image"]}

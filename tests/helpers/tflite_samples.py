@@ -1,4 +1,4 @@
-"""Small generators, drawn pictures and TFLite files, made once a process."""
+"""Small generators, drawn pictures and TFLite files, cached in the process."""
 
 import functools
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from cyclegan_tf.core import generators
 from cyclegan_tf.core.generators import translate
 from cyclegan_tf.data import images, shapes
-from cyclegan_tf.deploy import tflite
+from cyclegan_tf.deploy import conversion
 
 Size = tuple[int, int]
 
@@ -63,7 +63,7 @@ def drawn(size: Size, number: int, seed: int) -> list[np.ndarray]:
 def converted(network: str, kind: str, size: Size | None, io: str = "uint8") -> bytes:
     """A TFLite file of a generator, or of `halving`, calibrated on drawn pictures."""
     halves = network == "halving"
-    return tflite.convert(
+    return conversion.convert(
         halving() if halves else generator(network),
         1 if halves else MULTIPLES[network],
         kind,

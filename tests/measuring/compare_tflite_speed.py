@@ -18,7 +18,7 @@ from benchmarks.measure import take_turns  # noqa: E402
 
 from cyclegan_tf.core.generators import GENERATORS  # noqa: E402
 from cyclegan_tf.data import images, shapes  # noqa: E402
-from cyclegan_tf.deploy import tflite  # noqa: E402
+from cyclegan_tf.deploy import conversion  # noqa: E402
 from cyclegan_tf.deploy.tflite_file import TFLiteGenerator  # noqa: E402
 from cyclegan_tf.training.presets import PRESETS  # noqa: E402
 
@@ -37,7 +37,7 @@ def main(preset: str) -> None:
     keras_call = tf.function(lambda: generator(image, training=False))
     calls = {"keras": lambda: keras_call().numpy()}
     for kind in KINDS:
-        made = tflite.convert(generator, multiple, kind, size, calibration=pictures)
+        made = conversion.convert(generator, multiple, kind, size, calibration=pictures)
         file = TFLiteGenerator(made, NUM_THREADS)
         calls[kind] = lambda file=file: file(image.numpy())
     seconds = take_turns(calls, ROUNDS)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from cyclegan_tf.core.cyclegan import NETWORKS, CycleGAN
 from cyclegan_tf.deploy.export import export_run
-from cyclegan_tf.deploy.load import LoadedModel, of_run
+from cyclegan_tf.deploy.load import load, of_run
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch.weights import export_networks, import_networks
 from cyclegan_tf.training.checkpoints import (
@@ -136,7 +136,7 @@ def test_both_generators_are_exported_of_one_checkpoint(
 
 
 def test_loaded_run_translates_with_the_next_checkpoint(training, deleted):
-    loaded = LoadedModel(training.run_dir)
+    loaded = load(training.run_dir)
     picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     made = loaded.translate(picture)
     path = newest_checkpoint(training.run_dir)
