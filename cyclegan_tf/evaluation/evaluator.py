@@ -40,6 +40,7 @@ class _Reference:
     features: np.ndarray
     others: Domain | None
     checkerboard: float
+    diversity: float
 
 
 def halves(domain: Domain) -> tuple[Domain, Domain]:
@@ -105,7 +106,8 @@ class Evaluator:
         moments.add(features)
         some = first_pictures(half if others is None else others, 64)
         checkerboard = failure_modes.checkerboard(some)
-        return _Reference(moments, features, others, checkerboard)
+        diversity = max(distances.diversity(features), 1e-9)
+        return _Reference(moments, features, others, checkerboard, diversity)
 
     def _read_features(self, domain: Domain, description: str) -> np.ndarray:
         """Features of the first 2,000 pictures of a domain."""
@@ -240,8 +242,7 @@ class Evaluator:
                 moments, reference.moments
             )
         found |= _differences(translated)
-        real_diversity = max(distances.diversity(reference.features), 1e-9)
-        found["diversity"] = distances.diversity(features) / real_diversity
+        found["diversity"] = distances.diversity(features) / reference.diversity
         return found | failure_modes.measure(translated, reference.checkerboard)
 
 

@@ -18,7 +18,7 @@ from cyclegan_tf.evaluation.translations import (
     first_pictures,
     make_translators,
     slightly_blurred,
-    translate_pictures,
+    translate_test_pictures,
 )
 
 _NUM_PICTURES = 16
@@ -71,19 +71,17 @@ def check_model(model: CycleGAN, data: UnpairedData) -> list[str]:
     The diversity is that of thumbnails; an evaluation takes a network's features.
     """
     found, translators = [], make_translators(model)
-    sides = {"A2B": (data.test_x, data.test_y), "B2A": (data.test_y, data.test_x)}
-    for direction, back in (("A2B", "B2A"), ("B2A", "A2B")):
-        inputs, real = (first_pictures(d, _NUM_PICTURES) for d in sides[direction])
-        translated = translate_pictures(
-            direction, inputs, translators[direction], translators[back]
-        )
+    targets = {"A2B": data.test_y, "B2A": data.test_x}
+    for translated in translate_test_pictures(
+        data, translators, _NUM_PICTURES, identity=False
+    ):
+        real = first_pictures(targets[translated.direction], _NUM_PICTURES)
         numbers = measure(translated, checkerboard(real))
-        if min(len(real), len(inputs)) > 3:
-            ours, theirs = (
-                distances.diversity(thumbnails(p)) for p in (translated.outputs, real)
-            )
+        both = translated.outputs, real
+        if min(map(len, both)) > 3:
+            ours, theirs = (distances.diversity(thumbnails(p)) for p in both)
             numbers["diversity"] = ours / max(theirs, 1e-9)
-        found += problems(numbers, direction)
+        found += problems(numbers, translated.direction)
     return found
 
 

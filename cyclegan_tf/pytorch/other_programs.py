@@ -12,6 +12,7 @@ TENSORFLOW = (
     "train --initialize_from RUN"
 )
 TORCHSCRIPT = "is a TorchScript model; save the state_dict() of its Python model"
+_ITS_PROGRAM = "Translate with its own program; evaluate --fake measures the pictures"
 _UNPACK = "unpack it, and name the .pth file in it"
 
 # By the first bytes of a file.
@@ -52,8 +53,8 @@ _NETWORKS = {
     "before they convolve",
     r"(^|\.)(residual_blocks|res_blocks)\.": "a CycleGAN of another tutorial",
     r"(^|\.)(synthesis|convs\.\d+\.conv\.modulation)\.": "StyleGAN",
-    r"^(module\.)?(features\.0|layer1\.0\.conv1|conv1)\.weight": "a classifier",
-    r"(^|\.)exp_avg": "an optimizer; name the file of the generator",
+    r"^(module\.)?(features\.0|layer1\.0\.conv1)\.weight": "a classifier",
+    r"^((gen|dis)\.)?state\.\d+\.exp_avg": "an optimizer; name a generator's file",
 }
 
 
@@ -98,13 +99,22 @@ def describe_zip(names: Iterable[str]) -> str:
     return "is a zip, but not of PyTorch: it has no data.pkl"
 
 
+def describe_folder(names: Iterable[str]) -> str:
+    """Describes a folder without official files by its names; empty if unknown."""
+    names = list(names)
+    if "saved_model.pb" in names:
+        return "is a SavedModel of TensorFlow; translate --model FOLDER takes it"
+    if "model_index.json" in names:
+        return f"is a pipeline of diffusers. {_ITS_PROGRAM}"
+    if any(name.endswith(".index") for name in names):
+        return TENSORFLOW
+    return ""
+
+
 def describe_networks(names: Iterable[str]) -> str:
     """A sentence on the program of networks that differ from ours; empty if unknown."""
     names = list(names)
     for pattern, program in _NETWORKS.items():
         if any(re.search(pattern, name) for name in names):
-            return (
-                f" It looks like {program}. Translate with its own program; evaluate "
-                "--fake measures the pictures."
-            )
+            return f" It looks like {program}. {_ITS_PROGRAM}."
     return ""

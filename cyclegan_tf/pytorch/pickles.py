@@ -89,10 +89,12 @@ def loads(stream: io.BytesIO) -> tuple[object, dict[str, Storage]]:
     try:
         return unpickler.load(), unpickler.storages
     except (FileError, *_DAMAGES) as error:
-        is_known = isinstance(error, FileError)
-        text = str(error) if is_known else "can't be read: its pickle is damaged"
-        more = f"; beside the weights it has {_places(names)}" if names else ""
-        raise FileError(text + more) from error
+        text = "can't be read: its pickle is damaged"
+        if isinstance(error, FileError):
+            text = str(error)
+        if names:
+            text += f"; beside the weights it has {_places(names)}"
+        raise FileError(text) from error
 
 
 def _checked(stream: io.BytesIO) -> tuple[bytes, dict[str, str]]:
@@ -128,7 +130,9 @@ def _checked(stream: io.BytesIO) -> tuple[bytes, dict[str, str]]:
             is_dict = code == "EMPTY_DICT"
             copy += _ORDERED_DICT if is_dict else data[start : stream.tell()]
     except ValueError as error:
-        raise FileError("can't be read: its pickle is damaged or cut off") from error
+        if not refused and not operations:
+            text = "can't be read: its pickle is damaged or cut off"
+            raise FileError(text) from error
     if refused or operations:
         found = {**(refused or names), **operations}
         raise FileError(
@@ -153,7 +157,7 @@ def _advice(names: Mapping[str, str], protocol: int) -> str:
     if any(name.startswith("torch.nn.") for name in names):
         return "It is a whole model: load it in its own program, save its state_dict()"
     if protocol > 2:
-        return f"It has protocol {protocol}, which torch.save does not use by itself"
+        return f"It has pickle protocol {protocol}, not the 2 of torch.save"
     return "Load it in its own program, and save the state_dict() alone"
 
 
@@ -191,8 +195,8 @@ class _Dictionary(dict):
         if type(key) is not str and not _is_count(key):
             kind = type(key).__name__
             raise FileError(f"can't be read: it has a key of type {kind}")
-        if type(value) in (type, _PlainCall):
-            raise TypeError  # A class is no data.
+        if type(value) in (type, _Function, _PlainCall):
+            raise TypeError  # A class or a function is no data.
         super().__setitem__(key, value)
 
     def __setstate__(self, state) -> None:
@@ -309,6 +313,12 @@ class _PlainCall(NamedTuple):
         return _Plain()
 
 
+def _default_dict(factory) -> _Dictionary:
+    if factory is not _Plain and type(factory) is not _PlainCall:
+        raise TypeError
+    return _Dictionary()
+
+
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "meta")
 
 
@@ -339,6 +349,8 @@ _PLAIN = {
     "__builtin__ bytes": _PlainCall(lambda: True),
     "__builtin__ set": _PlainCall(lambda values: type(values) is list),
     "collections Counter": _PlainCall(lambda counts: type(counts) is _Dictionary),
+    "collections defaultdict": _Function(_default_dict),
+    **{f"__builtin__ {name}": _Plain for name in ("dict", "float", "int", "list")},
 }
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _PLAIN[f"{_module} _reconstruct"] = _PlainCall(_is_array)

@@ -31,6 +31,7 @@ from cyclegan_tf.pytorch.networks import (
     split_key,
     to_pytorch,
 )
+from cyclegan_tf.pytorch.other_programs import describe_folder
 from cyclegan_tf.training.run_directory import (
     CONFIG_FILE,
     LOCK_FILE,
@@ -88,7 +89,10 @@ def files_in(folder: str, epoch: str) -> dict[str, str]:
             if path.is_file():
                 files.setdefault(name, str(path))
     if not files:
-        found = some_of(sorted(path.name for path in root.iterdir()), 4) or "no file"
+        names = sorted(path.name for path in root.iterdir())
+        if other := describe_folder(names):
+            raise UserError(f"{folder} {other}.")
+        found = some_of(names, 4) or "no file"
         raise UserError(
             f"{folder} has no {epoch}_net_G_A.pth or the like, but {found}. "
             "--checkpoint can also be a single file."

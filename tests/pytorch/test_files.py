@@ -235,6 +235,8 @@ PLAIN = {
     "set": {1, 2},
     "bytes": [b"", b"\xff\0"],
     "counter": collections.Counter([3, 3, 5]),
+    "history": collections.defaultdict(list, loss=[1.0, 0.5]),
+    "counts": collections.defaultdict(set),
 }
 
 
@@ -258,6 +260,8 @@ NOT_TENSORS = [
     {"a": collections.deque([1])},
     {"a": {(1, 2): 3}},
     {"a": argparse.Namespace},
+    {"a": list},
+    {"a": collections.defaultdict},
     {"a": np.random.default_rng(0)},
 ]
 

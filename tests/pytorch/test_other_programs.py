@@ -1,6 +1,7 @@
 """Files of other programs: a line says what each is, and what to do."""
 
 import pathlib
+import pickle
 import tarfile
 import zipfile
 
@@ -174,3 +175,17 @@ def test_folder_without_official_files_says_what_it_has(folder):
     write("output/netG_A2B.pth")
     found = line("output")
     assert "latest_net_G_A.pth" in found and "netG_A2B.pth" in found
+    for name, words in (
+        ("saved/saved_model.pb", "saved is a SavedModel"),
+        ("tf/ckpt-1.index", "tf is a checkpoint of TensorFlow"),
+        ("pipeline/model_index.json", "pipeline is a pipeline of diffusers"),
+    ):
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"")
+        assert line(name.partition("/")[0]).startswith(words)
+
+
+def test_large_pickle_of_another_program_is_not_called_damaged(folder):
+    value = {"G": [b"x" * 2**20] * 2, "more": [bytes([i]) * 2**20 for i in range(6)]}
+    (folder / "stylegan.pkl").write_bytes(pickle.dumps(value, 4))
+    assert "protocol 4" in line("stylegan.pkl")
