@@ -31,9 +31,8 @@ def _translate(values: flags.FlagValues) -> None:
         check_run(values.run_dir, values.checkpoint)
     with without_native_messages():
         from cyclegan_tf.data import folders, reader
-
-        output = pathlib.Path(values.output)
-        files = folders.find(pathlib.Path(values.input), output)
+    output = pathlib.Path(values.output)
+    files = folders.find(pathlib.Path(values.input), output)
     translator = _translator(values)
     sizes = values.batch_size, values.max_side
     bad = translate_files(files, translator, *sizes, values.compare)
@@ -77,26 +76,29 @@ def translate_files(
 ) -> dict[str, str]:
     """Reads, translates and writes `PictureFile`s; `--help` describes the options.
 
+    Warns of pictures with further frames or more than 8 bits.
+
     Returns:
       Reasons why pictures can't be read, by the pictures' names.
 
     Raises:
       UserError: the model fails on a picture, or a PNG can't be written.
     """
-    from cyclegan_tf.data import folders, images
+    from cyclegan_tf.data import folders, images, reader
     from cyclegan_tf.deploy.load import shrunk
 
-    reasons = {}
+    reasons, losses = {}, []
     bar = progress_bar(total=len(files), unit="picture", delay=1, leave=False)
 
     def read() -> Iterator:
         for file in files:
             try:
-                picture = images.decode(file.source)
+                picture, loss = images.read(file.source)
             except images.ImageError as error:
                 reasons[file.name] = str(error)
                 bar.update()
             else:
+                losses.append(loss)
                 yield file, shrunk(picture, max_side)
 
     with bar:
@@ -107,6 +109,7 @@ def translate_files(
                     result = images.tile([picture[np.newaxis], result[np.newaxis]])
                 folders.write_png(result, file.target)
                 bar.update()
+    reader.report_losses(losses, "the input")
     return reasons
 
 

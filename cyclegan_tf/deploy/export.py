@@ -60,22 +60,20 @@ def export_run(export: ExportOptions) -> list[dict]:
     _check_sizes(export, source.multiple)
     output = export.output or f"{export.run_dir}/{EXPORT_FOLDER}"
     output = pathlib.Path(os.path.expanduser(output))
-    checkpoint, generators = exportables.load_generators(source, export)
     name = export.name or model_card.model_name(source.title)
+    checkpoint, models = exportables.load_models(source, name, export)
     step = int(checkpoint.rsplit("-", 1)[1])
-    names = [f"{name}_{direction}".removesuffix("_") for direction in generators]
     about = model_card.record(
         name=name,
         options=source.options,
         step=step,
-        version=_choose_version(export, output, names),
+        version=_choose_version(export, output, [model.name for model in models]),
         metrics=_metrics(export.run_dir, step),
         licence=export.licence,
     )
     with staging(output, (OSError, tf.errors.OpError)) as folder:
         plan, references = [], {}
-        for direction, generator in generators.items():
-            model = exportables.exportable(source, generator, name, direction, export)
+        for model in models:
             plan += _write_files(model, export, about["version"], folder, references)
         LOG.info("Verifying in a fresh process")
         rows = verification.verify(plan, references, folder)

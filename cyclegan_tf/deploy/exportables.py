@@ -131,36 +131,6 @@ def open_run(run_dir) -> Source:
     return _SOURCES[options.model](options)
 
 
-def load_generators(
-    source: Source, export: ExportOptions
-) -> tuple[str, dict[str, keras.Model]]:
-    """Loads the generators to export from one checkpoint.
-
-    Returns:
-      The checkpoint's path prefix, and the generators by direction.
-
-    Raises:
-      UserError: the run has no such checkpoint or direction, or it does not match.
-    """
-    for direction in export.directions:
-        check_choice("direction", direction, source.names)
-
-    def read(path: str):
-        found = tuple(source.names)
-        if len(found) > 1:  # Imported runs of a CycleGAN may lack one.
-            stored = checkpoints.networks_in(path)
-            found = tuple(d for d in found if source.names[d] in stored)
-        if not found:
-            raise UserError(f"{path} holds no generator.")
-        return path, {
-            direction: source.load(source.names[direction], path)
-            for direction in export.directions or found
-        }
-
-    # All at once: a training that goes on may delete the checkpoint.
-    return read_checkpoint(export.run_dir, read, export.checkpoint)
-
-
 # --- Generators that translate pictures
 
 
@@ -312,18 +282,44 @@ class DigitMaker:
         return inputs
 
 
-# --- By direction
+# --- All of a run
 
 
-def exportable(
-    source: Source,
-    generator: keras.Model,
-    name: str,
-    direction: str,
-    export: ExportOptions,
-) -> Translator | DigitMaker:
-    """Prepares a generator of a run for the export; `name` is the model's."""
-    if source.pictures:
-        return Translator(f"{name}_{direction}", direction, generator, source, export)
-    latent_size, num_classes = source.options.latent_size, source.num_classes
-    return DigitMaker(name, generator, latent_size, num_classes)
+def load_models(
+    source: Source, name: str, export: ExportOptions
+) -> tuple[str, list[Translator | DigitMaker]]:
+    """Loads the generators to export from one checkpoint.
+
+    Args:
+      source: The run.
+      name: Name of the model, without the direction.
+      export: What to export.
+
+    Returns:
+      The checkpoint's path prefix, and the generators.
+
+    Raises:
+      UserError: the run has no such checkpoint or direction, or it does not match.
+    """
+    for direction in export.directions:
+        check_choice("direction", direction, source.names)
+
+    def model(direction: str, path: str) -> Translator | DigitMaker:
+        generator = source.load(source.names[direction], path)
+        if source.pictures:
+            full_name = f"{name}_{direction}"
+            return Translator(full_name, direction, generator, source, export)
+        latent_size, num_classes = source.options.latent_size, source.num_classes
+        return DigitMaker(name, generator, latent_size, num_classes)
+
+    def read(path: str) -> tuple:
+        found = tuple(source.names)
+        if len(found) > 1:  # Imported runs of a CycleGAN may lack one.
+            stored = checkpoints.networks_in(path)
+            found = tuple(d for d in found if source.names[d] in stored)
+        if not found:
+            raise UserError(f"{path} holds no generator.")
+        return path, [model(d, path) for d in export.directions or found]
+
+    # All at once: a training that goes on may delete the checkpoint.
+    return read_checkpoint(export.run_dir, read, export.checkpoint)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from PIL import ExifTags, Image, ImageOps
 
 from cyclegan_tf.files import written_whole
-from cyclegan_tf.messages import UserError, without_native_messages
+from cyclegan_tf.messages import UserError, warn, without_native_messages
 
 _NAME = "image_bytes"  # Of the signature's input and of its output.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -59,6 +59,7 @@ def read_picture(path: str | os.PathLike) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # The server checks the picture.
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _warn_of_frames(path, image)
                 turned = image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
                 if image.format in ("JPEG", "MPO", "PNG") and not turned:
                     return content
@@ -66,6 +67,14 @@ def read_picture(path: str | os.PathLike) -> bytes:
     except Exception as error:  # On damaged files Pillow raises whatever it meets.
         raise UserError(f"{path} is no picture that can be sent: {error}") from error
     return encoded.getvalue()
+
+
+def _warn_of_frames(path: str | os.PathLike, image: Image.Image) -> None:
+    with contextlib.suppress(Exception):  # Further frames may be damaged.
+        # MPO files of phones have previews.
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            text = "has several frames or pages. Only the first is used."
+            warn(f"Warning: {path} {text}")
 
 
 def translate_grpc(

@@ -132,8 +132,8 @@ def test_batches_hold_pictures_of_one_size_read_as_they_are_needed(
     sizes = [(8, 8), (8, 9), (8, 8), (9, 8), (8, 8), (8, 9), (8, 8), (8, 8)]
     pictures = {f"p{i}__png": picture(*s, seed=i) for i, s in enumerate(sizes)}
     found = find(save(tmp_path / "in", **pictures), tmp_path / "out")
-    events, decode = [], images.decode
-    monkeypatch.setattr(images, "decode", lambda p: events.append("read") or decode(p))
+    events, read = [], images.read
+    monkeypatch.setattr(images, "read", lambda p: events.append("read") or read(p))
 
     def translator(batch):
         events.append(batch.shape)
@@ -221,6 +221,32 @@ def test_if_no_picture_can_be_read_nothing_is_written(inverted, refuses, tmp_pat
     refuses(told, "--input=in", "--output=out")
     (tmp_path / "in/c.txt").write_text("no picture")
     refuses("1 of 1 .* c.txt: ", "--input=in/c.txt", "--output=out")
+
+
+def test_further_frames_are_counted_and_the_first_is_translated(
+    inverted, run, tmp_path, capfd
+):
+    frames = [Image.fromarray(picture(16, 24, seed=seed)) for seed in range(2)]
+    further = {"save_all": True, "append_images": frames[1:]}
+    several = {"a.gif": {}, "b.tiff": {}, "c.webp": {"lossless": True}, "d.apng": {}}
+    single = {"e.png": {}, "f.jfif": {"format": "JPEG"}, "g.mpo": further}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").touch()
+    for name, options in {**several, **single}.items():
+        options = {**options, **(further if name in several else {})}
+        frames[0].save(tmp_path / "in" / name, **options)
+    run("--input=in", "--output=out")
+    captured = capfd.readouterr()
+    assert captured.out == "Translated 7 pictures to out\n"
+    left_out, line = captured.err.splitlines()
+    assert "1 .txt" in left_out
+    assert "4 pictures" in line and "frames" in line
+    first = invert(np.asarray(frames[0]))
+    for name in ("b", "c", "d", "e"):
+        np.testing.assert_array_equal(load(tmp_path / f"out/{name}.png"), first)
+    for name in ("a", "f", "g"):  # A palette, and JPEG.
+        made = load(tmp_path / f"out/{name}.png").astype(int)
+        assert np.abs(made - first).mean() < 12
 
 
 # --- Refusals

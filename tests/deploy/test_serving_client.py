@@ -206,6 +206,20 @@ def test_formats_that_servers_do_not_know_are_sent_as_png(tmp_path):
         np.testing.assert_array_equal(images.decode(sent), images.decode(path))
 
 
+def test_further_frames_are_reported_and_the_first_is_sent(tmp_path, capsys):
+    first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
+    for kind in ("GIF", "TIFF", "WEBP", "PNG", "MPO"):
+        path = tmp_path / f"picture.{kind}"
+        first.save(path, kind, save_all=True, append_images=[second])
+        sent = images.decode(serving_client.read_picture(path))
+        assert np.abs(sent.astype(int) - (255, 0, 0)).max() < 9
+        line = capsys.readouterr().err
+        assert (str(path) in line and "frames" in line) == (kind != "MPO")
+    first.save(tmp_path / "one.gif")
+    serving_client.read_picture(tmp_path / "one.gif")
+    assert capsys.readouterr().err == ""
+
+
 # --- As a program
 
 COMMAND = "-m", "cyclegan_tf", "serving_client"
