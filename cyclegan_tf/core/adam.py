@@ -1,6 +1,6 @@
 """Adam as its paper and PyTorch have it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -127,29 +127,6 @@ def sum_over_replicas(gradients):
     if replica.num_replicas_in_sync == 1:
         return gradients
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-
-
-def make_optimizers(
-    networks: Mapping[str, keras.Model],
-    learning_rates: Mapping[str, Callable],
-    beta_1: float,
-    beta_2: float = 0.999,
-) -> dict[str, Adam]:
-    """An Adam for each network.
-
-    Args:
-      networks: By name.
-      learning_rates: A schedule for each, by name.
-      beta_1: Decay of the first moment.
-      beta_2: Decay of the second moment.
-
-    Returns:
-      The optimizers by the networks' names.
-    """
-    return {
-        name: Adam(network.trainable_variables, learning_rates[name], beta_1, beta_2)
-        for name, network in networks.items()
-    }
 
 
 class ConstantThenLinearDecay:

@@ -139,20 +139,3 @@ def _gathered(strategy: tf.distribute.Strategy, *pools: ImagePool):
         return [replica.all_gather(value, axis=0) for value in values]
 
     return strategy.run(of_replica)
-
-
-def step_seed(seed: int, step: tf.Tensor, *numbers) -> tf.Tensor:
-    """A seed for a draw in a step, from the run's seed and the step.
-
-    Args:
-      seed: The run's seed.
-      step: The step, an integer scalar.
-      *numbers: Integers that tell the draws of one step apart.
-
-    Returns:
-      An integer tensor [2].
-    """
-    mixed = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
-    for number in numbers:
-        mixed = tf.random.fold_in(mixed, number)
-    return mixed

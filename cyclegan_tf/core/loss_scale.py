@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from cyclegan_tf.base_options import BaseOptions
-from cyclegan_tf.core.adam import Adam, sum_over_replicas
 from cyclegan_tf.core.state import State
 
 Gradients = Mapping[str, Sequence[tf.Tensor]]
@@ -74,40 +72,6 @@ class LossScale:
         self.good.assign(tf.where(grows, tf.zeros_like(good), good))
         self.skipped.assign_add(tf.cast(tf.logical_not(finite), tf.int64))
         return unscaled, finite
-
-
-def loss_scale_of(config: BaseOptions) -> LossScale | None:
-    """Makes the loss scale for float16, or a constant 1 to skip updates."""
-    if config.precision == "float16":
-        return LossScale()
-    skips = config.on_nonfinite == "skip"
-    return LossScale(initial=1.0, growth_steps=0) if skips else None
-
-
-def update(
-    optimizers: Mapping[str, Adam],
-    gradients: Gradients,
-    losses: tf.Tensor | Mapping[str, tf.Tensor],
-    loss_scale: LossScale | None,
-) -> None:
-    """Updates networks, in a replica's context.
-
-    Args:
-      optimizers: By the networks' names; others may be there.
-      gradients: Lists by network; summed over the replicas here.
-      losses: The differentiated losses.
-      loss_scale: The scale of the gradients; None: 1. With a scale, no network changes
-        if a gradient or a loss is not finite.
-    """
-    finite = None
-    if loss_scale:
-        judged = {**gradients, "losses": tf.nest.flatten(losses)}
-        gradients, finite = loss_scale.unscale(sum_over_replicas(judged))
-        del gradients["losses"]
-    else:
-        gradients = sum_over_replicas(gradients)
-    for name, of_network in gradients.items():
-        optimizers[name].update(of_network, finite)
 
 
 def _variable(value: tf.Tensor, name: str) -> tf.Variable:

@@ -7,14 +7,9 @@ import tensorflow as tf
 
 from cyclegan_tf.base_options import BaseOptions
 from cyclegan_tf.compat import as_tf_variable
-from cyclegan_tf.core.adam import (
-    ConstantThenLinearDecay,
-    make_optimizers,
-    sum_over_replicas,
-)
-from cyclegan_tf.core.image_pool import step_seed
+from cyclegan_tf.core.adam import Adam, ConstantThenLinearDecay, sum_over_replicas
 from cyclegan_tf.core.layers import computing_in
-from cyclegan_tf.core.loss_scale import loss_scale_of, update
+from cyclegan_tf.core.loss_scale import LossScale
 from cyclegan_tf.core.replicas import of_one_replica
 from cyclegan_tf.core.state import State, average_of, state_of
 from cyclegan_tf.messages import check_batch
@@ -73,8 +68,15 @@ class Trainer:
             self.networks = build()
             self._schedules = schedules or {n: self.schedule(n) for n in self.networks}
             betas = options.beta_1, options.beta_2
-            self.optimizers = make_optimizers(self.networks, self._schedules, *betas)
-            self.loss_scale = loss_scale_of(options)
+            self.optimizers = {
+                name: Adam(network.trainable_variables, self._schedules[name], *betas)
+                for name, network in self.networks.items()
+            }
+            self.loss_scale = None
+            if options.precision == "float16":
+                self.loss_scale = LossScale()
+            elif options.on_nonfinite == "skip":
+                self.loss_scale = LossScale(initial=1.0, growth_steps=0)
             self.averages = averages()
         self.start_averages()
         self._first = next(iter(self.networks))
@@ -145,7 +147,15 @@ class Trainer:
           losses: Tensors that must be finite, or the update is skipped (with
             `on_nonfinite skip` and float16).
         """
-        update(self.optimizers, self._share(gradients), losses, self.loss_scale)
+        gradients, finite = self._share(gradients), None
+        if self.loss_scale:
+            judged = {**gradients, "losses": tf.nest.flatten(losses)}
+            gradients, finite = self.loss_scale.unscale(sum_over_replicas(judged))
+            del gradients["losses"]
+        else:
+            gradients = sum_over_replicas(gradients)
+        for name, of_network in gradients.items():
+            self.optimizers[name].update(of_network, finite)
 
     def apply(self, name: str, gradients: Sequence[tf.Tensor], losses) -> None:
         """Updates one network; see `update`."""
@@ -163,9 +173,10 @@ class Trainer:
         Args:
           number: Tells apart what is drawn in one step.
         """
-        step = self.optimizers[self._first].iterations
+        step = tf.cast(self.optimizers[self._first].iterations, tf.int32)
+        seed = tf.stack([tf.constant(self.options.seed, tf.int32), step])
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return step_seed(self.options.seed, step, number, replica)
+        return tf.random.fold_in(tf.random.fold_in(seed, number), replica)
 
     def start_averages(self) -> None:
         """Sets the averages to the weights of their networks."""
