@@ -33,7 +33,7 @@ NAMES = ("horse2zebra", "cycle_gan/horse2zebra")
 @pytest.fixture(scope="module")
 def prepared(source, tmp_path_factory) -> pathlib.Path:
     """A tfds folder with horse2zebra in it."""
-    data_dir = tmp_path_factory.mktemp("prepared")
+    data_dir = tmp_path_factory.mktemp("prepared") / "tfds [v2]*"
     prepare(source, data_dir)
     return data_dir
 
