@@ -26,8 +26,7 @@ _TEMPORARY = re.compile(
 )
 _DAY_SECONDS = 24 * 60 * 60
 
-# TensorFlow takes the path of a checkpoint for a pattern with *, ?, [ and \, and can't
-# take names that are no UTF-8.
+# TensorFlow takes paths with *, ?, [ and \ for patterns, and only UTF-8.
 _NOT_PLAIN = re.compile(r"[*?\[\\\ud800-\udfff]")
 
 
@@ -75,7 +74,7 @@ def staging(
 def scratch() -> Iterator[str]:
     """Yields a folder in the system's temporary folder, and removes it at the end."""
     place = tempfile.gettempdir()
-    if _NOT_PLAIN.search(place):
+    if not _is_plain(place):
         place = "/tmp"
     remove_stale(place)
     with tempfile.TemporaryDirectory(prefix=_prefix(), dir=place) as folder:
@@ -88,7 +87,7 @@ def plain_path(folder: str | os.PathLike) -> Iterator[str]:
 
     It is the folder's own path, or a temporary link.
     """
-    if not _NOT_PLAIN.search(str(folder)):
+    if _is_plain(str(folder)):
         yield str(folder)
         return
     with scratch() as place:
@@ -106,6 +105,10 @@ def ensured_folder(folder: pathlib.Path) -> Iterator[None]:
                 after.callback(remove_if_empty, place)
         folder.mkdir(parents=True, exist_ok=True)
         yield
+
+
+def _is_plain(path: str) -> bool:
+    return not _NOT_PLAIN.search(path.replace(os.sep, "/"))
 
 
 def put_in_place(folder: pathlib.Path, output: pathlib.Path) -> None:

@@ -173,10 +173,9 @@ class Trainer:
         Args:
           number: Tells apart what is drawn in one step.
         """
-        step = tf.cast(self.optimizers[self._first].iterations, tf.int32)
-        seed = tf.stack([tf.constant(self.options.seed, tf.int32), step])
+        step = self.optimizers[self._first].iterations
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        return tf.random.fold_in(tf.random.fold_in(seed, number), replica)
+        return step_seed(self.options.seed, step, number, replica)
 
     def start_averages(self) -> None:
         """Sets the averages to the weights of their networks."""
@@ -223,3 +222,17 @@ def average_decay_at(step: tf.Tensor, decay: float) -> tf.Tensor:
     """
     step = tf.cast(step, tf.float64)
     return tf.minimum(tf.constant(decay, tf.float64), step / (9 + step))
+
+
+def step_seed(seed: int, step: tf.Tensor, *numbers) -> tf.Tensor:
+    """A seed for a draw, an integer tensor [2].
+
+    Args:
+      seed: The run's seed.
+      step: The step, an integer scalar.
+      *numbers: Integers that tell the draws of one step apart.
+    """
+    mixed = tf.stack([tf.constant(seed, tf.int32), tf.cast(step, tf.int32)])
+    for number in numbers:
+        mixed = tf.random.fold_in(mixed, number)
+    return mixed

@@ -10,6 +10,7 @@ import requests
 import tensorflow as tf
 
 from cyclegan_tf.config import TFDS_CONFIGS
+from cyclegan_tf.files import plain_path
 from cyclegan_tf.messages import UserError, reason
 
 NETWORK_SECONDS = 15
@@ -23,20 +24,23 @@ def configuration_name(dataset: str) -> str | None:
     return name if name in TFDS_CONFIGS else None
 
 
+@contextlib.contextmanager
 def _builder(name: str, data_dir: str):
     import tensorflow_datasets as tfds  # Takes seconds.
 
-    directory = os.path.expanduser(data_dir) if data_dir else None
-    return tfds.builder(f"cycle_gan/{name}", data_dir=directory)
+    folder = os.path.expanduser(data_dir) or tfds.core.constants.DATA_DIR
+    with plain_path(folder) as plain:
+        default = not data_dir and plain == folder
+        yield tfds.builder(f"cycle_gan/{name}", data_dir=None if default else plain)
 
 
 def count(name: str, data_dir: str) -> tuple[int, int] | None:
     """The numbers of training pictures; None before the download."""
-    builder = _builder(name, data_dir)
-    if not builder.is_prepared():
-        return None
-    splits = builder.info.splits
-    return splits["trainA"].num_examples, splits["trainB"].num_examples
+    with _builder(name, data_dir) as builder:
+        if not builder.is_prepared():
+            return None
+        splits = builder.info.splits
+        return splits["trainA"].num_examples, splits["trainB"].num_examples
 
 
 def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
@@ -45,14 +49,14 @@ def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
     Raises:
       UserError: the data set can't be downloaded, prepared or read.
     """
-    builder = _builder(name, data_dir)
-    if not builder.is_prepared():
-        _prepare(builder, name)
-    try:
-        return {split: _read(builder, name, split) for split in SPLITS}
-    except (tf.errors.OpError, FileNotFoundError) as error:
-        folder = builder.data_dir
-        raise UserError(f"{name} in {folder} is damaged: {reason(error)}") from error
+    with _builder(name, data_dir) as builder:
+        if not builder.is_prepared():
+            _prepare(builder, name)
+        try:
+            return {split: _read(builder, name, split) for split in SPLITS}
+        except (tf.errors.OpError, FileNotFoundError) as error:
+            folder = os.path.realpath(builder.data_dir)
+            raise UserError(f"{name} in {folder} is damaged: {reason(error)}") from error
 
 
 def _read(builder, name: str, split: str) -> dict[str, bytes]:
@@ -70,7 +74,7 @@ def _prepare(builder, name: str) -> None:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, extractor
 
-    root = pathlib.Path(builder.data_dir).parents[2]
+    root = pathlib.Path(os.path.realpath(builder.data_dir)).parents[2]
     archive = root / "downloads" / "manual" / f"{name}.zip"
     hint = (
         f"Use --data_dir with a prepared copy, put {name}.zip into {archive.parent}, "
@@ -80,6 +84,7 @@ def _prepare(builder, name: str) -> None:
     if problem:
         raise UserError(f"{name} can't be downloaded: {problem}. {hint}")
     try:
+        root.mkdir(parents=True, exist_ok=True)
         with _removes_unfinished(root, builder):
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(try_download_gcs=False)

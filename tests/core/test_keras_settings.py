@@ -51,7 +51,7 @@ def test_settings_of_keras_change_nothing(
         keras.utils.set_random_seed(0)
         model = CycleGAN(config, 10)
         losses = model.train_step(*images)
-        Checkpoints(model.state(), tmp_path).save(1)
+        Checkpoints(model.trainer.state(), tmp_path).save(1)
         loaded = load_network(tmp_path, "generator_g")
         assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
         weights = model.generator_g.get_weights() + loaded.get_weights()

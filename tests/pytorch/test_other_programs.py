@@ -14,7 +14,7 @@ import torch
 from helpers.official_files import RESNET, assert_holds, call, state_dict, write
 from PIL import Image
 
-from cyclegan_tf.commands import pytorch_import
+from cyclegan_tf.commands.pytorch import PYTORCH_IMPORT
 from cyclegan_tf.messages import UserError
 from cyclegan_tf.pytorch.files import read
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 def line(file: str) -> str:
     """The line that refuses a file."""
     with pytest.raises(UserError) as caught:
-        call(pytorch_import, f"--checkpoint={file}", "--output=run")
+        call(PYTORCH_IMPORT, f"--checkpoint={file}", "--output=run")
     assert "\n" not in str(caught.value) and not pathlib.Path("run").exists()
     return str(caught.value)
 
@@ -167,7 +167,7 @@ def test_lightning_checkpoint_with_plain_data_is_read(folder):
     torch.save(value, folder / "last.ckpt")
     found = read("last.ckpt")
     assert found.keys() == {f"state_dict.{name}" for name in arrays}
-    call(pytorch_import, "--checkpoint=last.ckpt", "--output=run")
+    call(PYTORCH_IMPORT, "--checkpoint=last.ckpt", "--output=run")
     assert_holds("run", "generator_g", RESNET, state_dict())
 
 
