@@ -56,7 +56,9 @@ def encoded_pictures(name: str, data_dir: str) -> dict[str, dict[str, bytes]]:
             return {split: _read(builder, name, split) for split in SPLITS}
         except (tf.errors.OpError, FileNotFoundError) as error:
             folder = os.path.realpath(builder.data_dir)
-            raise UserError(f"{name} in {folder} is damaged: {reason(error)}") from error
+            raise UserError(
+                f"{name} in {folder} is damaged: {reason(error)}"
+            ) from error
 
 
 def _read(builder, name: str, split: str) -> dict[str, bytes]:

@@ -318,7 +318,10 @@ def test_what_a_run_cannot_be_evaluated_with_is_refused(run_dir, tmp_path, quick
         ("--paired", "6 of 6 pictures have no test picture in domain Y"),
         ("--model=nowhere", "No such model: nowhere."),
         (f"--model={bad}", "bad.keras can't be used: "),
-        (f"--model={dense}", "dense.keras can't be used: it does not map images of any size"),
+        (
+            f"--model={dense}",
+            "dense.keras can't be used: it does not map images of any size",
+        ),
     ):
         with refused(told):
             evaluated(f"--run_dir={run_dir}", "--output=.", argument)
