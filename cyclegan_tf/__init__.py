@@ -41,7 +41,8 @@ def __getattr__(name: str):
     """Loads a public name at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(f"{__name__}.compat").check_backend()
+    if name != "UserError":
+        importlib.import_module(f"{__name__}.compat").check_backend()
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     globals()[name] = getattr(module, name)
     return globals()[name]
