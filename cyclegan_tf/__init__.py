@@ -13,8 +13,6 @@ describes the design.
 import importlib
 from typing import TYPE_CHECKING
 
-from cyclegan_tf.compat import check_backend
-
 if TYPE_CHECKING:
     from cyclegan_tf.config import Config
     from cyclegan_tf.core.cyclegan import CycleGAN
@@ -43,7 +41,8 @@ def __getattr__(name: str):
     """Loads a public name at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    check_backend()
+    if name != "UserError":
+        importlib.import_module(f"{__name__}.compat").check_backend()
     module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
     globals()[name] = getattr(module, name)
     return globals()[name]
