@@ -152,6 +152,13 @@ class Config(BaseOptions):
         "network trained on ImageNet (arXiv 2111.01007), and learn in minutes",
         choices=("patchgan", "pixel", "projected"),
     )
+    discriminator_crop: float = networks(
+        1.0,
+        "discriminators see a random part of each image, at least this share of its "
+        "side, enlarged to the whole size: fine checks no longer deceive them; 1: the "
+        "whole image",
+        minimum=0.25,
+    )
     discriminator_filters: int = networks(
         64, "filters of its first convolution", minimum=1
     )
@@ -293,6 +300,9 @@ class Config(BaseOptions):
         refuse("adversarial_loss", wgan_gp and self.discriminator == "projected", rule)
         rule = "must be 0 for `adversarial_loss` wgan_gp, which needs current fakes"
         refuse("pool_size", wgan_gp and self.pool_size > 0, rule)
+        refuse("discriminator_crop", self.discriminator_crop > 1, "must be at most 1")
+        rule = "must be 1 for `adversarial_loss` wgan_gp"
+        refuse("discriminator_crop", wgan_gp and self.discriminator_crop < 1, rule)
         rarely = self.identity_every_steps > 1 and not self.lambda_identity
         refuse("identity_every_steps", rarely, "needs a `lambda_identity` above 0")
         self._check_sizes()
@@ -310,6 +320,8 @@ class Config(BaseOptions):
         rule = f"must be 0, or {multiples} and at least `image_size` ({size})"
         bad = self.test_size < size or self.test_size % multiple
         refuse("test_size", self.test_size and bad, rule)
+        unseen = self.feature_size and self.discriminator != "projected"
+        refuse("feature_size", unseen, "needs `discriminator` projected")
         refuse("cycle_pooling", self.cycle_pooling > size, f"must be at most {size}")
         layers = self.discriminator_layers
         small = self.discriminator == "patchgan" and patchgan_size(size, layers) < 1
