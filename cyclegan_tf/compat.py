@@ -25,8 +25,8 @@ def check_backend() -> None:
     """
     folder = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
     backend = os.environ.get("KERAS_BACKEND")
-    if "keras" in sys.modules:
-        backend = sys.modules["keras"].backend.backend()
+    if keras := sys.modules.get("keras"):
+        backend = keras.backend.backend()
     elif not backend:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             text = pathlib.Path(folder, "keras.json").read_text(encoding="utf-8")

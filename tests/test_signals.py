@@ -86,12 +86,16 @@ def test_terminal_that_closes_sends_two_signals_and_the_training_saves(monkeypat
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr("os.write", fail)
-    before = signal.getsignal(signal.SIGHUP)
-    with stop_on_signal() as stop:
-        signal.raise_signal(signal.SIGHUP)
-        signal.raise_signal(signal.SIGHUP)
-        assert stop.number == signal.SIGHUP
-    assert signal.getsignal(signal.SIGHUP) == before
+    # The tests may run under nohup, which ignores it.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stop_on_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.number == signal.SIGHUP
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ignored_end_of_a_terminal_stays_ignored():

@@ -12,10 +12,10 @@ from cyclegan_tf.family.shared.options import Points
 from cyclegan_tf.training.devices import make_strategy
 
 
-def state(model) -> dict[str, np.ndarray]:
+def state(trainer) -> dict[str, np.ndarray]:
     return {
         f"{group}/{name}": np.array(variable)
-        for group, variables in model.trainer.state().items()
+        for group, variables in trainer.state().items()
         for name, variable in variables.items()
     }
 
@@ -55,9 +55,9 @@ def test_update_that_is_not_finite_changes_nothing(tiny, pair, replicas):
     x, y = pair
     bad = tf.concat([x[:1], x[1:] * np.nan], axis=0)
     assert step(x, y) == 0
-    before = state(model)
+    before = state(model.trainer)
     assert step(bad, y) == 1
-    after = state(model)
+    after = state(model.trainer)
     pools = [name for name in after if name.startswith("pools_")]
     assert all(np.isfinite(after[name]).all() for name in pools)
     averages = [name for name in after if name.startswith("average")]
@@ -66,7 +66,7 @@ def test_update_that_is_not_finite_changes_nothing(tiny, pair, replicas):
     assert_only_counted(before, {k: v for k, v in after.items() if k not in moved})
     assert step(x, y) == 1
     kernel = "generator_g/first_conv_kernel"
-    assert (state(model)[kernel] != before[kernel]).any()
+    assert (state(model.trainer)[kernel] != before[kernel]).any()
 
 
 @pytest.mark.usefixtures("eagerly")
@@ -76,7 +76,7 @@ def test_where_all_is_finite_it_trains_as_without(tiny, pair):
         model = CycleGAN(tiny(batch_size=2, on_nonfinite=on_nonfinite), 10)
         for _ in range(2):
             losses = model.train_step(*pair)
-        return state(model), losses
+        return state(model.trainer), losses
 
     (stopping, _), (skipping, losses) = trained("stop"), trained("skip")
     assert float(losses["skipped_updates"]) == 0

@@ -18,4 +18,4 @@ def test_decay_grows_to_what_was_asked_for(step, expected):
 def test_without_averages_the_trained_generators_are_shown(tiny):
     model = CycleGAN(tiny(), 10)
     assert model.shown_generators["generator_f"] is model.generator_f
-    assert not any(name.startswith("average") for name in model.state())
+    assert not any(name.startswith("average") for name in model.trainer.state())
