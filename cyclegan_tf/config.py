@@ -320,8 +320,6 @@ class Config(BaseOptions):
         rule = f"must be 0, or {multiples} and at least `image_size` ({size})"
         bad = self.test_size < size or self.test_size % multiple
         refuse("test_size", self.test_size and bad, rule)
-        unseen = self.feature_size and self.discriminator != "projected"
-        refuse("feature_size", unseen, "needs `discriminator` projected")
         refuse("cycle_pooling", self.cycle_pooling > size, f"must be at most {size}")
         layers = self.discriminator_layers
         small = self.discriminator == "patchgan" and patchgan_size(size, layers) < 1

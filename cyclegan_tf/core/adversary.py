@@ -65,8 +65,9 @@ class Adversary:
         """Logits of images, or of random parts of them; `number` is for the seed."""
         config = self._config
         if config.discriminator_crop < 1:
-            seed, size = self._seed(number + self._number), config.feature_size
-            size = size or images.shape[1]
+            seed, size = self._seed(number + self._number), images.shape[1]
+            if config.discriminator == "projected":
+                size = config.feature_size or size
             images = random_parts(images, config.discriminator_crop, size, seed)
         return self.discriminator(images, training=True)
 
