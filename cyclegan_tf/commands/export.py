@@ -56,7 +56,7 @@ FLAGS = {
 }
 
 SUMMARY = (
-    "Writes the generators of a run (CycleGAN, pix2pix, dcgan, conditional) as "
+    "Writes the generators of a run (CycleGAN, pix2pix, dcgan, conditional, vae) as "
     "SavedModels for TF Serving, TFLite files for phones and Keras files, and verifies "
     "each file before it is put in place."
 )

@@ -1,6 +1,7 @@
 """What each model gives the export: its generators, their inputs and their files.
 
-CycleGAN and pix2pix have `Translator`s, `dcgan` and `conditional` a `DigitMaker`.
+CycleGAN and pix2pix have `Translator`s; `dcgan`, `conditional` and `vae` have a
+`DigitMaker`.
 """
 
 import dataclasses

@@ -102,7 +102,7 @@ class LoadedModel:
 
 
 class LoadedDigits:
-    """The generator of a run of `dcgan` or `conditional`."""
+    """The generator of a run of `dcgan`, `conditional` or `vae`."""
 
     def __init__(self, path: str | os.PathLike, checkpoint: str = "latest"):
         read = functools.partial(load_generator, path, "generator")
