@@ -115,6 +115,7 @@ def few_digits(monkeypatch):
     monkeypatch.setattr("cyclegan_tf.family.shared.digits.NUM_TEST", 70)
     monkeypatch.setattr("cyclegan_tf.family.shared.digits.JUDGE_STEPS", 3)
     monkeypatch.setattr("cyclegan_tf.family.dcgan._MEASURED", 300)
+    monkeypatch.setattr("cyclegan_tf.family.vae._MEASURED", 300)
     digits.load.cache_clear()
     yield
     digits.load.cache_clear()

@@ -92,7 +92,7 @@ EXPORT = Command(
         ),
         "licence": Flag("not stated", "licence of the model, for its card"),
     },
-    "Writes the generators of a run (CycleGAN, pix2pix, dcgan, conditional) as "
+    "Writes the generators of a run (CycleGAN, pix2pix, dcgan, conditional, vae) as "
     "SavedModels for TF Serving, TFLite files for phones and Keras files, and verifies "
     "each file before it is put in place.",
     ("--run_dir RUN [--FLAG VALUE ...]",),

@@ -27,7 +27,7 @@ _NOT_METRICS = ("step", *MEASURES)
 
 
 def export(run_dir: str | os.PathLike, **options) -> list[dict]:
-    """Exports the generators of a run: CycleGAN, pix2pix, `dcgan` or `conditional`.
+    """Exports the generators of a run: CycleGAN, pix2pix, or one of `DIGIT_MAKERS`.
 
         cg.export("runs/mine", formats=("savedmodel", "tflite"))
 

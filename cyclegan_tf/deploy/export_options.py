@@ -18,7 +18,7 @@ TFLITE_IO = ("uint8", "float32")
 DEFAULT_MAX_PIXELS = 4096 * 4096
 
 TRANSLATORS = ("cyclegan", "pix2pix")
-DIGIT_MAKERS = ("dcgan", "conditional")
+DIGIT_MAKERS = ("dcgan", "conditional", "vae")
 _FOR_DIGITS = {"formats": ("savedmodel", "tflite"), "tflite_types": ("float32", "int8")}
 _FOR_PICTURES = ("directions", "tflite_io", "tflite_sizes", "pictures", "max_pixels")
 _FOR_PICTURES += ("num_calibration_pictures",)

@@ -1,7 +1,7 @@
 """What each model gives the export: its generators, their inputs and their files.
 
 A `Source` is a run. It has `Translator`s (CycleGAN, pix2pix) or a `DigitMaker`
-(`dcgan`, `conditional`).
+(`dcgan`, `conditional`, `vae`).
 """
 
 import dataclasses
@@ -122,6 +122,7 @@ _SOURCES = {
     "pix2pix": _pix2pix,
     "dcgan": lambda options: _digits(options, options.norm, 0),
     "conditional": lambda options: _digits(options, "batch", digits.NUM_CLASSES),
+    "vae": lambda options: _digits(options, options.norm, 0),
 }
 
 

@@ -117,7 +117,7 @@ class LoadedModel:
 
 
 class LoadedDigits:
-    """The generator of a run of `dcgan` or `conditional`."""
+    """The generator of a run of `dcgan`, `conditional` or `vae`."""
 
     def __init__(self, path: pathlib.Path, checkpoint: str = "latest"):
         source = open_run(path)

@@ -24,6 +24,7 @@ _KINDS = {
     "pix2pix": "pix2pix (arXiv 1611.07004)",
     "dcgan": "DCGAN (arXiv 1511.06434)",
     "conditional": "conditional GAN (arXiv 1411.1784)",
+    "vae": "VAE (arXiv 1312.6114)",
 }
 
 # The pictures of X and Y in the drawn data sets.

@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from cyclegan_tf.core.trainer import Trainer
-from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.family.shared import digits, networks
 from cyclegan_tf.family.shared.options import Controllable
 
@@ -144,8 +143,5 @@ class ControllableGAN:
     def pictures(self) -> dict[str, np.ndarray]:
         """A row per requested digit, 0 to 9, from the first latent to the last."""
         which = np.arange(min(_NUM_PATHS, self.options.batch_size))
-        start, end = self._start(which)[:, None], self.latents(which)[:, None]
-        share = np.linspace(0, 1, _PATH_LENGTH, dtype=np.float32)[:, None]
-        path = tf.reshape(start + share * (end - start), [-1, start.shape[-1]])
-        generated = to_uint8(self.generator(path, training=False)).numpy()
-        return {"paths": digits.sheet(generated, _PATH_LENGTH)}
+        ends = self._start(which).numpy(), self.latents(which).numpy()
+        return {"paths": digits.paths(self.generator, *ends, _PATH_LENGTH)}

@@ -91,7 +91,10 @@ class DCGAN:
           labels: Integers [batch], 0 to 9; DCGAN ignores them.
           training: Whether norms use the batch's statistics.
         """
-        return self.generator(latent, training=training)
+        return self.generator(self._inputs(latent, labels), training=training)
+
+    def _inputs(self, latent, labels) -> tf.Tensor:
+        return latent
 
     def discriminate(self, images, labels) -> tf.Tensor:
         """The discriminator's logits [batch, 1] in training."""
@@ -104,9 +107,8 @@ class DCGAN:
           The digits, and their labels in ascending order, equally many of each.
         """
         labels = np.arange(number) * digits.NUM_CLASSES // number
-        latent = tf.random.stateless_normal([number, self.options.latent_size], (0, 0))
-        parts = zip(digits.in_parts(latent), digits.in_parts(labels), strict=True)
-        return np.concatenate([self.generate(*part) for part in parts]), labels
+        latents = digits.fixed_latents(number, self.options.latent_size)
+        return digits.in_parts(self.generator, self._inputs(latents, labels)), labels
 
     @functools.cached_property
     def judge(self) -> digits.Judge:
@@ -114,25 +116,20 @@ class DCGAN:
         return digits.judge_of(self.options.run_dir)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
-        """The Frechet distance between 2,000 digits and the training digits."""
-        distance = self.judge.frechet_distance(self.sample(_MEASURED)[0])
-        of_real, accuracy = self.judge.distance_of_real, self.judge.accuracy
-        line = (
-            f"Frechet distance {distance:.1f}, of real digits {of_real:.1f} (a judge "
-            f"with {accuracy:.1%} accuracy)"
-        )
-        return {
-            "frechet_distance": distance,
-            "frechet_distance_of_real": of_real,
-            "judge_accuracy": accuracy,
-        }, [line]
+        """Measures 2,000 digits; see `Judge.measure`."""
+        latents = digits.fixed_latents(_MEASURED, self.options.latent_size)
+        return self.judge.measure(self.generator, latents)
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Sheets of real and of generated digits."""
+        """Sheets of real and generated digits, and of paths between latents."""
         real = digits.load("test").images[: _SHOWN**2]
         generated = to_uint8(self.sample(_SHOWN**2)[0]).numpy()
-        sheets = {"real": real, "generated": generated}
-        return {title: digits.sheet(x, _SHOWN) for title, x in sheets.items()}
+        ends = np.split(digits.fixed_latents(2 * _SHOWN, self.options.latent_size), 2)
+        return {
+            "real": digits.sheet(real, _SHOWN),
+            "generated": digits.sheet(generated, _SHOWN),
+            "paths": digits.paths(self.generator, *ends, _SHOWN),
+        }
 
 
 class ConditionalGAN(DCGAN):
@@ -146,10 +143,9 @@ class ConditionalGAN(DCGAN):
             "discriminator": networks.discriminator(1 + classes, *size),
         }
 
-    def generate(self, latent, labels, training: bool = False) -> tf.Tensor:
-        """Generates the digits of labels; the label follows the latent, one-hot."""
+    def _inputs(self, latent, labels) -> tf.Tensor:
         one_hot = tf.one_hot(labels, digits.NUM_CLASSES, dtype=latent.dtype)
-        return self.generator(tf.concat([latent, one_hot], axis=1), training=training)
+        return tf.concat([latent, one_hot], axis=1)
 
     def discriminate(self, images, labels) -> tf.Tensor:
         """The logits for images with a further channel per class: 1 for the label."""

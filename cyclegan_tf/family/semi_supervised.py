@@ -126,9 +126,8 @@ class SemiSupervisedGAN:
 
     def predict(self) -> np.ndarray:
         """Classifies the test digits, integers [number]."""
-        parts = digits.in_parts(self._test.pictures)
-        logits = [self.classifier(part, training=False)[1] for part in parts]
-        return np.concatenate(logits).argmax(axis=1)
+        _, logits = digits.in_parts(self.classifier, self._test.pictures)
+        return logits.argmax(axis=1)
 
     def numbers(self) -> tuple[dict[str, float], list[str]]:
         """The accuracy on test digits."""

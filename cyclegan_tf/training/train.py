@@ -22,6 +22,7 @@ from cyclegan_tf.family.pix2pix import Pix2PixGAN
 from cyclegan_tf.family.points import PointsGAN
 from cyclegan_tf.family.semi_supervised import SemiSupervisedGAN
 from cyclegan_tf.family.shared.options import Controllable, FamilyOptions, Pix2Pix
+from cyclegan_tf.family.vae import VAE
 from cyclegan_tf.messages import (
     LOG,
     Stopped,
@@ -103,6 +104,7 @@ MODELS = {
     "dcgan": functools.partial(_family_run, DCGAN),
     "conditional": functools.partial(_family_run, ConditionalGAN),
     "controllable": _controllable_run,
+    "vae": functools.partial(_family_run, VAE),
     "semi_supervised": functools.partial(_family_run, SemiSupervisedGAN),
     "domain_invariant": functools.partial(_family_run, DomainInvariantClassifier),
     "pix2pix": _pix2pix_run,

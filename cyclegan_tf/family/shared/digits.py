@@ -21,6 +21,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
 from cyclegan_tf.core.adam import Adam
+from cyclegan_tf.data.images import to_uint8
 from cyclegan_tf.evaluation.distances import Moments, frechet_distance
 from cyclegan_tf.family.shared.networks import features
 from cyclegan_tf.files import written_whole
@@ -144,6 +145,28 @@ def _textured(random, inks: np.ndarray) -> np.ndarray:
     return np.maximum(inks, np.clip(level + depth * waves, 0, 1))
 
 
+def fixed_latents(number: int, size: int) -> np.ndarray:
+    """Standard normal latents, float32 [number, size], the same in all runs."""
+    return tf.random.stateless_normal([number, size], (0, 0)).numpy()
+
+
+def paths(
+    generator: keras.Model, start: np.ndarray, end: np.ndarray, length: int
+) -> np.ndarray:
+    """A sheet with a row per pair of latents: `length` digits from start to end.
+
+    Args:
+      generator: From latents to digits in [-1, 1].
+      start: Latents, [number, latent_size].
+      end: Latents, [number, latent_size].
+      length: Digits in a row.
+    """
+    share = np.linspace(0, 1, length, dtype=np.float32)[:, None]
+    latents = start[:, None] + share * (end - start)[:, None]
+    generated = in_parts(generator, latents.reshape(-1, latents.shape[-1]))
+    return sheet(to_uint8(generated).numpy(), length)
+
+
 def draw_rows(tensors, number: int, seed: tf.Tensor) -> list[tf.Tensor]:
     """Draws the same `number` rows of each tensor, with replacement."""
     rows = tf.random.stateless_uniform([number], seed, 0, len(tensors[0]), tf.int32)
@@ -209,9 +232,11 @@ def augment(images: tf.Tensor, strength: float, seed: tf.Tensor) -> tf.Tensor:
 # --- The judge
 
 
-def in_parts(rows) -> list[np.ndarray]:
-    """Splits rows into parts that a network can take at once."""
-    return np.split(np.asarray(rows), range(_PART, len(rows), _PART))
+def in_parts(network: keras.Model, rows):
+    """Applies a network outside of training to 500 rows at a time; returns arrays."""
+    parts = np.split(np.asarray(rows), range(_PART, len(rows), _PART))
+    outputs = [network(part, training=False) for part in parts]
+    return tf.nest.map_structure(lambda *each: np.concatenate(each), *outputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,8 +251,7 @@ class Judge:
 
     def examine(self, pictures: np.ndarray) -> tuple[np.ndarray, ...]:
         """Classes [number], factors and features of digits in [-1, 1]."""
-        parts = [self.network(part, training=False) for part in in_parts(pictures)]
-        logits, factors, found = map(np.concatenate, zip(*parts, strict=True))
+        logits, factors, found = in_parts(self.network, pictures)
         return logits.argmax(axis=1), factors, found
 
     @functools.cached_property
@@ -235,6 +259,48 @@ class Judge:
         """The accuracy on the test digits."""
         test = load("test")
         return float((self.examine(test.pictures)[0] == test.labels).mean())
+
+    def measure(
+        self, generator: keras.Model, latents: np.ndarray
+    ) -> tuple[dict[str, float], list[str]]:
+        """Compares generated digits with real ones; returns numbers, and a line.
+
+        `sharpness` is the mean difference of neighbouring pixels over that of test
+        digits. `rarest_digit` and `commonest_digit` are the shares of these digits. The
+        last two numbers are of arithmetic on latents (arXiv 1511.06434, section 6.3.2):
+        to each latent it adds the mean of those whose digits are rotated to the left,
+        minus the mean of the others. `rotated` is the mean change of the rotation, of 2
+        in all, and `same_digit` the share that still shows the same digit.
+
+        Args:
+          generator: From latents to digits in [-1, 1].
+          latents: Standard normal, [number, latent_size].
+        """
+        generated = in_parts(generator, latents)
+        classes, factors, _ = self.examine(generated)
+        rotation = factors[:, FACTORS.index("rotation")]
+        left = rotation > np.median(rotation)
+        moved = latents + latents[left].mean(axis=0) - latents[~left].mean(axis=0)
+        moved_classes, moved_factors, _ = self.examine(in_parts(generator, moved))
+        change = moved_factors[:, FACTORS.index("rotation")] - rotation
+        counts = np.bincount(classes, minlength=NUM_CLASSES) / len(classes)
+        found = {
+            "frechet_distance": self.frechet_distance(generated),
+            "frechet_distance_of_real": self.distance_of_real,
+            "sharpness": _steepness(generated) / _steepness(load("test").pictures),
+            "rarest_digit": counts.min(),
+            "commonest_digit": counts.max(),
+            "rotated": change.mean(),
+            "same_digit": (moved_classes == classes).mean(),
+            "judge_accuracy": self.accuracy,
+        }
+        line = (
+            f"Frechet distance {found['frechet_distance']:.1f}, of real digits "
+            f"{self.distance_of_real:.1f}; {found['sharpness']:.0%} as sharp; "
+            f"{counts.min():.1%} to {counts.max():.1%} of each digit (a judge with "
+            f"{self.accuracy:.1%} accuracy)"
+        )
+        return {name: float(value) for name, value in found.items()}, [line]
 
     def frechet_distance(self, pictures: np.ndarray) -> float:
         """The Frechet distance of features between pictures and training digits."""
@@ -311,3 +377,8 @@ def _load_weights(network: keras.Model, path: pathlib.Path) -> bool:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return False
     return True
+
+
+def _steepness(pictures: np.ndarray) -> float:
+    """Mean absolute difference of neighbouring pixels along both axes."""
+    return float(np.mean([np.abs(np.diff(pictures, axis=a)).mean() for a in (1, 2)]))

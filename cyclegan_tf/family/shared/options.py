@@ -103,6 +103,25 @@ class Controllable(FamilyOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class VAE(FamilyOptions):
+    """A variational autoencoder of digits, arXiv 1312.6114."""
+
+    model: ClassVar[str] = "vae"
+
+    latent_size: int = _size(16, "size of a latent")
+    num_filters: int = _size(32, _FILTERS)
+    num_features: int = _size(128, "features before the encoder's last layer")
+    norm: str = networks("batch", "norm of the decoder", choices=("batch", "none"))
+    pixel_deviation: float = losses(
+        1.0, "standard deviation of a pixel around its decoded mean, above 0"
+    )
+
+    def check_together(self) -> None:
+        """Raises a `UserError` if values do not fit together."""
+        self.refuse("pixel_deviation", self.pixel_deviation == 0, "must be above 0")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SemiSupervised(FamilyOptions):
     """Classifies digits after 50 labels, arXiv 1606.03498."""
 
@@ -190,8 +209,8 @@ class Pix2Pix(FamilyOptions):
         refuse("lambda_l1", no_loss, "must be above 0 if `lambda_gan` is 0")
 
 
-_ON_DIGITS = DCGAN, Conditional, Controllable, SemiSupervised, DomainInvariant
-_KINDS = Config, Points, *_ON_DIGITS, Pix2Pix
+_GANS_ON_DIGITS = DCGAN, Conditional, Controllable, SemiSupervised, DomainInvariant
+_KINDS = Config, Points, *_GANS_ON_DIGITS, VAE, Pix2Pix
 OPTIONS = {kind.model: kind for kind in _KINDS}
 
 # GANs on digits: small enough for two cores.
@@ -252,6 +271,11 @@ FAMILY_PRESETS = {
         "2 minutes on one CPU core; 88.6% change, other features move by 0.25 of 2.",
         baseline={"lambda_features": 0.0},
         needs="digits_dcgan",
+    ),
+    "digits_vae": Preset(
+        config=VAE(**_DIGITS, num_steps=3_000),
+        record="A variational autoencoder of digits: blurrier than digits_dcgan, no "
+        "digit left out. 7 minutes on one busy CPU core; Frechet distance 26.",
     ),
     "digits_semi_supervised": Preset(
         config=SemiSupervised(
