@@ -44,8 +44,8 @@ _DEMO = {
 PRESETS = {
     "horse2zebra": Preset(
         config=Config(),
-        record="The official recipe: 256 px, ResNet-9, 200 epochs. On 2 CPU cores 5.5 "
-        "s a step, 4.6 GB; meant for a GPU, the whole training not measured.",
+        record="The official recipe: 256 px, ResNet-9, 200 epochs; 4.6 GB. Meant for a "
+        "GPU; the whole training not measured.",
     ),
     "unet": Preset(
         config=Config(generator="unet"),
