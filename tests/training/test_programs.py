@@ -19,8 +19,9 @@ ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 @pytest.fixture
 def at_a_terminal(tmp_path):
     """Starts a training at a terminal; gives both once it has trained some steps."""
+    started = []
 
-    def start(*flags, before=None):
+    def start(*flags, hangup=signal.SIG_DFL):
         ours, theirs = os.openpty()
         process = subprocess.Popen(
             [*TINY, f"--run_dir={tmp_path}", "--save_every_steps=5", *flags],
@@ -29,8 +30,10 @@ def at_a_terminal(tmp_path):
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            preexec_fn=before,
+            # The tests may run under nohup, which ignores it.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup),
         )
+        started.append(process)
         os.close(theirs)
         while newest_checkpoint(tmp_path) is None:
             assert not ends_within(process, 0.2)
@@ -41,16 +44,13 @@ def at_a_terminal(tmp_path):
                 pass
         return process, ours
 
-    return start
-
-
-def ignore_hangups() -> None:
-    """As nohup does."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield start
+    for process in started:
+        process.kill()
 
 
 def test_training_goes_on_without_its_terminal(at_a_terminal, tmp_path):
-    process, terminal = at_a_terminal("--max_steps=60", before=ignore_hangups)
+    process, terminal = at_a_terminal("--max_steps=60", hangup=signal.SIG_IGN)
     process.send_signal(signal.SIGHUP)
     os.close(terminal)
     assert process.wait(300) == 0
