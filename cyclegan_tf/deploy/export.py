@@ -59,7 +59,7 @@ def export_run(export: ExportOptions) -> list[dict]:
     source = exportables.open_run(export.run_dir)
     _check_sizes(export, source.multiple)
     output = export.output or f"{export.run_dir}/{EXPORT_FOLDER}"
-    output = pathlib.Path(os.path.expanduser(output))
+    output = pathlib.Path(output)
     name = export.name or model_card.model_name(source.title)
     checkpoint, models = exportables.load_models(source, name, export)
     step = int(checkpoint.rsplit("-", 1)[1])

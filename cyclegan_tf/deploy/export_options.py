@@ -4,6 +4,7 @@ Imports no TensorFlow, so that a wrong value is refused at once.
 """
 
 import dataclasses
+import os
 import re
 
 from cyclegan_tf.config import DIRECTIONS
@@ -52,7 +53,10 @@ class ExportOptions:
     checkpoint: str = "latest"
 
     def __post_init__(self):
-        """Checks every field."""
+        """Expands paths and checks every field."""
+        for name in ("run_dir", "output", "pictures"):
+            path = os.path.expanduser(getattr(self, name))
+            object.__setattr__(self, name, path)
         if not self.run_dir:
             raise UserError("`run_dir` must name a run. See --help.")
         _check_choices("formats", self.formats or ("",), FORMATS)

@@ -129,6 +129,13 @@ def test_request_made_in_code_is_checked_too():
 WITHOUT = ("tensorflow", "keras")
 
 
+def test_paths_given_in_code_are_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    options = ExportOptions("~/run", output="~/out", pictures="~/pictures")
+    found = options.run_dir, options.output, options.pictures
+    assert found == ("/home/me/run", "/home/me/out", "/home/me/pictures")
+
+
 def test_mistakes_and_help_need_no_tensorflow(tmp_path):
     script = str(ROOT / "export.py")
     for args, told in {
